@@ -1,0 +1,42 @@
+# `make run` opens the page, `make test` checks everything, `make` alone lists the rest.
+#
+# TORCH is the build of torch to install, in pip's words. The default is PyPI's: with CUDA on Linux,
+# with MPS on a Mac. The selector on pytorch.org names an index for each other build; CPU only is
+#   make run TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+# .venv remembers it, so later commands need not say it again. PYTHON=python3.12 makes .venv with
+# that interpreter instead of the first of python3, python3.12 and python3.11 that is recent enough.
+
+export DEFAULT_TORCH := torch==2.13.0
+export TORCH PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench showcase clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 16
+	@sed -n '/^# TORCH/,/^$$/s/^# \{0,1\}//p' Makefile
+
+run: ## install what is missing, then open the page on 127.0.0.1:7860 (or GRADIO_SERVER_PORT)
+	@bash .ci/install run
+	@exec .venv/bin/python -u app.py
+
+test: ## check style and types, then run the tests (ARGS="..." goes to pytest)
+	@bash .ci/install test
+	@bash .ci/chromium
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy app tests
+	.venv/bin/python -m pytest $(ARGS)
+
+bench: ## time a step and a picture against diffusers' own pipeline
+	@bash .ci/install run
+	@exec .venv/bin/python -m app bench
+
+showcase: ## repaint the examples and the README's pictures with the current weights
+	@bash .ci/install test
+	@bash .ci/chromium
+	@exec .venv/bin/python -m app showcase
+
+clean: ## remove .venv and the caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .gradio
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

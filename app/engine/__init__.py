@@ -1,0 +1,1 @@
+"""How a network runs fast, and the solvers that diffusers brings."""

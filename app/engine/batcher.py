@@ -1,0 +1,64 @@
+"""One network, many viewers: streams take it in turn, a step at a time.
+
+The network runs on a thread of its own. Streams are resumed from whichever thread the page
+likes, and each thread that calls torch would bring a team of workers with it; a single owner
+also makes the queue fair, first come first served, so no stream waits for another's whole
+picture.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from app.diffusion.denoiser import Condition, Prediction, Target
+
+
+class Network(Protocol):
+    """A network's forward pass: x_t (B, C, H, W) float32, t (B,) int64, labels (B,) int64."""
+
+    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The raw output (B, C or 2C, H, W), float32, on the CPU."""
+        ...
+
+
+class Turns:
+    """The thread that owns the device; steps queue for it in the order they come."""
+
+    def __init__(self) -> None:
+        self._owner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
+
+    def take(self, network: Network, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        """Run one step of `network` when it is this caller's turn, and wait for it."""
+        return self._owner.submit(network.forward, x_t, t, labels).result()
+
+    def close(self) -> None:
+        """End the thread after the steps that wait."""
+        self._owner.shutdown()
+
+
+@dataclass(frozen=True, eq=False)
+class SharedDenoiser:
+    """A Denoiser whose every step waits for its turn.
+
+    Attributes:
+        network: The forward pass.
+        turns: The owner thread, shared by all networks of the device.
+        target: What the network was trained to predict.
+        channels: C of x_t; an output with 2C carries the learned variance behind it.
+    """
+
+    network: Network
+    turns: Turns
+    target: Target
+    channels: int
+
+    def predict(self, x_t: Tensor, t: Tensor, condition: Condition | None) -> Prediction:
+        """Predict at `x_t` (B, C, H, W) and `t` (B,)."""
+        labels = None if condition is None else condition.labels
+        out = self.turns.take(self.network, x_t, t, labels)
+        if out.shape[1] == self.channels:
+            return Prediction(out, self.target)
+        mean, variance = out.split(self.channels, dim=1)
+        return Prediction(mean, self.target, variance)

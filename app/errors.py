@@ -1,0 +1,23 @@
+"""What the studio tells a person when something can't be done."""
+
+
+class StudioError(Exception):
+    """A fault that a person can act on: what happened, and what to do now.
+
+    Attributes:
+        message: What happened, in one sentence.
+        hint: What to do about it, in one sentence.
+    """
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(f"{message} {hint}")
+        self.message = message
+        self.hint = hint
+
+
+class ModelError(StudioError):
+    """A model that is not there, or whose files don't fit together."""
+
+
+class RecipeError(StudioError):
+    """A recipe that can't be read, or asks for what can't be painted."""

@@ -1,0 +1,1 @@
+"""What a page, a shell and an API ask for, without gradio."""

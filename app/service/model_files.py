@@ -1,0 +1,181 @@
+"""Reading a model folder in diffusers' DDPM layout, before any weight is loaded.
+
+Two layouts are known: `unet/` and `scheduler/` beside model_index.json, which diffusers writes
+today, and everything in one folder, which the first models on the Hub have.
+"""
+
+import hashlib
+import json
+import math
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from app.diffusion.denoiser import TARGETS
+from app.diffusion.schedule import BetaSchedule
+from app.errors import ModelError
+
+WEIGHTS: Final = "diffusion_pytorch_model.safetensors"
+PICKLES: Final = ("diffusion_pytorch_model.bin", "pytorch_model.bin", "model.ckpt", "model.pt")
+CHECKSUMS: Final = "SHA256SUMS"
+MAX_HEADER: Final = 100_000_000
+
+SCHEDULES: Final[dict[str, BetaSchedule]] = {
+    "linear": "linear",
+    "scaled_linear": "scaled_linear",
+    "squaredcos_cap_v2": "cosine",
+    "sigmoid": "sigmoid",
+}
+"""diffusers' names of the schedules, and ours."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A model's classes; `null_label` is the one that means "any", where it was trained."""
+
+    names: tuple[str, ...]
+    null_label: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFiles:
+    """A model folder: its id, where its parts lie, and what its configurations say.
+
+    Raises:
+        ModelError: By each property, if the files it needs are missing, broken, or no DDPM's.
+    """
+
+    id: str
+    folder: Path
+
+    @cached_property
+    def unet_folder(self) -> Path:
+        """The folder with the network's config.json."""
+        nested = self.folder / "unet"
+        return nested if nested.is_dir() else self.folder
+
+    @cached_property
+    def unet_config(self) -> dict[str, Any]:
+        """The network's config.json, of a UNet2DModel with 1 or 3 channels."""
+        config = self._read_json(self.unet_folder / "config.json")
+        if config.get("_class_name") != "UNet2DModel":
+            raise self.error(
+                f"its network is a {config.get('_class_name', 'thing without a class name')}",
+                "Plein Air paints with unconditional DDPMs, whose network is a UNet2DModel.",
+            )
+        channels, size = config.get("in_channels"), config.get("sample_size")
+        if channels not in (1, 3) or config.get("out_channels") not in (channels, 2 * channels):
+            raise self.error("its network has no picture's channels", "It takes 1 or 3 channels.")
+        if not isinstance(size, int) or not 1 <= size <= 1024:
+            raise self.error(f"its sample_size is {size!r}", "It must be square, up to 1024 px.")
+        return config
+
+    @cached_property
+    def scheduler_config(self) -> dict[str, Any]:
+        """scheduler_config.json, checked for what Plein Air can follow."""
+        nested = self.folder / "scheduler"
+        where = nested if nested.is_dir() else self.folder
+        config = self._read_json(where / "scheduler_config.json")
+        if config.get("beta_schedule", "linear") not in SCHEDULES:
+            raise self.error(
+                f"its beta_schedule is {config.get('beta_schedule')!r}",
+                f"Known schedules: {', '.join(SCHEDULES)}.",
+            )
+        if config.get("prediction_type", "epsilon") not in TARGETS:
+            raise self.error(
+                f"its prediction_type is {config.get('prediction_type')!r}",
+                f"Known ones: {', '.join(TARGETS)}.",
+            )
+        return config
+
+    @property
+    def beta_schedule(self) -> BetaSchedule:
+        """Our name of the model's noise schedule."""
+        return SCHEDULES[self.scheduler_config.get("beta_schedule", "linear")]
+
+    @cached_property
+    def labels(self) -> Labels | None:
+        """The classes, from labels.json where there is one, else numbered; None without any."""
+        count = self.unet_config.get("num_class_embeds")
+        if not count:
+            return None
+        path = self.folder / "labels.json"
+        if not path.exists():
+            return Labels(tuple(f"class {i}" for i in range(count)), None)
+        table = self._read_json(path)
+        names, null_label = table.get("labels"), table.get("null_label")
+        if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+            raise self.error("its labels.json has no list of names", "See docs/models.md.")
+        if len(names) > count or not (null_label is None or null_label in range(count)):
+            raise self.error("its labels.json doesn't fit its network", "See docs/models.md.")
+        return Labels(tuple(names), null_label)
+
+    @cached_property
+    def weights_file(self) -> Path:
+        """The safetensors file; a pickle in its place is refused."""
+        path = self.unet_folder / WEIGHTS
+        if path.is_file():
+            return path
+        if any((self.unet_folder / name).exists() for name in PICKLES):
+            raise self.error(
+                "its weights are a pickle, which can run code when it is opened",
+                f"Convert them once with diffusers' save_pretrained to {WEIGHTS}.",
+            )
+        raise self.error(f"it has no {WEIGHTS}", "Copy the whole model folder again.")
+
+    @cached_property
+    def num_parameters(self) -> int:
+        """The number of weights, from the safetensors header, which is checked for truncation."""
+        with self.weights_file.open("rb") as file:
+            head = file.read(8)
+            length = struct.unpack("<Q", head)[0] if len(head) == 8 else MAX_HEADER + 1
+            if length > min(MAX_HEADER, self.weights_file.stat().st_size):
+                raise self.truncated()
+            try:
+                header = json.loads(file.read(length))
+                tensors = [v for name, v in header.items() if name != "__metadata__"]
+                end = max(v["data_offsets"][1] for v in tensors)
+                count: int = sum(math.prod(v["shape"]) for v in tensors)
+            except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
+                raise self.truncated() from error
+        if 8 + length + end != self.weights_file.stat().st_size:
+            raise self.truncated()
+        return count
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """The sha256 of the weights file; must be what SHA256SUMS says where there is one."""
+        with self.weights_file.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        sums = self.folder / CHECKSUMS
+        if sums.exists():
+            name = self.weights_file.relative_to(self.folder).as_posix()
+            if f"{found}  {name}" not in sums.read_text(encoding="utf-8").splitlines():
+                raise self.error(
+                    f"its weights are not those that {CHECKSUMS} names",
+                    "They changed or were damaged; copy the model folder again.",
+                )
+        return found
+
+    def truncated(self) -> ModelError:
+        """The error for a weights file that ends early or isn't safetensors."""
+        return self.error(
+            "its weights file is truncated or no safetensors file", "Copy the file again."
+        )
+
+    def error(self, what: str, hint: str) -> ModelError:
+        """A ModelError that names this model."""
+        return ModelError(f"The model {self.id!r} can't be used: {what}.", hint)
+
+    def _read_json(self, path: Path) -> dict[str, Any]:
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise self.error(f"it has no {path.name}", "Copy the whole folder again.") from error
+        except ValueError as error:
+            raise self.error(f"its {path.name} is no JSON", "Copy the file again.") from error
+        if not isinstance(value, dict):
+            raise self.error(f"its {path.name} is no JSON object", "Copy the file again.")
+        return value

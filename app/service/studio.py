@@ -1,0 +1,27 @@
+"""The composition root: one studio from one set of settings."""
+
+from app.service.models import ModelStore
+from app.service.painting import Painter
+from app.service.recipe import PRECISIONS
+from app.settings import Settings
+
+
+class Studio:
+    """What a page, a shell and an API call.
+
+    Attributes:
+        settings: How this studio runs.
+        models: The models there are.
+        painter: Paints with them.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.models = ModelStore(settings.model_roots, settings.device, settings.threads)
+        self.painter = Painter(self.models)
+
+    def warm_up(self) -> None:
+        """Load the default model in each precision, so that the first painting needn't wait."""
+        model = self.models.load(self.settings.default_model)
+        for precision in PRECISIONS:
+            model.denoiser(precision)

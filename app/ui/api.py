@@ -1,0 +1,81 @@
+"""The public API: typed calls with names, for gradio_client and curl."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.events import api
+
+from app.service.pictures import read_recipe
+from app.service.recipe import Recipe
+from app.service.results import results
+from app.service.studio import Studio
+from app.ui.faults import said
+
+
+def add_api(studio: Studio, network: str) -> None:
+    """Add the endpoints to the page being built; those that paint join the `network` group."""
+
+    def painted(recipe: Recipe) -> tuple[list[gr.FileData], list[dict[str, Any]]]:
+        complete = studio.painter.complete(recipe)
+        folder = Path(tempfile.mkdtemp(prefix="plein-air-"))
+        files, recipes = [], []
+        for result in results(studio.painter, complete):
+            path = folder / f"{result.name}.png"
+            path.write_bytes(result.png())
+            files.append(gr.FileData(path=str(path), orig_name=path.name, mime_type="image/png"))
+            recipes.append(result.recipe.model_dump(mode="json", exclude_none=True))
+        return files, recipes
+
+    def paint(
+        model: str = studio.settings.default_model,
+        sampler: str = "ddim",
+        steps: int = 50,
+        spacing: str = "trailing",
+        eta: float = 0.0,
+        clip: bool = True,
+        seed: int = 0,
+        pictures: int = 1,
+        precision: str = "exact",
+        label: int | None = None,
+        guidance_scale: float = 1.0,
+    ) -> tuple[list[gr.FileData], list[dict[str, Any]]]:
+        """Paint pictures.
+
+        Returns the PNG files, each with its recipe inside, and the recipes as JSON.
+        """
+        return painted(
+            Recipe.checked(
+                {
+                    "model": model,
+                    "sampler": sampler,
+                    "steps": steps,
+                    "spacing": spacing,
+                    "eta": float(eta),
+                    "clip": clip,
+                    "seed": seed,
+                    "pictures": pictures,
+                    "precision": precision,
+                    "label": label,
+                    "guidance_scale": float(guidance_scale),
+                }
+            )
+        )
+
+    def repaint(recipe: str) -> tuple[list[gr.FileData], list[dict[str, Any]]]:
+        """Paint a recipe, given as its JSON, again."""
+        return painted(Recipe.from_json(recipe))
+
+    def recipe(png: gr.FileData) -> dict[str, Any]:
+        """The recipe inside a PNG that was painted here."""
+        return read_recipe(Path(png.path).read_bytes()).model_dump(mode="json", exclude_none=True)
+
+    def models() -> list[dict[str, Any]]:
+        """The models there are: id, size, parameters, classes."""
+        return [vars(info) for info in studio.models.list()]
+
+    api(said(paint), api_name="paint", concurrency_id=network)
+    api(said(repaint), api_name="repaint", concurrency_id=network)
+    api(said(recipe), api_name="recipe")
+    api(said(models), api_name="models")

@@ -1,0 +1,171 @@
+"""From the service's moments to the player's messages, throttled but complete."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+from uuid import uuid4
+
+from app.errors import StudioError
+from app.service.moments import Moment, Retrace, kept_frames
+from app.service.painting import Painter
+from app.service.recipe import Recipe
+from app.service.results import Result, results
+from app.service.showcase import Example
+from app.ui.player import (
+    Download,
+    Failure,
+    FileType,
+    Film,
+    FinishedPicture,
+    FrameInfo,
+    Message,
+    PlayerFrame,
+    Progress,
+    RunMessages,
+    data_uri,
+    frame_sheet,
+    sheet_quality,
+)
+
+YIELD_SECONDS: Final = 1 / 15
+VIEWS: Final = 3
+
+Clock = Callable[[], float]
+
+_log = logging.getLogger(__name__)
+
+
+def run_name(recipe: Recipe) -> str:
+    """A run's name: its recipe, which the page sends back, and what makes it unlike any other."""
+    return f"{recipe.to_link()}.{uuid4().hex[:8]}"
+
+
+def recipe_of(run: str) -> Recipe:
+    """The recipe in a run's name; it comes from the browser, so it is read as a link is.
+
+    Raises:
+        RecipeError: If there is none in it.
+    """
+    return Recipe.from_link(run.partition(".")[0])
+
+
+def paint_messages(
+    painter: Painter, wish: Callable[[], Recipe], clock: Clock = time.monotonic
+) -> Iterator[Message]:
+    """Paint what is wished for a player: its start, its frames as they come, its end.
+
+    Each message brings all kept frames since the last one; there are at most 15 a second. What
+    goes wrong becomes a Failure, so that no player is left waiting.
+    """
+    try:
+        yield from _messages(painter, painter.complete(wish()), clock)
+    except Exception as error:
+        yield failure(error)
+
+
+def _messages(painter: Painter, recipe: Recipe, clock: Clock) -> Iterator[Message]:
+    info = painter.models.load(recipe.model).info
+    run = RunMessages(
+        title=summary(recipe),
+        pictures=recipe.pictures,
+        tile=(info.size, info.size),
+        steps=recipe.steps,
+        T=info.num_train_timesteps,
+        run=run_name(recipe),
+    )
+    yield run.start()
+    kept = set(kept_frames(recipe.steps, recipe.pictures))
+    quality = sheet_quality(len(kept) * recipe.pictures * VIEWS, run.tile)
+    total = painter.network_steps(recipe)
+    began, due = clock(), 0.0
+    for done, moment in enumerate(painter.paint(recipe), start=1):
+        if isinstance(moment, Moment) and moment.index in kept:
+            run.add(player_frame(moment, quality))
+        now = clock()
+        if now >= due or done > total:
+            left = (now - began) / done * max(0, total - done)
+            yield run.frames(_progress(moment, left))
+            due = clock() + YIELD_SECONDS
+    finished = tuple(finished_picture(result) for result in results(painter, recipe))
+    yield run.end(finished)
+
+
+def _progress(moment: Moment | Retrace, seconds_left: float) -> Progress:
+    if isinstance(moment, Retrace):
+        return Progress(moment.step, moment.steps, None, seconds_left)
+    return Progress(moment.index, moment.total, moment.t, seconds_left)
+
+
+def failure(error: Exception) -> Failure:
+    """What a person is told of `error`; what nobody foresaw goes to the log in full."""
+    if isinstance(error, StudioError):
+        return Failure(error.message, error.hint)
+    _log.error("a request failed", exc_info=error)
+    return Failure("The studio could not finish this.", "Try again; the server's log says why.")
+
+
+def player_frame(moment: Moment, quality: int) -> PlayerFrame:
+    """A moment with its sheet of pictures."""
+    src = frame_sheet((moment.x_t, moment.x_0_hat, moment.eps_hat), quality)
+    return PlayerFrame(moment.index, moment.t, moment.snr_db, moment.signal, src)
+
+
+def finished_picture(result: Result) -> FinishedPicture:
+    """A result as the player's row of finished pictures shows it."""
+    recipe = result.recipe
+    return FinishedPicture(
+        src=data_uri(result.png(), "image/png"),
+        name=f"{result.name}.png",
+        recipe=summary(recipe),
+        seed=recipe.seed + recipe.picture,
+        link=recipe.to_link(),
+    )
+
+
+def film_message(example: Example) -> Film:
+    """A stored example, opened at once."""
+    recipe = example.recipe
+    picture = FinishedPicture(
+        src=data_uri(example.png, "image/png"),
+        name=f"{example.name}.png",
+        recipe=summary(recipe),
+        seed=recipe.seed + recipe.picture,
+        link=recipe.to_link(),
+    )
+    return Film(
+        run=run_name(recipe),
+        title=summary(recipe),
+        tile=example.tile,
+        steps=example.total,
+        frames=tuple(
+            FrameInfo(m.index, m.t, float("inf") if m.snr_db is None else m.snr_db, m.signal)
+            for m in example.moments
+        ),
+        src=data_uri(example.film, "image/jpeg"),
+        finished=(picture,),
+    )
+
+
+def download(painter: Painter, recipe: Recipe, what: FileType) -> Download:
+    """A strip or an animation of a run's picture, as a file to save.
+
+    Raises:
+        StudioError: As `Painter.paint` does; a run not painted lately is painted again.
+    """
+    result = results(painter, recipe.about(0))[recipe.picture]
+    if what == "strip":
+        return Download(f"{result.name}-strip.png", data_uri(result.strip(), "image/png"))
+    return Download(f"{result.name}.{what}", data_uri(result.animation(what), f"image/{what}"))
+
+
+def summary(recipe: Recipe) -> str:
+    """A recipe in a short line: "ddim · 50 steps · seed 42 · exact"."""
+    eta = f" · eta {recipe.eta:g}" if recipe.sampler == "ddim" else ""
+    branch = f" · branch at frame {recipe.frame}" if recipe.parent else ""
+    label = f" · class {recipe.label}" if recipe.label is not None else ""
+    seed = recipe.seed + recipe.picture
+    return (
+        f"{recipe.sampler}{eta} · {recipe.steps} steps · seed {seed}"
+        f"{label}{branch} · {recipe.precision}"
+    )

@@ -1,0 +1,214 @@
+"""Paint: the easel. Controls on the left, the player and its examples on the right."""
+
+import secrets
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import gradio as gr
+
+from app.diffusion.noise import MAX_SEED
+from app.service.models import ModelInfo
+from app.service.painting import SAMPLER_KINDS
+from app.service.pictures import read_recipe
+from app.service.recipe import Recipe
+from app.service.showcase import Example, load_examples
+from app.service.studio import Studio
+from app.settings import ASSETS
+from app.ui import controls as easel
+from app.ui.controls import Controls
+from app.ui.faults import said
+from app.ui.player import Message, Player, PlayerEvent
+from app.ui.stream import download, failure, film_message, paint_messages, recipe_of
+
+NETWORK: Final = "network"
+"""The concurrency group of all events that paint."""
+
+MAX_PAINTERS: Final = 16
+
+
+def paint_tab(studio: Studio, model: gr.Dropdown, precision: gr.Radio, page: gr.Blocks) -> None:
+    """Build the tab; `model` and `precision` stand in the page's header."""
+    info = studio.models.describe(studio.settings.default_model)
+    examples = load_examples(ASSETS / "showcase")
+    with gr.Row(elem_classes="studio-easel"):
+        with gr.Column(elem_classes="studio-controls", scale=0, min_width=300):
+            fields, paint, more = _controls(info, model, precision)
+        with gr.Column(elem_classes="studio-pictures", scale=1):
+            player = Player(film_message(examples[0]) if examples else None, label="painting")
+            if examples:
+                _example_row(examples, player)
+    _wire_controls(studio, fields)
+    _wire_painting(studio, fields, paint, player, more)
+    _wire_recipes(studio, fields, more, player, page)
+
+
+class _More:
+    """The controls that no recipe has: they are the page's own."""
+
+    def __init__(self) -> None:
+        self.variations = gr.Slider(
+            1, 8, value=4, step=1, label="variations", info="of a branch painted from the slider"
+        )
+        self.recipe_file = gr.File(
+            label="restore a recipe: drop a saved PNG anywhere on the page",
+            file_types=[".png"],
+            height=90,
+            elem_id="recipe-drop",
+        )
+
+
+def _controls(
+    info: ModelInfo, model: gr.Dropdown, precision: gr.Radio
+) -> tuple[Controls, gr.Button, _More]:
+    with gr.Row(elem_classes="studio-presets"):
+        presets = {name: gr.Button(name, size="sm", min_width=60) for name in easel.PRESETS}
+    sampler = easel.sampler_control(info)
+    steps, eta = easel.steps_control(), easel.eta_control()
+    with gr.Row(elem_classes="studio-seed"):
+        seed = easel.seed_control()
+        dice = gr.Button("⟳", elem_classes="studio-dice", min_width=44, scale=0)
+    pictures = easel.pictures_control()
+    label, guidance_scale = easel.label_control(info), easel.guidance_control(info)
+    with gr.Accordion("more", open=False):
+        spacing, clip = easel.spacing_control(), easel.clip_control()
+        more = _More()
+    paint = gr.Button("Paint", variant="primary", elem_classes="studio-paint")
+    fields = Controls(
+        model, precision, sampler, steps, eta, seed, pictures, label, guidance_scale, spacing, clip
+    )
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    dice.click(lambda: secrets.randbelow(MAX_SEED + 1), outputs=seed, queue=False, **private)
+    for name, button in presets.items():
+        choice = partial(_preset_values, easel.PRESETS[name])
+        button.click(choice, outputs=[sampler, steps, eta], queue=False, **private)
+    return fields, paint, more
+
+
+def _preset_values(preset: easel.Preset) -> tuple[str, int, float]:
+    return preset.sampler, preset.steps, preset.eta
+
+
+def _example_row(examples: tuple[Example, ...], player: Player) -> None:
+    gallery = gr.Gallery(
+        [(str(e.folder / f"{e.name}.png"), f"seed {e.recipe.seed}") for e in examples],
+        label="painted by this model",
+        columns=len(examples),
+        allow_preview=False,
+        show_label=True,
+        interactive=False,
+        height="auto",
+        elem_classes="studio-examples",
+    )
+
+    def open_example(event: gr.SelectData) -> Message:
+        return film_message(examples[int(event.index)])
+
+    gallery.select(
+        open_example, outputs=player, queue=False, show_progress="hidden", api_visibility="private"
+    )
+
+
+def _wire_controls(studio: Studio, fields: Controls) -> None:
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+
+    def sampler_changed(sampler: str) -> tuple[Any, Any]:
+        kind = SAMPLER_KINDS[sampler]
+        return gr.update(info=kind.about), gr.update(visible=kind.uses_eta)
+
+    def model_changed(model: str, sampler: str) -> list[Any]:
+        info = studio.models.describe(model)
+        shown = easel.visibility(sampler, info)
+        choices = easel.sampler_choices(info)
+        known = sampler in {name for _, name in choices}
+        return [
+            gr.update(choices=choices, value=sampler if known else easel.DEFAULT.sampler),
+            gr.update(maximum=info.num_train_timesteps),
+            gr.update(
+                choices=easel.label_choices(info),
+                value=0 if info.labels else None,
+                visible=shown["label"],
+            ),
+            gr.update(value=1, visible=shown["guidance_scale"]),
+        ]
+
+    fields.sampler.change(
+        said(sampler_changed), fields.sampler, [fields.sampler, fields.eta], **quiet
+    )
+    fields.model.change(
+        said(model_changed),
+        [fields.model, fields.sampler],
+        [fields.sampler, fields.steps, fields.label, fields.guidance_scale],
+        **quiet,
+    )
+
+
+def _wire_painting(
+    studio: Studio, fields: Controls, paint: gr.Button, player: Player, more: _More
+) -> None:
+    def start(*values: Any) -> Iterator[Message]:
+        yield from paint_messages(studio.painter, lambda: easel.recipe_from(values))
+
+    def asked(variations: float, event: gr.EventData) -> Iterator[Message]:
+        try:
+            wish = PlayerEvent.of(event)
+            recipe = recipe_of(wish.run).about(wish.picture)
+            if wish.action != "branch":
+                yield download(studio.painter, recipe, wish.file_type)
+                return
+        except Exception as error:
+            yield failure(error)
+            return
+        seed = secrets.randbelow(MAX_SEED + 1)
+        branch = partial(studio.painter.branch, recipe, wish.frame, int(variations), seed)
+        yield from paint_messages(studio.painter, branch)
+
+    streaming: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "concurrency_id": NETWORK,
+        "concurrency_limit": MAX_PAINTERS,
+    }
+    painting = paint.click(start, fields.all, player, **streaming)
+    asking = player.select(asked, more.variations, player, **streaming)
+    player.stop(fn=None, cancels=[painting, asking], api_visibility="private")
+
+
+def _wire_recipes(
+    studio: Studio, fields: Controls, more: _More, player: Player, page: gr.Blocks
+) -> None:
+    branch = gr.State("")
+    nothing = [gr.skip()] * (len(fields.all) + 1)
+
+    def restore(recipe: Recipe) -> list[Any]:
+        studio.painter.complete(recipe)
+        if difference := studio.painter.differences(recipe):
+            gr.Warning(difference)
+        elif not recipe.parent:
+            gr.Info("The recipe is restored: Paint makes the same picture again.")
+        updates = easel.updates_for(recipe.root, studio.models.describe(recipe.model))
+        return [*updates, recipe.to_json() if recipe.parent else ""]
+
+    def dropped(path: str | None) -> list[Any]:
+        return restore(read_recipe(Path(path).read_bytes())) if path else nothing
+
+    def opened(request: gr.Request) -> list[Any]:
+        link = request.query_params.get("recipe")
+        return restore(Recipe.from_link(link)) if link else nothing
+
+    def paint_branch(recipe: str) -> Iterator[Message]:
+        # The controls can't say where a branch began, so it is painted at once.
+        if recipe:
+            yield from paint_messages(studio.painter, partial(Recipe.from_json, recipe))
+
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    outputs = [*fields.all, branch]
+    streaming = quiet | {"concurrency_id": NETWORK, "concurrency_limit": MAX_PAINTERS}
+    file = more.recipe_file
+    for event in (
+        file.upload(said(dropped), file, outputs, queue=False, **quiet),
+        page.load(said(opened), None, outputs, queue=False, **quiet),
+    ):
+        painting = event.success(paint_branch, branch, player, **streaming)
+        player.stop(fn=None, cancels=[painting], api_visibility="private")

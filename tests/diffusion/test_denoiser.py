@@ -1,0 +1,71 @@
+"""Conversions between what networks predict, and guidance."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from app.diffusion.denoiser import (
+    TARGETS,
+    Condition,
+    GuidedDenoiser,
+    Prediction,
+    Target,
+    estimate,
+)
+from app.diffusion.forward import q_sample
+from app.diffusion.schedule import NoiseSchedule
+from tests.diffusion.oracles import WavyDenoiser
+
+SCHEDULE = NoiseSchedule.named()
+
+
+def pictures(seed: int) -> Tensor:
+    return torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_truth_in_any_terms_gives_back_picture_and_noise(target: Target) -> None:
+    x_0, t = pictures(0), torch.tensor([10, 400])
+    eps = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(1))
+    x_t, a = q_sample(SCHEDULE, x_0, t, eps), SCHEDULE.alpha_bar(t).float()
+    v = a.sqrt() * eps - (1 - a).sqrt() * x_0
+    truth = {"epsilon": eps, "sample": x_0, "v_prediction": v}[target]
+    ours = estimate(SCHEDULE, Prediction(truth, target), x_t, t, clip=False)
+    assert torch.allclose(ours.x_0_hat, x_0, atol=1e-4)
+    assert torch.allclose(ours.eps_hat, eps, atol=1e-4)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_clipping_keeps_the_two_estimates_consistent_with_x_t(target: Target) -> None:
+    t = torch.tensor([600, 900])
+    x_t = 2 * torch.randn((2, 3, 4, 4), generator=torch.Generator().manual_seed(2))
+    prediction = Prediction(torch.zeros_like(x_t) + 3, target)
+    ours = estimate(SCHEDULE, prediction, x_t, t, clip=True)
+    assert ours.x_0_hat.abs().max() <= 1
+    assert torch.allclose(q_sample(SCHEDULE, ours.x_0_hat, t, ours.eps_hat), x_t, atol=1e-5)
+
+
+def test_guidance_of_one_is_no_guidance_and_more_goes_further() -> None:
+    network, x_t, t = WavyDenoiser(), pictures(3), torch.tensor([5, 50])
+    labels = Condition(torch.tensor([1, 2]))
+    towards = network.predict(x_t, t, labels).output
+    away = network.predict(x_t, t, Condition(torch.tensor([7, 7]))).output
+    plain = GuidedDenoiser(network, 1.0, null_label=7).predict(x_t, t, labels).output
+    strong = GuidedDenoiser(network, 3.0, null_label=7).predict(x_t, t, labels).output
+    assert torch.allclose(plain, towards, atol=1e-6)
+    assert torch.allclose(strong, away + 3 * (towards - away), atol=1e-6)
+
+
+def test_guidance_keeps_the_conditional_variance() -> None:
+    network, x_t, t = WavyDenoiser(learned_variance=True), pictures(4), torch.tensor([5, 50])
+    labels = Condition(torch.tensor([1, 2]))
+    guided = GuidedDenoiser(network, 2.0, null_label=0).predict(x_t, t, labels)
+    expected = network.predict(x_t, t, labels).variance
+    assert guided.variance is not None
+    assert expected is not None
+    assert torch.equal(guided.variance, expected)
+
+
+def test_guidance_without_labels_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs labels"):
+        GuidedDenoiser(WavyDenoiser(), 2.0, 0).predict(pictures(5), torch.tensor([1, 1]), None)

@@ -1,0 +1,75 @@
+"""A real browser for the tests, and pages that are served for one test."""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+
+import gradio as gr
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from app.ui.theme import STUDIO_CSS, STUDIO_HEAD, StudioTheme
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+Serve = Callable[[gr.Blocks], str]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Chromium; without one the test is skipped, or fails where CI=true."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        missing = "browser tests need Chromium: install the package chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing, pytrace=False)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browser_page(chromium: Browser) -> Iterator[Page]:
+    """An empty page of laptop size, with storage of its own; errors in it fail the test."""
+    context = chromium.new_context(
+        viewport={"width": 1280, "height": 720}, accept_downloads=True, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serves a page on a free port until the test is over, and says where."""
+    served: list[gr.Blocks] = []
+
+    def start(blocks: gr.Blocks) -> str:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        served.append(blocks)
+        blocks.queue().launch(
+            server_name="127.0.0.1",
+            server_port=port,
+            prevent_thread_lock=True,
+            ssr_mode=False,
+            quiet=True,
+            footer_links=[],
+            theme=StudioTheme(),
+            css=STUDIO_CSS,
+            head=STUDIO_HEAD,
+        )
+        return f"http://127.0.0.1:{port}/"
+
+    yield start
+    for blocks in served:
+        blocks.close(verbose=False)

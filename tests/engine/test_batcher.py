@@ -1,0 +1,90 @@
+"""Streams share a network a step at a time."""
+
+import threading
+import time
+
+import pytest
+import torch
+from torch import Tensor
+
+from app.diffusion.denoiser import Condition
+from app.engine.batcher import SharedDenoiser, Turns
+from app.engine.devices import choose_device
+from app.errors import StudioError
+
+
+class Recorder:
+    """A network that notes who ran it and how many were inside at once."""
+
+    def __init__(self, channels: int = 3) -> None:
+        self.threads: set[int] = set()
+        self.inside = 0
+        self.most_inside = 0
+        self.order: list[int] = []
+        self.channels = channels
+
+    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        self.inside += 1
+        self.most_inside = max(self.most_inside, self.inside)
+        self.threads.add(threading.get_ident())
+        self.order.append(int(t[0]))
+        time.sleep(0.002)
+        self.inside -= 1
+        return torch.arange(self.channels).float().view(1, -1, 1, 1).expand(len(x_t), -1, 2, 2)
+
+
+def step(denoiser: SharedDenoiser, t: int) -> Tensor:
+    return denoiser.predict(torch.zeros(1, 3, 2, 2), torch.tensor([t]), None).output
+
+
+def test_steps_run_one_at_a_time_on_one_thread_and_in_turn() -> None:
+    network, turns = Recorder(), Turns()
+    denoiser = SharedDenoiser(network, turns, "epsilon", 3)
+
+    def stream(which: int) -> None:
+        for _ in range(20):
+            step(denoiser, which)
+
+    streams = [threading.Thread(target=stream, args=(i,)) for i in range(3)]
+    for thread in streams:
+        thread.start()
+    for thread in streams:
+        thread.join()
+    turns.close()
+    assert network.most_inside == 1
+    assert len(network.threads) == 1
+    assert threading.get_ident() not in network.threads
+    # While all three wait, none is served twice before the others: first come, first served.
+    middle = network.order[6:48]
+    assert all(len(set(middle[i : i + 3])) == 3 for i in range(0, len(middle), 3))
+
+
+def test_an_error_in_the_network_reaches_its_own_stream_only() -> None:
+    class Broken(Recorder):
+        def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+            raise ValueError("broken")
+
+    turns = Turns()
+    with pytest.raises(ValueError, match="broken"):
+        step(SharedDenoiser(Broken(), turns, "epsilon", 3), 0)
+    assert step(SharedDenoiser(Recorder(), turns, "epsilon", 3), 0).shape == (1, 3, 2, 2)
+    turns.close()
+
+
+def test_an_output_of_twice_the_channels_carries_the_variance() -> None:
+    turns = Turns()
+    denoiser = SharedDenoiser(Recorder(6), turns, "v_prediction", 3)
+    labels = Condition(torch.tensor([1]))
+    answer = denoiser.predict(torch.zeros(1, 3, 2, 2), torch.tensor([0]), labels)
+    turns.close()
+    assert answer.target == "v_prediction"
+    assert answer.variance is not None
+    assert answer.output[0, :, 0, 0].tolist() == [0, 1, 2]
+    assert answer.variance[0, :, 0, 0].tolist() == [3, 4, 5]
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    missing = "cuda" if not torch.cuda.is_available() else "mps"
+    with pytest.raises(StudioError, match=missing):
+        choose_device(missing)

@@ -1,0 +1,58 @@
+"""Settings come from the environment, and a wrong one is said clearly."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from app.errors import StudioError
+from app.settings import BUNDLED_MODELS, ROOT, VARIABLES, Settings
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert Settings.from_environment({}) == Settings()
+    assert Settings.from_environment({"GRADIO_SERVER_PORT": ""}) == Settings()
+
+
+def test_each_variable_reaches_its_setting(tmp_path: Path) -> None:
+    settings = Settings.from_environment(
+        {
+            "GRADIO_SERVER_NAME": "0.0.0.0",
+            "GRADIO_SERVER_PORT": "7999",
+            "PLEIN_AIR_MODELS": str(tmp_path),
+            "PLEIN_AIR_DEVICE": "cpu",
+            "PLEIN_AIR_THREADS": "1",
+        }
+    )
+    assert (settings.server_name, settings.server_port) == ("0.0.0.0", 7999)
+    assert (settings.device, settings.threads) == ("cpu", 1)
+    assert settings.model_roots == (BUNDLED_MODELS, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GRADIO_SERVER_PORT", "http"),
+        ("GRADIO_SERVER_PORT", "0"),
+        ("GRADIO_SERVER_PORT", "70000"),
+        ("PLEIN_AIR_THREADS", "-1"),
+        ("PLEIN_AIR_DEVICE", "toaster"),
+        ("PLEIN_AIR_MODELS", "/no/such/folder"),
+    ],
+)
+def test_a_value_that_can_not_be_used_is_named(variable: str, value: str) -> None:
+    with pytest.raises(StudioError, match=variable) as caught:
+        Settings.from_environment({variable: value})
+    assert caught.value.hint
+
+
+def test_every_setting_has_a_variable_and_is_documented() -> None:
+    assert set(VARIABLES) == {field.name for field in fields(Settings)}
+    documented = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert all(f"`{variable}`" in documented for variable in VARIABLES.values())
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    for path in (ROOT / "app").rglob("*.py"):
+        if path.name != "settings.py":
+            assert "os.environ" not in path.read_text(encoding="utf-8"), path
