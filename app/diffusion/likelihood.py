@@ -22,7 +22,7 @@ def gaussian_kl(mean1: Tensor, log_var1: Tensor, mean2: Tensor, log_var2: Tensor
 
 
 def discretized_gaussian_log_likelihood(x_0: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
-    """log p(x_0) of section 3.3, eq. 13: the Gaussian's mass on x_0's level out of 256.
+    """Log p(x_0) of section 3.3, eq. 13: the Gaussian's mass on x_0's level out of 256.
 
     Args:
         x_0: A picture of 256 levels in [-1, 1].

@@ -44,9 +44,9 @@ def mix_at(
     first: Tensor,
     second: Tensor,
     t: int,
+    *,
     mix: Tensor,
     eps: tuple[Tensor, Tensor],
-    *,
     rule: MixingRule,
 ) -> Mixture:
     """Noise two pictures to `t` and mix them there.
@@ -101,7 +101,7 @@ def slerp_weights(first: Tensor, second: Tensor, mix: Tensor) -> Tensor:
     if cosine.abs() > NEARLY_PARALLEL:
         return straight
     angle = cosine.acos()
-    return (straight * angle).sin() / angle.sin()
+    return torch.as_tensor((straight * angle).sin() / angle.sin())
 
 
 def slerp(first: Tensor, second: Tensor, mix: Tensor) -> Tensor:
@@ -111,4 +111,4 @@ def slerp(first: Tensor, second: Tensor, mix: Tensor) -> Tensor:
 
 def _weighted(weights: Tensor, pair: tuple[Tensor, Tensor]) -> Tensor:
     w_1, w_2 = weights.view(2, -1, 1, 1, 1)
-    return w_1 * pair[0] + w_2 * pair[1]
+    return torch.as_tensor(w_1 * pair[0] + w_2 * pair[1])

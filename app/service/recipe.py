@@ -56,7 +56,7 @@ class Document(BaseModel):
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
-            raise cls._fault(error) from error
+            raise cls.fault(error) from error
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -65,18 +65,28 @@ class Document(BaseModel):
         Raises:
             RecipeError: If it is none, is broken, or has values out of range.
         """
+        cls.require_short(text)
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise cls.fault(error) from error
+
+    @classmethod
+    def require_short(cls, text: str | bytes) -> None:
+        """Refuse a text that is longer than any that is written here.
+
+        Raises:
+            RecipeError: If it is.
+        """
         if len(text) > cls.max_json:
             raise RecipeError(
                 f"The {cls.called} is {len(text):,} characters long.",
                 f"It has at most {cls.max_json:,}; this one was not written by Plein Air.",
             )
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            raise cls._fault(error) from error
 
     @classmethod
-    def _fault(cls, error: ValidationError) -> RecipeError:
+    def fault(cls, error: ValidationError) -> RecipeError:
+        """What to tell a person whose fields pydantic refuses."""
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         what = first["msg"].removeprefix("Value error, ")
