@@ -63,21 +63,10 @@ def cell_seeds(run: Recipe, count: int, row: int | None) -> list[int]:
     return [derived_seed(run.seed, WAY_BACK, row, column) for column in range(count)]
 
 
-def starts(experiment: MixExperiment, info: ModelInfo) -> tuple[int, ...]:
-    """The paper's t of each decoding."""
-    match experiment:
-        case Grid():
-            return experiment.rows
-        case SeedMorph():
-            return (info.num_train_timesteps,)
-        case _:
-            return (experiment.t,)
-
-
 def decoding_steps(experiment: MixExperiment, info: ModelInfo) -> int:
     """The network's steps of all decodings, each of a batch."""
     length = info.num_train_timesteps
-    steps = sum(steps_from(experiment.run, t, length) for t in starts(experiment, info))
+    steps = sum(steps_from(experiment.run, t, length) for t in experiment.starts(length))
     if isinstance(experiment, Morph | SeedMorph):
         return steps * -(-experiment.frames // MORPH_BATCH)
     return steps

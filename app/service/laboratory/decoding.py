@@ -1,7 +1,7 @@
 """The reverse process from some x_t: from exactly the t that a picture was noised to."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,9 +11,12 @@ from app.diffusion.noise import SeededNoise, derived_seed
 from app.diffusion.reverse import Frame, reverse_process, spaced_timesteps
 from app.diffusion.schedule import code_t
 from app.errors import RecipeError
+from app.service.laboratory.experiment import FromXt
 from app.service.models import LoadedModel, ModelInfo
-from app.service.painting import SAMPLER_KINDS, condition_for, denoiser_for
+from app.service.painting import SAMPLER_KINDS, Painter, condition_for, denoiser_for
 from app.service.recipe import Recipe
+
+Started = TypeVar("Started", bound=FromXt)
 
 FIRST: Final = 0
 SECOND: Final = 1
@@ -75,6 +78,19 @@ def decode(
         clip=run.clip,
         condition=condition_for(run, len(x_t)),
     )
+
+
+def completed(painter: Painter, experiment: Started) -> Started:
+    """The experiment as it will be done here: with the weights' hash and the versions.
+
+    Raises:
+        ModelError, RecipeError: If the model isn't there or can't run this.
+    """
+    run = painter.complete(experiment.run)
+    info = painter.models.describe(run.model)
+    for t in experiment.starts(info.num_train_timesteps):
+        require_within(t, info)
+    return experiment.model_copy(update={"run": run})
 
 
 def require_within(t: int, info: ModelInfo) -> None:

@@ -118,3 +118,7 @@ class FromXt(Experiment):
         if self.run.spacing == "leading":
             raise ValueError("run: leading spacing doesn't start at t; choose trailing or linspace")
         return self
+
+    def starts(self, num_train_timesteps: int) -> tuple[int, ...]:
+        """The paper's t from which each of its reverse processes runs, for a model of this T."""
+        raise NotImplementedError

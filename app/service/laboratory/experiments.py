@@ -90,6 +90,10 @@ class Denoising(FromXt):
     t: PaperT = Field(default=500, ge=1)
     seed: Seed = 0
 
+    def starts(self, num_train_timesteps: int) -> tuple[int, ...]:
+        """Its `t`, once."""
+        return (self.t,)
+
 
 class Pair(FromXt):
     """Two pictures to mix.
@@ -114,6 +118,10 @@ class Mixing(Pair):
     t: PaperT = Field(default=500, ge=1)
     mix: Share = 0.5
 
+    def starts(self, num_train_timesteps: int) -> tuple[int, ...]:
+        """Its `t`, once."""
+        return (self.t,)
+
 
 class Grid(Pair):
     """Figure 9 of the paper: t from row to row, lambda from column to column.
@@ -132,6 +140,10 @@ class Grid(Pair):
     between: int = Field(default=5, ge=1, le=MAX_BETWEEN)
     share_noise: bool = True
 
+    def starts(self, num_train_timesteps: int) -> tuple[int, ...]:
+        """Its rows."""
+        return self.rows
+
     @property
     def mixes(self) -> tuple[float, ...]:
         """The lambda of the cells of a row, reconstructions included."""
@@ -146,6 +158,10 @@ class Morph(Pair):
     frames: int = Field(default=16, ge=2, le=MAX_STRIP)
     share_noise: bool = True
 
+    def starts(self, num_train_timesteps: int) -> tuple[int, ...]:
+        """Its `t`, once."""
+        return (self.t,)
+
     @property
     def mixes(self) -> tuple[float, ...]:
         """The lambda of each frame."""
@@ -158,6 +174,10 @@ class SeedMorph(FromXt):
     experiment: Literal["seed_morph"] = "seed_morph"
     second: Seed
     frames: int = Field(default=16, ge=2, le=MAX_STRIP)
+
+    def starts(self, num_train_timesteps: int) -> tuple[int, ...]:
+        """T, once."""
+        return (num_train_timesteps,)
 
     @property
     def mixes(self) -> tuple[float, ...]:

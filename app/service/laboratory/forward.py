@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.service.laboratory.experiments import Noising
+from app.service.laboratory.experiments import Chain, Inspection, Noising
 from app.service.laboratory.statistics import Sample
 from app.service.pictures import AnimationFormat, Pixels, animation, film_strip, png_bytes
 
@@ -71,18 +71,24 @@ class ChainComparison:
     """x_t drawn in two ways; the two share no noise, only their distribution.
 
     Attributes:
-        t: The paper's timestep, the number of single steps.
+        experiment: Says how to do it again; its t is the number of single steps.
         signal: alpha_bar_t.
         chain: By t single steps (eq. 2).
         closed: At once (eq. 4).
         expected_std: What both standard deviations estimate, for this x_0.
     """
 
-    t: int
+    experiment: Chain
     signal: float
     chain: Sample
     closed: Sample
     expected_std: float
+
+    def png(self) -> bytes:
+        """Both x_t side by side, with the experiment inside."""
+        captions = [f"{self.experiment.t} steps", "at once"]
+        sheet = film_strip([self.chain.pixels, self.closed.pixels], captions, side=192)
+        return png_bytes(sheet, self.experiment)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +96,7 @@ class PosteriorView:
     """The posterior of one step beside the model's (eqs. 6, 7 and 11).
 
     Attributes:
-        t: The paper's timestep; the step leads to t - 1.
+        experiment: Says how to do it again; the step leads from its t to t - 1.
         coefficient_x_0: Of x_0 in mu_tilde.
         coefficient_x_t: Of x_t in mu_tilde.
         beta_tilde: The posterior's variance.
@@ -104,7 +110,7 @@ class PosteriorView:
         difference_rms: The root of its mean square.
     """
 
-    t: int
+    experiment: Inspection
     coefficient_x_0: float
     coefficient_x_t: float
     beta_tilde: float
@@ -116,3 +122,9 @@ class PosteriorView:
     difference: Pixels
     difference_scale: float
     difference_rms: float
+
+    def png(self) -> bytes:
+        """The pictures side by side, with the experiment inside."""
+        pictures = [self.x_t, self.x_0_hat, self.mu_tilde, self.mu_theta, self.difference]
+        captions = ["x_t", "x_0 hat", "mu tilde", "mu theta", "difference"]
+        return png_bytes(film_strip(pictures, captions, side=192), self.experiment)

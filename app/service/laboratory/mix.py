@@ -18,11 +18,8 @@ from app.service.laboratory.blending import (
     decoding_steps,
     measured_step,
     mixture_of,
-    starts,
 )
-from app.service.laboratory.decoding import (
-    require_within,
-)
+from app.service.laboratory.decoding import Started, completed
 from app.service.laboratory.experiment import Source
 from app.service.laboratory.experiments import Grid, Mixing, Morph, Pair, SeedMorph
 from app.service.laboratory.films import FilmResult, Films
@@ -55,16 +52,13 @@ class MixLab:
         self._grids: Recent[GridResult] = Recent()
         self._morphs: Recent[MorphResult] = Recent()
 
-    def complete(self, experiment: MixExperiment) -> MixExperiment:
+    def complete(self, experiment: Started) -> Started:
         """The experiment as it will be done here: with the weights' hash and the versions.
 
         Raises:
             ModelError, RecipeError: If the model isn't there or can't run this.
         """
-        run = self._painter.complete(experiment.run)
-        for t in starts(experiment, self._models.describe(run.model)):
-            require_within(t, self._models.describe(run.model))
-        return experiment.model_copy(update={"run": run})
+        return completed(self._painter, experiment)
 
     def picture(self, model: str, source: Source) -> Pixels:
         """`source` as `model` will see it, (H, W, 3) uint8; a painted one is painted first."""
@@ -78,7 +72,7 @@ class MixLab:
         return painting + decoding_steps(experiment, info)
 
     def estimate(self, experiment: MixExperiment) -> Estimate:
-        """How long it will take: its steps, times one of them measured here and now.
+        """How long it will take: its steps, times one of each kind measured here and now.
 
         Raises:
             ModelError, RecipeError: If the model isn't there or can't run this.
@@ -86,8 +80,10 @@ class MixLab:
         self.complete(experiment)
         model = self._models.load(experiment.run.model)
         each = measured_step(model, experiment.run, batch_of(experiment))
-        steps = self.network_steps(experiment)
-        return Estimate(steps, each, steps * each)
+        decoding, steps = decoding_steps(experiment, model.info), self.network_steps(experiment)
+        painting = steps - decoding
+        alone = measured_step(model, experiment.run, 1) if painting else 0.0
+        return Estimate(steps, each, decoding * each + painting * alone)
 
     def variances(self, mixing: Mixing) -> tuple[RuleVariance, ...]:
         """What every rule does to the variance of these two pictures' x_t at `mixing.t`."""
@@ -197,7 +193,7 @@ class MixLab:
         self.complete(morph)
         model = self._models.load(morph.run.model)
         x_t = yield from self._morph_starts(morph, model)
-        t = starts(morph, model.info)[0]
+        (t,) = morph.starts(model.info.num_train_timesteps)
         share = isinstance(morph, SeedMorph) or morph.share_noise
         seeds = cell_seeds(morph.run, morph.frames, None if share else 0)
         done, steps, frames = 0, decoding_steps(morph, model.info), []

@@ -24,8 +24,8 @@ class Estimate:
 
     Attributes:
         network_steps: How many there are, painting the sources included.
-        seconds_per_step: Of one step of the batch.
-        seconds: All of it.
+        seconds_per_step: Of one step of a whole batch.
+        seconds: All of it; the sources are painted singly.
     """
 
     network_steps: int

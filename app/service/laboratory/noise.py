@@ -10,10 +10,11 @@ from app.diffusion.bound import prior_bpd
 from app.diffusion.denoiser import Condition, estimate
 from app.diffusion.forward import posterior, q_sample, q_step
 from app.diffusion.noise import SeededNoise, derived_seed
-from app.diffusion.schedule import NoiseSchedule, code_t, paper_t
+from app.diffusion.schedule import NoiseSchedule, code_t
 from app.service.laboratory.decoding import (
     FIRST,
     SECOND,
+    completed,
     draw_eps,
     noised,
     require_within,
@@ -107,7 +108,7 @@ class NoiseLab:
         eps = draw_eps(chain.seed, FIRST, model.info)
         at_once_x_t = q_sample(schedule, x_0, torch.tensor([time]), eps)
         return ChainComparison(
-            t=paper_t(time),
+            experiment=chain,
             signal=signal,
             chain=sample_of(x, x_0),
             closed=sample_of(at_once_x_t, x_0),
@@ -141,7 +142,7 @@ class NoiseLab:
         difference = mu_theta - true.mean
         largest = float(difference.abs().max())
         return PosteriorView(
-            t=inspection.t,
+            experiment=inspection,
             coefficient_x_0=float(posterior(model.schedule, one, zero, t, t - 1).mean),
             coefficient_x_t=float(posterior(model.schedule, zero, one, t, t - 1).mean),
             beta_tilde=float(posterior(model.schedule, one, one, t, t - 1).var),
@@ -161,9 +162,7 @@ class NoiseLab:
         Raises:
             ModelError, RecipeError: If the model isn't there or can't run this.
         """
-        run = self._painter.complete(denoising.run)
-        require_within(denoising.t, self._models.describe(run.model))
-        return denoising.model_copy(update={"run": run})
+        return completed(self._painter, denoising)
 
     def network_steps(self, denoising: Denoising) -> int:
         """The network's steps that `denoise` will take, painting the source included."""
