@@ -151,6 +151,8 @@ class Recipe(BaseModel):
         Raises:
             RecipeError: If it is none, is broken, or has values out of range.
         """
+        if not isinstance(text, (str, bytes)):
+            raise RecipeError("A recipe is a text.", "Send its JSON as one string.")
         if len(text) > MAX_JSON:
             raise RecipeError(
                 f"The recipe is {len(text):,} characters long.",
