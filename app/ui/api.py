@@ -13,7 +13,7 @@ from app.service.pictures import read_recipe
 from app.service.recipe import Recipe
 from app.service.results import results
 from app.service.studio import Studio
-from app.ui.faults import answered
+from app.ui.faults import said
 
 
 def add_api(studio: Studio, network: str) -> None:
@@ -51,13 +51,13 @@ def add_api(studio: Studio, network: str) -> None:
                     "sampler": sampler,
                     "steps": steps,
                     "spacing": spacing,
-                    "eta": float(eta),
+                    "eta": eta,
                     "clip": clip,
                     "seed": seed,
                     "pictures": pictures,
                     "precision": precision,
                     "label": label,
-                    "guidance_scale": float(guidance_scale),
+                    "guidance_scale": guidance_scale,
                 }
             )
         )
@@ -74,10 +74,10 @@ def add_api(studio: Studio, network: str) -> None:
         """The models there are: id, size, parameters, classes."""
         return [vars(info) for info in studio.models.list()]
 
-    api(answered(paint), api_name="paint", concurrency_id=network)
-    api(answered(repaint), api_name="repaint", concurrency_id=network)
-    api(answered(recipe), api_name="recipe")
-    api(answered(models), api_name="models")
+    api(said(paint), api_name="paint", concurrency_id=network)
+    api(said(repaint), api_name="repaint", concurrency_id=network)
+    api(said(recipe), api_name="recipe")
+    api(said(models), api_name="models")
 
 
 def _uploaded(file: object) -> bytes:

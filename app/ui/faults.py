@@ -24,29 +24,14 @@ def explained(error: Exception) -> StudioError:
 
 
 def said(handler: Callable[P, R]) -> Callable[P, R]:
-    """`handler` of an event of the page, its errors shown as a message: what, and what to do."""
+    """`handler`, its errors told to the page or the caller: what happened, and what to do."""
 
     @wraps(handler)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return handler(*args, **kwargs)
         except Exception as error:
-            fault = explained(error)
-            raise gr.Error(
-                fault.hint, title=fault.message, duration=12, print_exception=False
-            ) from error
-
-    return wrapped
-
-
-def answered(handler: Callable[P, R]) -> Callable[P, R]:
-    """`handler` of a public endpoint: a caller gets what happened and what to do in one text."""
-
-    @wraps(handler)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return handler(*args, **kwargs)
-        except Exception as error:
-            raise gr.Error(str(explained(error)), print_exception=False) from error
+            # All in one text: the page shows no title, and a caller gets none.
+            raise gr.Error(str(explained(error)), duration=12, print_exception=False) from error
 
     return wrapped
