@@ -8,6 +8,8 @@ import gradio as gr
 from app.service.studio import Studio
 from app.settings import Settings
 from app.ui.api import add_api
+from app.ui.tabs.lab_parts import Header
+from app.ui.tabs.noise import noise_tab
 from app.ui.tabs.paint import NETWORK, paint_tab
 from app.ui.theme import NIGHT_SWITCH, STUDIO_CSS, STUDIO_HEAD, STUDIO_NAME, StudioTheme
 
@@ -31,8 +33,12 @@ def build(studio: Studio) -> gr.Blocks:
                 ["exact", "fast"], value="fast", label="precision", elem_classes="studio-precision"
             )
             gr.HTML(NIGHT_SWITCH, elem_classes="studio-switch")
-        with gr.Tab("Paint"):
-            paint_tab(studio, model, precision, page)
+        with gr.Tabs():
+            with gr.Tab("Paint", id="paint"):
+                paint_tab(studio, model, precision, page)
+            header = Header(model, precision, page)
+            with gr.Tab("Noise", id="noise"):
+                noise_tab(studio, header)
         add_api(studio, NETWORK)
     return page
 

@@ -6,15 +6,14 @@ person asks for comes back as events: `player.select` (see `PlayerEvent`) and `p
 player is never an event's input.
 """
 
-from abc import ABCMeta
 from typing import Any, Final, Literal, Self
 
 import gradio as gr
-from gradio.component_meta import ComponentMeta, updateable
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import StudioError
 from app.settings import ASSETS
+from app.ui.instrument import Instrument
 from app.ui.messages import (
     Download,
     End,
@@ -105,15 +104,7 @@ class PlayerEvent(BaseModel):
             ) from error
 
 
-class _QuietMeta(ComponentMeta):
-    """Gradio's metaclass, but for the .pyi that it would write beside this file at import."""
-
-    def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> type:
-        attrs["__init__"] = updateable(attrs["__init__"])
-        return ABCMeta.__new__(cls, name, bases, attrs)
-
-
-class Player(gr.HTML, metaclass=_QuietMeta):
+class Player(Instrument):
     """Shows a run: three views, a slider from noise to painting, a strip of moments."""
 
     def __init__(
@@ -124,19 +115,6 @@ class Player(gr.HTML, metaclass=_QuietMeta):
             label=label,
             html_template='<div class="player-root"></div>',
             js_on_load=f"{_JS}\nmountPlayer(element, trigger, props, watch);",
-            apply_default_css=False,
             elem_classes=["plein-air-player"],
             **kwargs,
         )
-
-    def postprocess(self, value: Message | str | None) -> str | None:
-        """A message as its JSON."""
-        return value.to_json() if isinstance(value, Message) else value
-
-    def preprocess(self, payload: str | None) -> None:
-        """Nothing: a player is no event's input."""
-
-    @property
-    def skip_api(self) -> bool:
-        """The player's own traffic is no part of the public API."""
-        return True

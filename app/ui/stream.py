@@ -1,7 +1,7 @@
 """From the service's moments to the player's messages, throttled but complete."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 from uuid import uuid4
 
@@ -71,12 +71,27 @@ def _messages(painter: Painter, recipe: Recipe, clock: Clock) -> Iterator[Messag
         T=info.num_train_timesteps,
         run=run_name(recipe),
     )
+    stream, total = painter.paint(recipe), painter.network_steps(recipe)
+
+    def finished() -> Iterator[FinishedPicture]:
+        return (finished_picture(result) for result in results(painter, recipe))
+
+    yield from film_messages(run, stream, total, finished, clock)
+
+
+def film_messages(
+    run: RunMessages,
+    moments: Iterator[Moment | Retrace],
+    total: int,
+    finished: Callable[[], Iterable[FinishedPicture]],
+    clock: Clock = time.monotonic,
+) -> Iterator[Message]:
+    """Tell a player of a run's `moments`, whose network steps are `total`, and how it ended."""
     yield run.start()
-    kept = set(kept_frames(recipe.steps, recipe.pictures))
-    quality = sheet_quality(len(kept) * recipe.pictures * VIEWS, run.tile)
-    total = painter.network_steps(recipe)
+    kept = set(kept_frames(run.steps, run.pictures))
+    quality = sheet_quality(len(kept) * run.pictures * VIEWS, run.tile)
     began, due = clock(), 0.0
-    for done, moment in enumerate(painter.paint(recipe), start=1):
+    for done, moment in enumerate(moments, start=1):
         if isinstance(moment, Moment) and moment.index in kept:
             run.add(player_frame(moment, quality))
         now = clock()
@@ -84,8 +99,7 @@ def _messages(painter: Painter, recipe: Recipe, clock: Clock) -> Iterator[Messag
             left = (now - began) / done * max(0, total - done)
             yield run.frames(_progress(moment, left))
             due = clock() + YIELD_SECONDS
-    finished = tuple(finished_picture(result) for result in results(painter, recipe))
-    yield run.end(finished)
+    yield run.end(tuple(finished()))
 
 
 def _progress(moment: Moment | Retrace, seconds_left: float) -> Progress:

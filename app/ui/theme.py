@@ -185,9 +185,20 @@ def _asset(name: str) -> str:
 STUDIO_CSS: Final = _asset("studio.css")
 """For `launch(css=...)`: the page round the players."""
 
-# Gradio rewrites what it gets as css= and drops container queries, so the player's goes by head=.
-STUDIO_HEAD: Final = f"<style>{_asset('player.css')}</style><script>{_asset('studio.js')}</script>"
-"""For `launch(head=...)`: the player's style, the night switch, PNGs dropped on the page."""
+_LABS: Final = "\n".join(
+    _asset(f"{name}.js")
+    for name in (
+        *("film", "player_view", "lab_core", "lab_time", "lab_picker", "lab_plots"),
+        *("lab_noise", "lab_schedules", "labs"),
+    )
+)
+
+# Gradio rewrites what it gets as css= and drops container queries, so these go by head=.
+STUDIO_HEAD: Final = (
+    f"<style>{_asset('player.css')}{_asset('labs.css')}</style>"
+    f"<script>{_asset('studio.js')}</script><script>(() => {{\n{_LABS}\n}})();</script>"
+)
+"""For `launch(head=...)`: the players' and instruments' style, the night switch, dropped PNGs."""
 
 NIGHT_SWITCH: Final = (
     '<button type="button" class="studio-night" aria-label="night colours" '

@@ -1,0 +1,224 @@
+"""Choosing the pictures that a laboratory works on: painted, uploaded, or just seen in Paint."""
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from app.errors import PictureError, StudioError
+from app.service.laboratory.experiment import Source
+from app.service.results import results
+from app.service.showcase import Example, load_examples
+from app.service.studio import Studio
+from app.service.uploads import Fit, read_picture, square
+from app.settings import ASSETS
+from app.ui.faults import said
+from app.ui.instrument import LabInstrument
+from app.ui.lab_messages import Pictures, Thumb, jpeg_uri
+from app.ui.stream import recipe_of
+
+Mode = Literal["one", "pair", "many"]
+
+UPLOAD_SIDE: Final = 256
+"""An upload is kept at this size; the laboratory takes it down to the model's."""
+
+THUMB_SIDE: Final = 64
+MAX_ADDED: Final = 8
+MAX_CHOSEN: Final = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture to choose, cropped and squashed to a square."""
+
+    name: str
+    crop: Image.Image
+    squash: Image.Image
+
+    def fitted(self, fit: Fit) -> Image.Image:
+        """It, squared as asked."""
+        return self.crop if fit == "crop" else self.squash
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What one person has chosen.
+
+    Attributes:
+        mode: One picture, a pair (A, B), or many.
+        shelf: All pictures there are to choose.
+        chosen: Those that are, by their place on the shelf.
+        slot: Of a pair, which one the next picture replaces.
+        fit: How uploads become squares.
+    """
+
+    mode: Mode
+    shelf: tuple[Picture, ...]
+    chosen: tuple[int, ...]
+    slot: int = 0
+    fit: Fit = "crop"
+
+    def pick(self, picture: int) -> "Choice":
+        """Choose one more, or another, or one less."""
+        match self.mode:
+            case "one":
+                return replace(self, chosen=(picture,))
+            case "pair":
+                pair = list(self.chosen)
+                pair[self.slot] = picture
+                return replace(self, chosen=tuple(pair), slot=1 - self.slot)
+            case "many" if picture in self.chosen:
+                rest = tuple(i for i in self.chosen if i != picture)
+                return replace(self, chosen=rest or self.chosen)
+            case _:
+                return replace(self, chosen=(*self.chosen, picture)[-MAX_CHOSEN:])
+
+    def add(self, picture: Picture, fixed: int) -> "Choice":
+        """Put a picture on the shelf and choose it; past the `fixed` ones there is some room."""
+        if len(self.shelf) < fixed + MAX_ADDED:
+            return replace(self, shelf=(*self.shelf, picture)).pick(len(self.shelf))
+        # The oldest makes room; where it was chosen the picture that follows takes its place.
+        shelf = (*self.shelf[:fixed], *self.shelf[fixed + 1 :], picture)
+        chosen = tuple(i - (i > fixed) for i in self.chosen)
+        return replace(self, shelf=shelf, chosen=chosen).pick(len(shelf) - 1)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the chosen ones are called."""
+        return tuple(self.shelf[i].name for i in self.chosen)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The chosen ones, as experiments take them."""
+        return tuple(Source.of(self.shelf[i].fitted(self.fit)) for i in self.chosen)
+
+    def message(self) -> Pictures:
+        """What the picker shows."""
+        thumbs = tuple(Thumb(_thumb(p.fitted(self.fit)), p.name) for p in self.shelf)
+        return Pictures(self.mode, thumbs, self.chosen, self.slot)
+
+
+class Picker:
+    """The picker's components and what becomes of a click; `state` holds a Choice."""
+
+    def __init__(self, studio: Studio, tab: str, mode: Mode, network: dict[str, Any]) -> None:
+        self._studio = studio
+        self._examples = load_examples(ASSETS / "showcase")
+        shelf = tuple(_of_example(example) for example in self._examples) or (_plain(),)
+        first = Choice(mode, shelf, (0,) if mode != "pair" else (0, len(shelf) // 2))
+        self.state = gr.State(first)
+        self.instrument = LabInstrument(
+            "picker", first.message(), tab=tab, label="pictures to choose"
+        )
+        with gr.Row(elem_classes="lab-sources"):
+            upload = gr.UploadButton(
+                "Upload", file_types=["image"], type="binary", size="sm", min_width=60
+            )
+            painted = gr.Button("From Paint", size="sm", min_width=60)
+            fit = gr.Radio(
+                ["crop", "squash"],
+                value="crop",
+                label="how an upload becomes a square",
+                show_label=False,
+                elem_classes="studio-segments",
+                min_width=60,
+            )
+        seen = gr.Textbox(visible=False, label="what Paint shows")
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        both = [self.state, self.instrument]
+        self._events = [
+            self.instrument.select(said(self._picked), self.state, both, **quiet),
+            upload.upload(said(self._uploaded), [self.state, upload], both, **quiet),
+            fit.change(said(self._fitted), [self.state, fit], both, **quiet),
+            painted.click(
+                said(self._painted),
+                [self.state, seen],
+                both,
+                js="(state) => [state, pleinAir.painted()]",
+                **network,
+            ),
+        ]
+
+    def changed(
+        self, do: Callable[..., Any], inputs: Sequence[Any], outputs: Any, **how: Any
+    ) -> None:
+        """Do something after every change."""
+        for event in self._events:
+            event.success(do, inputs, outputs, **how)
+
+    def _picked(self, choice: Choice, event: gr.EventData) -> tuple[Choice, Pictures]:
+        asked = event._data if isinstance(event._data, dict) else {}
+        picture, slot = asked.get("picture"), asked.get("slot")
+        if type(picture) is int and 0 <= picture < len(choice.shelf):
+            return _shown(choice.pick(picture))
+        if type(slot) is int and slot in {0, 1}:
+            return _shown(replace(choice, slot=slot))
+        raise StudioError("The page sent a choice that can't be read.", "Reload the page.")
+
+    def _uploaded(self, choice: Choice, data: bytes) -> tuple[Choice, Pictures]:
+        image = read_picture(data)
+        number = 1 + sum(p.name.startswith("upload") for p in choice.shelf)
+        picture = Picture(
+            f"upload {number}",
+            square(image, UPLOAD_SIDE, "crop"),
+            square(image, UPLOAD_SIDE, "squash"),
+        )
+        return _shown(choice.add(picture, self._fixed))
+
+    def _fitted(self, choice: Choice, fit: Fit) -> tuple[Choice, Pictures]:
+        return _shown(replace(choice, fit=fit))
+
+    def _painted(self, choice: Choice, seen: str) -> tuple[Choice, Pictures]:
+        try:
+            asked = json.loads(seen or "null")
+            run, place = str(asked["run"]), int(asked["picture"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise PictureError("Paint shows no picture yet.", "Paint one first.") from error
+        recipe = recipe_of(run)
+        if not 0 <= place < recipe.pictures:
+            raise PictureError("That picture isn't in the run.", "Choose one in Paint.")
+        stored = next((e for e in self._examples if e.recipe == recipe), None)
+        image = (
+            _image(stored.png)
+            if stored is not None
+            else Image.fromarray(
+                np.asarray(results(self._studio.painter, recipe.about(0))[place].pixels)
+            )
+        )
+        name = f"painted, seed {recipe.seed + place}"
+        return _shown(choice.add(Picture(name, image, image), self._fixed))
+
+    @property
+    def _fixed(self) -> int:
+        return max(1, len(self._examples))
+
+
+def _shown(choice: Choice) -> tuple[Choice, Pictures]:
+    return choice, choice.message()
+
+
+def _of_example(example: Example) -> Picture:
+    image = _image(example.png)
+    return Picture(f"seed {example.recipe.seed + example.recipe.picture}", image, image)
+
+
+def _plain() -> Picture:
+    """Two colours, where no painting is at hand."""
+    pixels = np.full((THUMB_SIDE, THUMB_SIDE, 3), (120, 160, 190), dtype=np.uint8)
+    pixels[THUMB_SIDE // 2 :] = (110, 130, 80)
+    image = Image.fromarray(pixels)
+    return Picture("two colours", image, image)
+
+
+def _image(png: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(png)) as image:
+        return image.convert("RGB")
+
+
+def _thumb(image: Image.Image) -> str:
+    return jpeg_uri(np.asarray(image.resize((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)))

@@ -1,0 +1,60 @@
+"""What the laboratories' tabs are made of: the page's header, texts with equations, events."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+
+import gradio as gr
+
+from app.diffusion.noise import MAX_SEED
+from app.ui.tabs.paint import MAX_PAINTERS, NETWORK
+
+LATEX: Final[list[dict[str, str | bool]]] = [
+    {"left": "$$", "right": "$$", "display": True},
+    {"left": "$", "right": "$", "display": False},
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """What stands over all tabs, and the page itself."""
+
+    model: gr.Dropdown
+    precision: gr.Radio
+    page: gr.Blocks
+
+
+def intro(text: str) -> None:
+    """The words and equations that a tab opens with."""
+    gr.Markdown(text, latex_delimiters=LATEX, elem_classes="lab-intro")
+
+
+def note(text: str) -> None:
+    """A sentence or two over a panel, with its equations."""
+    gr.Markdown(text, latex_delimiters=LATEX, elem_classes="lab-note")
+
+
+def symbol(base: str, sub: str = "") -> str:
+    """A letter of the paper as HTML."""
+    below = f"<sub>{sub}</sub>" if sub else ""
+    return f'<span class="lab-maths"><i>{base}</i>{below}</span>'
+
+
+def quiet() -> dict[str, Any]:
+    """How the page's own events behave."""
+    return {"api_visibility": "private", "show_progress": "hidden"}
+
+
+def light() -> dict[str, Any]:
+    """Events that don't run a network; through the queue, where alone messages are shown."""
+    return quiet() | {"concurrency_id": "light", "concurrency_limit": 8}
+
+
+def streaming() -> dict[str, Any]:
+    """Events that run a network."""
+    return quiet() | {"concurrency_id": NETWORK, "concurrency_limit": MAX_PAINTERS}
+
+
+def wire_dice(dice: gr.Button, seed: gr.Number) -> None:
+    """Let the button draw a new seed."""
+    dice.click(lambda: secrets.randbelow(MAX_SEED + 1), outputs=seed, queue=False, **quiet())

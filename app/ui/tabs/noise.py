@@ -1,0 +1,171 @@
+"""Noise: the forward process of one picture, its posterior, and the way back from any x_t."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import gradio as gr
+
+from app.service.laboratory.experiments import Denoising, Noising
+from app.service.studio import Studio
+from app.ui import controls as easel
+from app.ui.faults import said
+from app.ui.film_stream import Told, answer, tell
+from app.ui.instrument import LabInstrument, TimeSlider, time_value
+from app.ui.lab_messages import Material
+from app.ui.messages import Download, Message
+from app.ui.picker import Choice, Picker
+from app.ui.player import Player, PlayerEvent
+from app.ui.run_controls import (
+    RunControls,
+    follow_label,
+    follow_model,
+    run_controls,
+    run_recipe,
+    whole,
+)
+from app.ui.sheets import data_uri
+from app.ui.tabs.lab_parts import Header, intro, light, note, quiet, streaming, wire_dice
+from app.ui.tabs.noise_panels import TAB, Bench, chain_panel, posterior_panel, schedules_panel
+
+FIRST_T: Final = 300
+
+INTRO: Final = r"""
+The forward process mixes a picture $x_0$ with noise, a little more at every step; in closed form
+$\;x_{\textcolor{#C2533B}{t}} = \sqrt{\bar\alpha_{\textcolor{#C2533B}{t}}}\,x_0 +
+\sqrt{1-\bar\alpha_{\textcolor{#C2533B}{t}}}\,\epsilon,\;\; \epsilon\sim\mathcal N(0, I)\;$ (eq. 4).
+Move $\textcolor{#C2533B}{t}$: at $0$ stands the picture, at $T$ nothing is left of it but noise.
+"""
+
+
+def noise_tab(studio: Studio, header: Header) -> None:
+    """Build the tab."""
+    info = studio.models.describe(studio.settings.default_model)
+    intro(INTRO)
+    with gr.Row(elem_classes="studio-easel"):
+        with gr.Column(elem_classes="studio-controls", scale=0, min_width=300):
+            picker = Picker(studio, TAB, "one", streaming())
+            with gr.Row(elem_classes="studio-seed"):
+                seed = easel.seed_control()
+                dice = gr.Button("⟳", elem_classes="studio-dice", min_width=44, scale=0)
+            fresh = gr.Checkbox(
+                False,
+                label="fresh noise at every t",
+                info="else one noise for all t, as drawn by the seed",
+            )
+            label = easel.label_control(info)
+        with gr.Column(elem_classes="studio-pictures", scale=1):
+            instrument = LabInstrument("noise", tab=TAB, label="the forward process")
+            time = TimeSlider(FIRST_T, info.num_train_timesteps, tab=TAB)
+            bench = Bench(studio, header, picker, time, seed, label)
+            with gr.Tabs(elem_classes="lab-panels"):
+                with gr.Tab("Film strip"):
+                    _strip_panel(bench, fresh)
+                with gr.Tab("Schedules"):
+                    schedules_panel(bench)
+                with gr.Tab("Chain or closed form"):
+                    chain_panel(bench)
+                with gr.Tab("Posterior"):
+                    posterior_panel(bench)
+                with gr.Tab("Denoise from here"):
+                    _denoise_panel(bench)
+    wire_dice(dice, seed)
+    fresh.change(None, fresh, None, js=f"(fresh) => pleinAir.share('{TAB}', {{ fresh }})")
+    follow_label(studio, header.model, label)
+    _wire_material(bench, instrument)
+
+
+def _wire_material(bench: Bench, instrument: LabInstrument) -> None:
+    def material(choice: Choice, model: str, seed: float) -> Message:
+        noising = {"model": model, "source": choice.sources[0], "seed": whole(seed)}
+        return Material.of(bench.studio.noise_lab.material(Noising.checked(noising)))
+
+    def new_model(choice: Choice, model: str, seed: float, t: int) -> tuple[Message, str]:
+        total = bench.studio.models.describe(model).num_train_timesteps
+        return material(choice, model, seed), time_value(t, total)
+
+    inputs = [bench.picker.state, bench.header.model, bench.seed]
+    bench.picker.changed(said(material), inputs, instrument, **light())
+    bench.seed.change(said(material), inputs, instrument, **light())
+    bench.header.page.load(said(material), inputs, instrument, **light())
+    bench.header.model.change(
+        said(new_model), [*inputs, bench.time], [instrument, bench.time], **light()
+    )
+
+
+def _strip_panel(bench: Bench, fresh: gr.Checkbox) -> None:
+    with gr.Row(elem_classes="lab-row"):
+        count = gr.Slider(
+            2,
+            64,
+            value=10,
+            step=1,
+            label="pictures",
+            info="evenly spaced in t; drawn in the browser",
+            min_width=200,
+        )
+    strip = LabInstrument("strip", tab=TAB, label="film strip of x_t")
+    count.change(None, count, None, js=f"(moments) => pleinAir.share('{TAB}', {{ moments }})")
+
+    def save(
+        choice: Choice, model: str, seed: float, moments: float, fresh: bool, event: gr.EventData
+    ) -> Message:
+        wish = {"model": model, "source": choice.sources[0], "seed": whole(seed), "fresh": fresh}
+        drawn = bench.studio.noise_lab.strip(Noising.checked(wish | {"moments": whole(moments)}))
+        match event._data:
+            case {"ask": "png"}:
+                return Download(f"{drawn.name}.png", data_uri(drawn.png(), "image/png"))
+            case {"ask": "gif" | "webp" as form}:
+                uri = data_uri(drawn.animation(form), f"image/{form}")
+                return Download(f"{drawn.name}.{form}", uri)
+            case _:
+                return Download("", "")
+
+    inputs = [bench.picker.state, bench.header.model, bench.seed, count, fresh]
+    strip.select(said(save), inputs, strip, **light())
+
+
+def _denoise_panel(bench: Bench) -> None:
+    info = bench.studio.models.describe(bench.studio.settings.default_model)
+    note(
+        "What the model makes of a half-destroyed picture: the reverse process, started from "
+        "the $x_t$ above. The more of the picture is left, the less it can change."
+    )
+    with gr.Row(elem_classes="lab-row"):
+        controls = run_controls(
+            info, bench.header.model, bench.header.precision, bench.seed, bench.label, 150
+        )
+        variations = gr.Slider(1, 16, value=4, step=1, label="variations", min_width=120)
+        button = gr.Button("Denoise", variant="primary", min_width=120, scale=0)
+    with gr.Column(elem_classes="lab-player"):
+        player = Player(label="denoised")
+    last = gr.State(None)
+    _wire_denoising(bench, controls, variations, button, player, last)
+    follow_model(bench.studio, controls)
+
+
+def _wire_denoising(
+    bench: Bench,
+    controls: RunControls,
+    variations: gr.Slider,
+    button: gr.Button,
+    player: Player,
+    last: gr.State,
+) -> None:
+    lab = bench.studio.noise_lab
+
+    def start(choice: Choice, t: int, count: float, *run: Any) -> Iterator[Told]:
+        def wish() -> Denoising:
+            recipe = run_recipe(run, pictures=whole(count))
+            return Denoising.checked(
+                {"run": recipe, "source": choice.sources[0], "t": t, "seed": recipe.seed}
+            )
+
+        yield from tell(bench.studio.models, lab, wish)
+
+    def asked(experiment: Denoising | None, event: gr.EventData) -> Message:
+        return answer(lab, experiment, PlayerEvent.of(event))
+
+    inputs = [bench.picker.state, bench.time, variations, *controls.inputs]
+    running = button.click(start, inputs, [player, last], **streaming())
+    player.select(said(asked), last, player, **quiet())
+    player.stop(fn=None, cancels=[running], api_visibility="private")

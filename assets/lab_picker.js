@@ -1,0 +1,44 @@
+// Choosing pictures: one, two (A and B), or several, among the model's paintings and the uploads.
+
+function mountPicker(root, { trigger, props, watch, label }) {
+  root.innerHTML = `<div class="lab-picker" role="group" aria-label="${label}">
+    <div class="lab-slots" hidden></div><div class="lab-thumbs"></div></div>`;
+  const slots = root.querySelector(".lab-slots");
+  const thumbs = root.querySelector(".lab-thumbs");
+  let shown = null;
+
+  function show() {
+    const { pictures, chosen, mode, slot } = shown;
+    root.dataset.mode = mode;
+    root.dataset.chosen = chosen.join(" ");
+    slots.hidden = mode !== "pair";
+    if (mode === "pair") {
+      slots.innerHTML = ["A", "B"].map((name, n) => {
+        const { src, name: about } = pictures[chosen[n]];
+        return `<button type="button" data-slot="${n}" aria-pressed="${n === slot}"
+          aria-label="picture ${name}: ${escaped(about)}; the next one chosen goes here">
+          <img src="${src}" alt=""><span>${name}</span></button>`;
+      }).join("");
+    }
+    thumbs.innerHTML = pictures.map(({ src, name }, n) => {
+      const place = chosen.indexOf(n);
+      const colour = mode === "many" && place >= 0 ? `style="--ring: var(${COLOURS[place % 5]})"` : "";
+      return `<button type="button" data-picture="${n}" aria-pressed="${place >= 0}" ${colour}
+        title="${escaped(name)}" aria-label="${escaped(name)}"><img src="${src}" alt=""></button>`;
+    }).join("");
+  }
+
+  root.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    const { slot, picture } = button.dataset;
+    trigger("select", slot === undefined ? { picture: Number(picture) } : { slot: Number(slot) });
+  });
+
+  receiveBy({ props, watch }, {
+    pictures(message) {
+      shown = message;
+      show();
+    },
+  });
+}
