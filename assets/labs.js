@@ -7,6 +7,9 @@ window.pleinAir = {
   strip: mountStrip,
   schedules: mountSchedules,
   plate: mountPlate,
+  mixture: mountMixture,
+  grid: mountGrid,
+  morph: mountMorph,
   share,
   // Which picture of which run the Paint tab shows, as JSON; "null" where there is none.
   painted() {

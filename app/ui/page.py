@@ -9,6 +9,7 @@ from app.service.studio import Studio
 from app.settings import Settings
 from app.ui.api import add_api
 from app.ui.tabs.lab_parts import Header
+from app.ui.tabs.mix import mix_tab
 from app.ui.tabs.noise import noise_tab
 from app.ui.tabs.paint import NETWORK, paint_tab
 from app.ui.theme import NIGHT_SWITCH, STUDIO_CSS, STUDIO_HEAD, STUDIO_NAME, StudioTheme
@@ -39,6 +40,8 @@ def build(studio: Studio) -> gr.Blocks:
             header = Header(model, precision, page)
             with gr.Tab("Noise", id="noise"):
                 noise_tab(studio, header)
+            with gr.Tab("Mix", id="mix"):
+                mix_tab(studio, header)
         add_api(studio, NETWORK)
     return page
 

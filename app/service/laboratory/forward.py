@@ -4,10 +4,21 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from app.diffusion.schedule import NoiseSchedule
+from app.service.laboratory.decoding import draw_eps
 from app.service.laboratory.experiments import Chain, Inspection, Noising
 from app.service.laboratory.statistics import Sample
-from app.service.pictures import AnimationFormat, Pixels, animation, film_strip, png_bytes
+from app.service.models import LoadedModel
+from app.service.pictures import (
+    AnimationFormat,
+    Pixels,
+    animation,
+    film_strip,
+    picture_pixels,
+    png_bytes,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +34,18 @@ class ForwardMaterial:
     pixels: Pixels
     eps: NDArray[np.float32]
     alpha_bar: tuple[float, ...]
+
+
+def material_of(
+    model: LoadedModel, x_0: Tensor, seed: int, which: int, schedule: NoiseSchedule | None = None
+) -> ForwardMaterial:
+    """The material of `x_0` (1, C, H, W) and the eps that `which` derives from `seed`."""
+    eps = draw_eps(seed, which, model.info)[0]
+    return ForwardMaterial(
+        pixels=picture_pixels(x_0)[0],
+        eps=eps.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy(),
+        alpha_bar=(1.0, *(schedule or model.schedule).alphas_cumprod.tolist()),
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,10 +19,11 @@ from app.service.laboratory.blending import (
     measured_step,
     mixture_of,
 )
-from app.service.laboratory.decoding import Started, completed
+from app.service.laboratory.decoding import FIRST, SECOND, Started, completed
 from app.service.laboratory.experiment import Source
 from app.service.laboratory.experiments import Grid, Mixing, Morph, Pair, SeedMorph
 from app.service.laboratory.films import FilmResult, Films
+from app.service.laboratory.forward import ForwardMaterial, material_of
 from app.service.laboratory.mixtures import (
     Estimate,
     GridMoment,
@@ -63,6 +64,16 @@ class MixLab:
     def picture(self, model: str, source: Source) -> Pixels:
         """`source` as `model` will see it, (H, W, 3) uint8; a painted one is painted first."""
         return at_once(self._sources.pixels(source, self._models.describe(model)))
+
+    def materials(
+        self, model: str, pair: tuple[Source, Source], seed: int
+    ) -> tuple[ForwardMaterial, ForwardMaterial]:
+        """What a page needs to mix two pictures at every t by itself."""
+        loaded = self._models.load(model)
+        return (
+            material_of(loaded, at_once(self._sources.x_0(pair[0], loaded.info)), seed, FIRST),
+            material_of(loaded, at_once(self._sources.x_0(pair[1], loaded.info)), seed, SECOND),
+        )
 
     def network_steps(self, experiment: MixExperiment) -> int:
         """The network's steps that an experiment will take, painting its sources included."""

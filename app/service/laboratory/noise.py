@@ -29,6 +29,7 @@ from app.service.laboratory.forward import (
     NoisedMoment,
     NoiseStrip,
     PosteriorView,
+    material_of,
 )
 from app.service.laboratory.schedules import ScheduleCurves, compared
 from app.service.laboratory.sources import Sources, at_once
@@ -56,13 +57,7 @@ class NoiseLab:
     def material(self, noising: Noising) -> ForwardMaterial:
         """What a page needs to draw x_t at every t by itself; of `noising`, all but the strip."""
         model, x_0 = self._start(noising.model, noising.source)
-        schedule = _schedule(model, noising.schedule)
-        eps = draw_eps(noising.seed, FIRST, model.info)[0]
-        return ForwardMaterial(
-            pixels=picture_pixels(x_0)[0],
-            eps=eps.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy(),
-            alpha_bar=(1.0, *schedule.alphas_cumprod.tolist()),
-        )
+        return material_of(model, x_0, noising.seed, FIRST, _schedule(model, noising.schedule))
 
     def strip(self, noising: Noising) -> NoiseStrip:
         """x_t at evenly spaced t, 0 and T among them.

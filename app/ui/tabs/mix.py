@@ -1,0 +1,122 @@
+"""Mix: two pictures mixed at a chosen x_t; one mixture, the grid of figure 9, morphs."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import gradio as gr
+
+from app.service.laboratory.experiments import Mixing
+from app.service.studio import Studio
+from app.ui import controls as easel
+from app.ui.faults import said
+from app.ui.film_stream import Told, answer, tell
+from app.ui.instrument import LabInstrument, TimeSlider, time_value
+from app.ui.lab_messages import Material
+from app.ui.messages import Message
+from app.ui.mix_messages import PairMaterial
+from app.ui.picker import Choice, Picker
+from app.ui.player import Player, PlayerEvent
+from app.ui.run_controls import follow_label, follow_model, run_controls, whole
+from app.ui.tabs.lab_parts import Header, intro, light, quiet, streaming, wire_dice
+from app.ui.tabs.mix_panels import TAB, Blend, grid_panel, mixing_fields, morph_panel
+
+FIRST_T: Final = 500
+
+RULES: Final = (
+    ("linear, two noises (the paper's code)", "linear"),
+    ("linear, one noise for both (the poster's)", "shared"),
+    ("linear, the noise's variance kept", "variance_kept"),
+    ("slerp, along the arc", "slerp"),
+)
+
+INTRO: Final = r"""
+Both pictures are noised to the same $\textcolor{#C2533B}{t}$, mixed there, and the reverse process
+paints what the mixture could have been:
+$\;\bar x_{\textcolor{#C2533B}{t}} = (1-\textcolor{#8A6FB0}{\lambda})\,x_{\textcolor{#C2533B}{t}} +
+\textcolor{#8A6FB0}{\lambda}\,x'_{\textcolor{#C2533B}{t}},\;\;
+\bar x_0\sim p_\theta(x_0\,|\,\bar x_{\textcolor{#C2533B}{t}})\;$ (section 4.3). A small
+$\textcolor{#C2533B}{t}$ blends pixels, a large one invents a new painting.
+"""
+
+
+def mix_tab(studio: Studio, header: Header) -> None:
+    """Build the tab."""
+    info = studio.models.describe(studio.settings.default_model)
+    intro(INTRO)
+    with gr.Row(elem_classes="studio-easel"):
+        with gr.Column(elem_classes="studio-controls", scale=0, min_width=300):
+            picker = Picker(studio, TAB, "pair", streaming())
+            mix = gr.Slider(
+                0, 1, value=0.5, step=0.01, label="λ", info="0 is A, 1 is B",
+                elem_classes="lab-lambda",
+            )  # fmt: skip
+            rule = gr.Dropdown(list(RULES), value="linear", label="mixing rule")
+            with gr.Row(elem_classes="studio-seed"):
+                seed = easel.seed_control()
+                dice = gr.Button("⟳", elem_classes="studio-dice", min_width=44, scale=0)
+            label = easel.label_control(info)
+            with gr.Accordion("the way back", open=False):
+                controls = run_controls(info, header.model, header.precision, seed, label, 200)
+        with gr.Column(elem_classes="studio-pictures", scale=1):
+            instrument = LabInstrument("mixture", tab=TAB, label="two pictures mixed at t")
+            time = TimeSlider(FIRST_T, info.num_train_timesteps, tab=TAB)
+            blend = Blend(studio, picker, time, mix, rule, controls)
+            with gr.Tabs(elem_classes="lab-panels"):
+                with gr.Tab("One mixture"):
+                    _mixture_panel(blend)
+                with gr.Tab("The grid") as grid:
+                    grid_panel(blend, grid)
+                with gr.Tab("Morph") as morph:
+                    morph_panel(blend, morph)
+    wire_dice(dice, seed)
+    mix.change(None, mix, None, js=f"(mix) => pleinAir.share('{TAB}', {{ mix }})")
+    rule.change(None, rule, None, js=f"(rule) => pleinAir.share('{TAB}', {{ rule }})")
+    follow_label(studio, header.model, label)
+    follow_model(studio, controls)
+    _wire_material(blend, header, instrument)
+
+
+def _wire_material(blend: Blend, header: Header, instrument: LabInstrument) -> None:
+    lab = blend.studio.mix_lab
+
+    def material(choice: Choice, model: str, seed: float) -> Message:
+        a, b = choice.sources
+        first, second = lab.materials(model, (a, b), whole(seed))
+        return PairMaterial(Material.of(first), Material.of(second))
+
+    def new_model(choice: Choice, model: str, seed: float, t: int) -> tuple[Message, str]:
+        total = blend.studio.models.describe(model).num_train_timesteps
+        return material(choice, model, seed), time_value(t, total)
+
+    inputs = [blend.picker.state, header.model, blend.controls.seed]
+    blend.picker.changed(said(material), inputs, instrument, **light())
+    blend.controls.seed.change(said(material), inputs, instrument, **light())
+    header.page.load(said(material), inputs, instrument, **light())
+    header.model.change(said(new_model), [*inputs, blend.time], [instrument, blend.time], **light())
+
+
+def _mixture_panel(blend: Blend) -> None:
+    with gr.Row(elem_classes="lab-row"):
+        variations = gr.Slider(1, 16, value=3, step=1, label="variations", min_width=160)
+        button = gr.Button("Mix", variant="primary", min_width=120, scale=0)
+    with gr.Column(elem_classes="lab-player"):
+        player = Player(label="mixed")
+    last = gr.State(None)
+    lab = blend.studio.mix_lab
+
+    def start(
+        choice: Choice, t: int, mix: float, rule: str, count: float, *run: Any
+    ) -> Iterator[Told]:
+        def wish() -> Mixing:
+            fields = mixing_fields(choice, rule, run, pictures=whole(count))
+            return Mixing.checked(fields | {"t": t, "mix": float(mix)})
+
+        yield from tell(blend.studio.models, lab, wish)
+
+    def asked(experiment: Mixing | None, event: gr.EventData) -> Message:
+        return answer(lab, experiment, PlayerEvent.of(event))
+
+    inputs = [*blend.pair, variations, *blend.controls.inputs]
+    running = button.click(start, inputs, [player, last], **streaming())
+    player.select(said(asked), last, player, **quiet())
+    player.stop(fn=None, cancels=[running], api_visibility="private")

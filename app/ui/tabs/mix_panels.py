@@ -1,0 +1,175 @@
+"""The Mix tab's panels that paint many pictures: the grid and the morphs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import gradio as gr
+
+from app.diffusion.noise import MAX_SEED
+from app.errors import RecipeError
+from app.service.laboratory.experiments import MAX_ROWS, Grid, Morph, SeedMorph
+from app.service.laboratory.mixtures import GridResult, MorphResult
+from app.service.pictures import evenly_spaced
+from app.service.studio import Studio
+from app.ui.faults import said
+from app.ui.instrument import LabInstrument, TimeSlider
+from app.ui.messages import Download, Message
+from app.ui.mix_stream import GridTold, MorphTold, estimate_words, tell_grid, tell_morph
+from app.ui.picker import Choice, Picker
+from app.ui.run_controls import RunControls, run_recipe, whole
+from app.ui.sheets import data_uri
+from app.ui.tabs.lab_parts import light, note, streaming
+
+TAB: Final = "mix"
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """What all panels of the tab share.
+
+    Attributes:
+        studio: What does the work.
+        picker: Of A and B.
+        time: The slider over t.
+        mix: lambda.
+        rule: How they are mixed.
+        controls: Of the reverse process.
+    """
+
+    studio: Studio
+    picker: Picker
+    time: TimeSlider
+    mix: gr.Slider
+    rule: gr.Dropdown
+    controls: RunControls
+
+    @property
+    def pair(self) -> list[gr.components.Component]:
+        """What says which mixture is meant."""
+        return [self.picker.state, self.time, self.mix, self.rule]
+
+
+def mixing_fields(
+    choice: Choice, rule: str, run: tuple[Any, ...], *, pictures: int = 1
+) -> dict[str, object]:
+    """What all experiments on a pair have in common."""
+    recipe = run_recipe(run, pictures=pictures)
+    first, second = choice.sources
+    return {"run": recipe, "first": first, "second": second, "rule": rule, "seed": recipe.seed}
+
+
+def grid_panel(blend: Blend, tab: gr.Tab) -> None:
+    """Rows of t, columns of lambda, filled in as they come."""
+    note(
+        "The paper's figure 9: $t$ grows from row to row, $\\lambda$ from A to B. Row $t = 0$ "
+        "mixes pixels without the network; *again* is what a picture becomes on its way there and back."
+    )
+    with gr.Row(elem_classes="lab-row"):
+        rows = gr.Slider(2, MAX_ROWS, value=9, step=1, label="rows", min_width=120)
+        between = gr.Slider(1, 9, value=5, step=1, label="λ between A and B", min_width=120)
+        share = gr.Checkbox(True, label="one noise on the way back for all cells", min_width=200)
+        button = gr.Button("Paint the grid", variant="primary", min_width=120, scale=0)
+    words = gr.HTML("&nbsp;", elem_classes="lab-estimate")
+    instrument = LabInstrument("grid", tab=TAB, label="grid of mixtures")
+    result = gr.State(None)
+    lab, models = blend.studio.mix_lab, blend.studio.models
+
+    def wish(
+        choice: Choice, rule: str, rows: float, between: float, share: bool, *run: Any
+    ) -> Grid:
+        fields = mixing_fields(choice, rule, run)
+        total = models.describe(str(run[0])).num_train_timesteps
+        times = evenly_spaced(whole(rows), total + 1)
+        return Grid.checked(
+            fields | {"rows": times, "between": whole(between), "share_noise": share}
+        )
+
+    def estimate(*values: Any) -> str:
+        grid = wish(*values)
+        return estimate_words(lab.estimate(grid), len(grid.rows) * len(grid.mixes))
+
+    def start(*values: Any) -> Iterator[GridTold]:
+        yield from tell_grid(lab, lambda: wish(*values))
+
+    def save(result: GridResult | None) -> Message:
+        if result is None:
+            raise RecipeError("There is no grid yet.", "Paint one first.")
+        return Download(f"{result.name}.png", data_uri(result.png(), "image/png"))
+
+    inputs = [blend.picker.state, blend.rule, rows, between, share, *blend.controls.inputs]
+    _say_beforehand(tab, (rows, between), blend.controls, estimate, inputs, words)
+    running = button.click(start, inputs, [instrument, result], **streaming())
+    instrument.select(said(save), result, instrument, **light())
+    instrument.stop(fn=None, cancels=[running], api_visibility="private")
+
+
+def morph_panel(blend: Blend, tab: gr.Tab) -> None:
+    """An animation over lambda at the slider's t, or over the arc between two x_T."""
+    note(
+        "An animation from A to B over $\\lambda$ at the $t$ above; or between two seeds, along "
+        "the arc (slerp) from one $x_T$ to another, each painted from pure noise."
+    )
+    with gr.Row(elem_classes="lab-row"):
+        way = gr.Radio(
+            ["from A to B", "between two seeds"], value="from A to B", label="morph", min_width=260
+        )
+        second = gr.Number(
+            7, label="second seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=100
+        )
+        frames = gr.Slider(2, 64, value=16, step=1, label="frames", min_width=120)
+        button = gr.Button("Paint the morph", variant="primary", min_width=120, scale=0)
+    words = gr.HTML("&nbsp;", elem_classes="lab-estimate")
+    instrument = LabInstrument("morph", tab=TAB, label="morph")
+    result = gr.State(None)
+    lab = blend.studio.mix_lab
+
+    def wish(
+        choice: Choice, t: int, rule: str, way: str, second: float, frames: float, *run: Any
+    ) -> Morph | SeedMorph:
+        if way != "from A to B":
+            return SeedMorph.checked(
+                {"run": run_recipe(run), "second": whole(second), "frames": whole(frames)}
+            )
+        return Morph.checked(mixing_fields(choice, rule, run) | {"t": t, "frames": whole(frames)})
+
+    def estimate(*values: Any) -> str:
+        morph = wish(*values)
+        return estimate_words(lab.estimate(morph), morph.frames)
+
+    def start(*values: Any) -> Iterator[MorphTold]:
+        yield from tell_morph(lab, lambda: wish(*values))
+
+    def save(result: MorphResult | None, event: gr.EventData) -> Message:
+        if result is None:
+            raise RecipeError("There is no morph yet.", "Paint one first.")
+        match event._data:
+            case {"ask": "gif" | "webp" as form}:
+                uri = data_uri(result.animation(form), f"image/{form}")
+                return Download(f"{result.name}.{form}", uri)
+            case _:
+                return Download(f"{result.name}-strip.png", data_uri(result.strip(), "image/png"))
+
+    inputs = [
+        *(blend.picker.state, blend.time, blend.rule, way, second, frames),
+        *blend.controls.inputs,
+    ]
+    _say_beforehand(tab, (way, frames), blend.controls, estimate, inputs, words)
+    running = button.click(start, inputs, [instrument, result], **streaming())
+    instrument.select(said(save), result, instrument, **light())
+    instrument.stop(fn=None, cancels=[running], api_visibility="private")
+
+
+def _say_beforehand(
+    tab: gr.Tab,
+    own: tuple[gr.Slider | gr.Radio, ...],
+    controls: RunControls,
+    estimate: Any,
+    inputs: list[Any],
+    words: gr.HTML,
+) -> None:
+    """Say how long it will take when the panel is opened and whenever that changes."""
+    how = streaming() | {"trigger_mode": "always_last"}
+    tab.select(said(estimate), inputs, words, **how)
+    for control in (*own, controls.steps, controls.sampler, controls.precision, controls.model):
+        control.change(said(estimate), inputs, words, **how)
