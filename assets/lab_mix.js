@@ -3,8 +3,8 @@
 const RULES = {
   linear: { colour: "--lily" },
   shared: { colour: "--ochre" },
-  variance_kept: { colour: "--poppy", dash: "7 6" },
-  slerp: { colour: "--wisteria" },
+  variance_kept: { colour: "--poppy", dash: "8 8" },
+  slerp: { colour: "--accent", dash: "2 6" },
 };
 const NEARLY_PARALLEL = 0.9995;
 
@@ -73,6 +73,7 @@ function mountMixture(root, { props, watch, tab }) {
       y: { label: "", range: [0, 1.1] },
       series,
       marker: mix,
+      mark: "--wisteria",
     }) + legendOf(series);
     write("kept", `${(varianceKept(rule, w) * 100).toFixed(0)} %`);
     write("variance", (moments(mixed).std ** 2).toFixed(3));

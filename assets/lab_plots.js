@@ -58,7 +58,7 @@ function rangeOf(given, series, key, log) {
 
 // An SVG of `series`: [{name, colour, dash, points: [[x, y, error], ...]}]. Axes: {label, log, range,
 // reverse}. `marker` is an x with a thin line.
-function plotSvg({ title, x, y, series, marker = null }) {
+function plotSvg({ title, x, y, series, marker = null, mark = "--poppy" }) {
   const xs = rangeOf(x.range, series, 0, x.log);
   const ys = rangeOf(y.range, series, 1, y.log);
   const scale = ([low, high], log, from, to) => {
@@ -95,7 +95,7 @@ function plotSvg({ title, x, y, series, marker = null }) {
   }
   const inside = marker !== null && marker >= xs[0] && marker <= xs[1];
   const at = inside ? px(marker).toFixed(1) : 0;
-  parts.push(`<line class="marker" x1="${at}" x2="${at}" y1="${top}" y2="${bottom}" ${inside ? "" : 'visibility="hidden"'}/>`);
+  parts.push(`<line class="marker" stroke="var(${mark})" x1="${at}" x2="${at}" y1="${top}" y2="${bottom}" ${inside ? "" : 'visibility="hidden"'}/>`);
   return `<figure class="lab-plot"><figcaption><b>${title}</b> <span>${y.label}</span></figcaption>
     <svg viewBox="0 0 ${PLOT_W} ${PLOT_H}" role="img" aria-label="${title.replace(/<[^>]*>/g, "")}">${parts.join("")}</svg></figure>`;
 }

@@ -10,6 +10,7 @@ window.pleinAir = {
   mixture: mountMixture,
   grid: mountGrid,
   morph: mountMorph,
+  bound: mountBound,
   share,
   // Which picture of which run the Paint tab shows, as JSON; "null" where there is none.
   painted() {

@@ -8,6 +8,7 @@ import gradio as gr
 from app.service.studio import Studio
 from app.settings import Settings
 from app.ui.api import add_api
+from app.ui.tabs.bound import bound_tab
 from app.ui.tabs.lab_parts import Header
 from app.ui.tabs.mix import mix_tab
 from app.ui.tabs.noise import noise_tab
@@ -42,6 +43,8 @@ def build(studio: Studio) -> gr.Blocks:
                 noise_tab(studio, header)
             with gr.Tab("Mix", id="mix"):
                 mix_tab(studio, header)
+            with gr.Tab("Bound", id="bound"):
+                bound_tab(studio, header)
         add_api(studio, NETWORK)
     return page
 

@@ -29,7 +29,7 @@ UPLOAD_SIDE: Final = 256
 
 THUMB_SIDE: Final = 64
 MAX_ADDED: Final = 8
-MAX_CHOSEN: Final = 4
+MAX_CHOSEN: Final = 3
 
 
 @dataclass(frozen=True, eq=False)

@@ -189,7 +189,7 @@ _LABS: Final = "\n".join(
     _asset(f"{name}.js")
     for name in (
         *("film", "player_view", "lab_core", "lab_time", "lab_picker", "lab_plots"),
-        *("lab_noise", "lab_schedules", "lab_mix", "labs"),
+        *("lab_noise", "lab_schedules", "lab_mix", "lab_bound", "labs"),
     )
 )
 

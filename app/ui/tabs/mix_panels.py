@@ -63,7 +63,8 @@ def grid_panel(blend: Blend, tab: gr.Tab) -> None:
     """Rows of t, columns of lambda, filled in as they come."""
     note(
         "The paper's figure 9: $t$ grows from row to row, $\\lambda$ from A to B. Row $t = 0$ "
-        "mixes pixels without the network; *again* is what a picture becomes on its way there and back."
+        "mixes pixels without the network; *again* is what a picture becomes on its "
+        "way there and back."
     )
     with gr.Row(elem_classes="lab-row"):
         rows = gr.Slider(2, MAX_ROWS, value=9, step=1, label="rows", min_width=120)
