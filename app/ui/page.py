@@ -13,6 +13,7 @@ from app.ui.tabs.lab_parts import Header
 from app.ui.tabs.mix import mix_tab
 from app.ui.tabs.noise import noise_tab
 from app.ui.tabs.paint import NETWORK, paint_tab
+from app.ui.tabs.theory import theory_tab
 from app.ui.theme import NIGHT_SWITCH, STUDIO_CSS, STUDIO_HEAD, STUDIO_NAME, StudioTheme
 
 TITLE: Final = "Plein Air"
@@ -35,7 +36,7 @@ def build(studio: Studio) -> gr.Blocks:
                 ["exact", "fast"], value="fast", label="precision", elem_classes="studio-precision"
             )
             gr.HTML(NIGHT_SWITCH, elem_classes="studio-switch")
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             with gr.Tab("Paint", id="paint"):
                 paint_tab(studio, model, precision, page)
             header = Header(model, precision, page)
@@ -45,6 +46,8 @@ def build(studio: Studio) -> gr.Blocks:
                 mix_tab(studio, header)
             with gr.Tab("Bound", id="bound"):
                 bound_tab(studio, header)
+            with gr.Tab("Theory", id="theory"):
+                theory_tab(tabs)
         add_api(studio, NETWORK)
     return page
 
