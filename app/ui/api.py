@@ -1,19 +1,18 @@
 """The public API: typed calls with names, for gradio_client and curl."""
 
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import gradio as gr
 from gradio.events import api
-from gradio.processing_utils import save_bytes_to_cache
-from gradio.utils import get_upload_folder
 
-from app.errors import RecipeError
 from app.service.pictures import read_recipe
 from app.service.recipe import Recipe
 from app.service.results import results
 from app.service.studio import Studio
 from app.ui.faults import said
+from app.ui.files import saved_file, uploaded
+from app.ui.lab_api import add_noise_api
+from app.ui.mix_api import add_bound_api, add_mix_api
 
 
 def add_api(studio: Studio, network: str) -> None:
@@ -23,7 +22,7 @@ def add_api(studio: Studio, network: str) -> None:
         complete = studio.painter.complete(recipe)
         files, recipes = [], []
         for result in results(studio.painter, complete):
-            files.append(_png_file(f"{result.name}.png", result.png()))
+            files.append(saved_file(f"{result.name}.png", result.png()))
             recipes.append(result.recipe.model_dump(mode="json", exclude_none=True))
         return files, recipes
 
@@ -68,7 +67,7 @@ def add_api(studio: Studio, network: str) -> None:
 
     def recipe(png: gr.FileData) -> dict[str, Any]:
         """The recipe inside a PNG that was painted here."""
-        return read_recipe(_uploaded(png)).model_dump(mode="json", exclude_none=True)
+        return read_recipe(uploaded(png)).model_dump(mode="json", exclude_none=True)
 
     def models() -> list[dict[str, Any]]:
         """The models there are: id, size, parameters, classes."""
@@ -78,20 +77,6 @@ def add_api(studio: Studio, network: str) -> None:
     api(said(repaint), api_name="repaint", concurrency_id=network)
     api(said(recipe), api_name="recipe")
     api(said(models), api_name="models")
-
-
-def _uploaded(file: object) -> bytes:
-    """The bytes of a file that this caller uploaded: a path to anything else is refused."""
-    path = file.get("path") if isinstance(file, dict) else None
-    folder = Path(get_upload_folder()).resolve()
-    real = Path(path).resolve() if isinstance(path, str) else folder
-    if not real.is_relative_to(folder) or not real.is_file():
-        raise RecipeError("That is no uploaded file.", "Upload the PNG first, as handle_file does.")
-    return real.read_bytes()
-
-
-def _png_file(name: str, data: bytes) -> gr.FileData:
-    path = save_bytes_to_cache(data, name, get_upload_folder())
-    file = gr.FileData(path=path, orig_name=name, mime_type="image/png")
-    # Gradio serves only what it finds in plain dictionaries, whatever the annotation says.
-    return cast(gr.FileData, file.model_dump())
+    add_noise_api(studio, network)
+    add_mix_api(studio, network)
+    add_bound_api(studio, network)

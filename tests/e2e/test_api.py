@@ -14,7 +14,12 @@ from app.shell.server import Server
 
 pytestmark = pytest.mark.e2e
 
-ENDPOINTS = {"/paint", "/repaint", "/recipe", "/models"}
+ENDPOINTS = {
+    *("/paint", "/repaint", "/recipe", "/models"),
+    *("/noise_strip", "/noise_schedules", "/noise_chain", "/noise_posterior", "/denoise"),
+    *("/mix", "/mix_variances", "/mix_grid", "/mix_morph", "/seed_morph"),
+    *("/bound", "/bound_weights"),
+}
 
 
 @pytest.fixture(scope="module")
