@@ -115,7 +115,9 @@ function mountGrid(root, { trigger, props, watch }) {
     root.dataset.run = message.run;
     status.state(message.live ? "live" : "idle");
     status.say(message.words);
-    button.disabled = message.live;
+    button.disabled = true;
+    for (const part of message.parts) await row(part);
+    if (!message.live) button.disabled = true; // a stored grid is not on the server
   }
 
   function paintCell(row, column, tile) {
@@ -187,7 +189,7 @@ function mountMorph(root, { trigger, props, watch }) {
     find("[data-play]").textContent = timer ? "Pause" : "Play";
   }
 
-  function start(message) {
+  async function start(message) {
     if (timer) play();
     morph = message;
     tiles = Array.from({ length: message.labels.length }, () => null);
@@ -204,7 +206,8 @@ function mountMorph(root, { trigger, props, watch }) {
     for (const button of root.querySelectorAll("[data-ask]")) button.disabled = true;
     status.state(message.live ? "live" : "idle");
     status.say(message.words);
-    go(0);
+    for (const each of message.parts) await part(each);
+    go(message.live ? 0 : tiles.length >> 1);
   }
 
   async function part(message) {

@@ -20,12 +20,13 @@ BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 
 
 def command() -> None:
-    """Repaint the examples, the film strip and the README's screenshots with today's weights."""
+    """Repaint what the page opens with and what the README shows with today's weights."""
     from app.service.results import results
     from app.service.showcase import save_examples
     from app.service.studio import Studio
     from app.settings import ASSETS, Settings
     from app.ui.controls import DEFAULT
+    from app.ui.keepsakes import save_keepsakes
 
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
@@ -34,6 +35,7 @@ def command() -> None:
     recipes = [DEFAULT.recipe(studio.settings.default_model, seed) for seed in EXAMPLE_SEEDS]
     save_examples(studio.painter, recipes, ASSETS / "showcase")
     of_strip = studio.painter.complete(recipes[EXAMPLE_SEEDS.index(STRIP_SEED)])
+    save_keepsakes(studio)
     (ASSETS / "strip.png").write_bytes(results(studio.painter, of_strip)[0].strip())
     _photograph(browser, ASSETS)
     typer.echo(f"repainted {len(recipes)} examples, the strip and the screenshots in {ASSETS}")

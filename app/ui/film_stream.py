@@ -32,7 +32,7 @@ def tell(models: ModelStore, lab: NoiseLab | MixLab, wish: Callable[[], Filmed])
             steps=steps_from(run, experiment.t, info.num_train_timesteps),
             T=info.num_train_timesteps,
         )
-        finished = lambda: [_finished(r) for r in results_of(lab, experiment)]  # noqa: E731
+        finished = lambda: [finished_picture(r) for r in results_of(lab, experiment)]  # noqa: E731
         for message in film_messages(messages, stream, total, finished):
             yield message, experiment
     except Exception as error:
@@ -90,7 +90,8 @@ def _begun(lab: NoiseLab | MixLab, wish: Filmed) -> tuple[Filmed, Iterator[Momen
             raise ValueError("this laboratory doesn't run that experiment")
 
 
-def _finished(result: FilmResult) -> FinishedPicture:
+def finished_picture(result: FilmResult) -> FinishedPicture:
+    """A result as the player's row of finished pictures shows it."""
     run = result.experiment.run
     return FinishedPicture(
         src=data_uri(result.png(), "image/png"),

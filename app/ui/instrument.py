@@ -22,7 +22,7 @@ class _QuietMeta(ComponentMeta):
 class Instrument(gr.HTML, metaclass=_QuietMeta):
     """A gr.HTML fed one Message at a time; it is never an event's input."""
 
-    def __init__(self, value: Message | None = None, **kwargs: Any) -> None:
+    def __init__(self, value: Message | str | None = None, **kwargs: Any) -> None:
         super().__init__(value, apply_default_css=False, **kwargs)
 
     def postprocess(self, value: Message | str | None) -> str | None:
@@ -51,7 +51,7 @@ class LabInstrument(Instrument):
     def __init__(
         self,
         mount: str,
-        value: Message | None = None,
+        value: Message | str | None = None,
         *,
         tab: str,
         label: str,

@@ -23,6 +23,18 @@ class PairMaterial(Message):
 
 
 @dataclass(frozen=True)
+class GridRow(Message):
+    """One row's cells but for the sources, on one sheet: on the way, or finished."""
+
+    kind: ClassVar[str] = "row"
+    run: str
+    row: int
+    src: str
+    finished: bool
+    words: str
+
+
+@dataclass(frozen=True)
 class GridStart(Message):
     """A new grid: a box for every cell, the two sources in theirs.
 
@@ -35,6 +47,7 @@ class GridStart(Message):
         second: The second.
         words: How long it will take.
         live: Whether it is under way.
+        parts: Of a stored grid, its rows.
     """
 
     kind: ClassVar[str] = "grid"
@@ -46,15 +59,16 @@ class GridStart(Message):
     second: str
     words: str
     live: bool = True
+    parts: tuple[GridRow, ...] = ()
 
 
 @dataclass(frozen=True)
-class GridRow(Message):
-    """One row's cells but for the sources, on one sheet: on the way, or finished."""
+class MorphPart(Message):
+    """A few frames on one sheet, from `first` on: on the way, or finished."""
 
-    kind: ClassVar[str] = "row"
+    kind: ClassVar[str] = "part"
     run: str
-    row: int
+    first: int
     src: str
     finished: bool
     words: str
@@ -71,6 +85,7 @@ class MorphStart(Message):
         ends: What the slider's ends are called.
         words: How long it will take.
         live: Whether it is under way.
+        parts: Of a stored morph, its frames.
     """
 
     kind: ClassVar[str] = "morph"
@@ -80,18 +95,7 @@ class MorphStart(Message):
     ends: tuple[str, str]
     words: str
     live: bool = True
-
-
-@dataclass(frozen=True)
-class MorphPart(Message):
-    """A few frames on one sheet, from `first` on: on the way, or finished."""
-
-    kind: ClassVar[str] = "part"
-    run: str
-    first: int
-    src: str
-    finished: bool
-    words: str
+    parts: tuple[MorphPart, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -40,13 +40,13 @@ def build(studio: Studio) -> gr.Blocks:
             with gr.Tab("Paint", id="paint"):
                 paint_tab(studio, model, precision, page)
             header = Header(model, precision, page)
-            with gr.Tab("Noise", id="noise"):
+            with gr.Tab("Noise", id="noise", elem_id="noise"):
                 noise_tab(studio, header)
-            with gr.Tab("Mix", id="mix"):
+            with gr.Tab("Mix", id="mix", elem_id="mix"):
                 mix_tab(studio, header)
-            with gr.Tab("Bound", id="bound"):
+            with gr.Tab("Bound", id="bound", elem_id="bound"):
                 bound_tab(studio, header)
-            with gr.Tab("Theory", id="theory"):
+            with gr.Tab("Theory", id="theory", elem_id="theory"):
                 theory_tab(tabs)
         add_api(studio, NETWORK)
     return page

@@ -108,7 +108,7 @@ class Player(Instrument):
     """Shows a run: three views, a slider from noise to painting, a strip of moments."""
 
     def __init__(
-        self, value: Message | None = None, *, label: str = "player", **kwargs: Any
+        self, value: Message | str | None = None, *, label: str = "player", **kwargs: Any
     ) -> None:
         super().__init__(
             value,

@@ -12,6 +12,7 @@ from app.ui import controls as easel
 from app.ui.bound_stream import tell_bound
 from app.ui.faults import said
 from app.ui.instrument import LabInstrument
+from app.ui.keepsakes import stored
 from app.ui.messages import Message
 from app.ui.picker import Choice, Picker
 from app.ui.run_controls import follow_label, whole
@@ -58,7 +59,9 @@ def bound_tab(studio: Studio, header: Header) -> None:
             label = easel.label_control(info)
             button = gr.Button("Compute", variant="primary", elem_classes="studio-paint")
         with gr.Column(elem_classes="studio-pictures", scale=1):
-            instrument = LabInstrument("bound", tab=TAB, label="the bound, term by term")
+            instrument = LabInstrument(
+                "bound", stored("bound"), tab=TAB, label="the bound, term by term"
+            )
     wire_dice(dice, seed)
     follow_label(studio, header.model, label)
 

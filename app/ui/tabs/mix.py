@@ -11,13 +11,14 @@ from app.ui import controls as easel
 from app.ui.faults import said
 from app.ui.film_stream import Told, answer, tell
 from app.ui.instrument import LabInstrument, TimeSlider, time_value
+from app.ui.keepsakes import stored, stored_experiment
 from app.ui.lab_messages import Material
 from app.ui.messages import Message
 from app.ui.mix_messages import PairMaterial
 from app.ui.picker import Choice, Picker
 from app.ui.player import Player, PlayerEvent
 from app.ui.run_controls import follow_label, follow_model, run_controls, whole
-from app.ui.tabs.lab_parts import Header, intro, light, quiet, streaming, wire_dice
+from app.ui.tabs.lab_parts import Header, intro, light, streaming, wire_dice
 from app.ui.tabs.mix_panels import TAB, Blend, grid_panel, mixing_fields, morph_panel
 
 FIRST_T: Final = 500
@@ -100,8 +101,8 @@ def _mixture_panel(blend: Blend) -> None:
         variations = gr.Slider(1, 16, value=3, step=1, label="variations", min_width=160)
         button = gr.Button("Mix", variant="primary", min_width=120, scale=0)
     with gr.Column(elem_classes="lab-player"):
-        player = Player(label="mixed")
-    last = gr.State(None)
+        player = Player(stored("mixing"), label="mixed")
+    last = gr.State(stored_experiment("mixing"))
     lab = blend.studio.mix_lab
 
     def start(
@@ -118,5 +119,5 @@ def _mixture_panel(blend: Blend) -> None:
 
     inputs = [*blend.pair, variations, *blend.controls.inputs]
     running = button.click(start, inputs, [player, last], **streaming())
-    player.select(said(asked), last, player, **quiet())
+    player.select(said(asked), last, player, **streaming())
     player.stop(fn=None, cancels=[running], api_visibility="private")

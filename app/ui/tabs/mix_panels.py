@@ -14,6 +14,7 @@ from app.service.pictures import evenly_spaced
 from app.service.studio import Studio
 from app.ui.faults import said
 from app.ui.instrument import LabInstrument, TimeSlider
+from app.ui.keepsakes import stored
 from app.ui.messages import Download, Message
 from app.ui.mix_stream import GridTold, MorphTold, estimate_words, tell_grid, tell_morph
 from app.ui.picker import Choice, Picker
@@ -72,7 +73,7 @@ def grid_panel(blend: Blend, tab: gr.Tab) -> None:
         share = gr.Checkbox(True, label="one noise on the way back for all cells", min_width=200)
         button = gr.Button("Paint the grid", variant="primary", min_width=120, scale=0)
     words = gr.HTML("&nbsp;", elem_classes="lab-estimate")
-    instrument = LabInstrument("grid", tab=TAB, label="grid of mixtures")
+    instrument = LabInstrument("grid", stored("grid"), tab=TAB, label="grid of mixtures")
     result = gr.State(None)
     lab, models = blend.studio.mix_lab, blend.studio.models
 
@@ -121,7 +122,7 @@ def morph_panel(blend: Blend, tab: gr.Tab) -> None:
         frames = gr.Slider(2, 64, value=16, step=1, label="frames", min_width=120)
         button = gr.Button("Paint the morph", variant="primary", min_width=120, scale=0)
     words = gr.HTML("&nbsp;", elem_classes="lab-estimate")
-    instrument = LabInstrument("morph", tab=TAB, label="morph")
+    instrument = LabInstrument("morph", stored("morph"), tab=TAB, label="morph")
     result = gr.State(None)
     lab = blend.studio.mix_lab
 

@@ -11,6 +11,7 @@ from app.ui import controls as easel
 from app.ui.faults import said
 from app.ui.film_stream import Told, answer, tell
 from app.ui.instrument import LabInstrument, TimeSlider, time_value
+from app.ui.keepsakes import stored, stored_experiment
 from app.ui.lab_messages import Material
 from app.ui.messages import Download, Message
 from app.ui.picker import Choice, Picker
@@ -24,7 +25,7 @@ from app.ui.run_controls import (
     whole,
 )
 from app.ui.sheets import data_uri
-from app.ui.tabs.lab_parts import Header, intro, light, note, quiet, streaming, wire_dice
+from app.ui.tabs.lab_parts import Header, intro, light, note, streaming, wire_dice
 from app.ui.tabs.noise_panels import TAB, Bench, chain_panel, posterior_panel, schedules_panel
 
 FIRST_T: Final = 300
@@ -137,8 +138,8 @@ def _denoise_panel(bench: Bench) -> None:
         variations = gr.Slider(1, 16, value=4, step=1, label="variations", min_width=120)
         button = gr.Button("Denoise", variant="primary", min_width=120, scale=0)
     with gr.Column(elem_classes="lab-player"):
-        player = Player(label="denoised")
-    last = gr.State(None)
+        player = Player(stored("denoising"), label="denoised")
+    last = gr.State(stored_experiment("denoising"))
     _wire_denoising(bench, controls, variations, button, player, last)
     follow_model(bench.studio, controls)
 
@@ -167,5 +168,5 @@ def _wire_denoising(
 
     inputs = [bench.picker.state, bench.time, variations, *controls.inputs]
     running = button.click(start, inputs, [player, last], **streaming())
-    player.select(said(asked), last, player, **quiet())
+    player.select(said(asked), last, player, **streaming())
     player.stop(fn=None, cancels=[running], api_visibility="private")
