@@ -1,5 +1,6 @@
 """Components whose life is in the browser: a value goes there, and events come back."""
 
+import json
 from abc import ABCMeta
 from typing import Any, Final
 
@@ -115,5 +116,5 @@ def time_value(t: int, total: int) -> str:
 def _mounted(mount: str, tab: str, label: str) -> str:
     return (
         f"pleinAir.{mount}(element.querySelector('.lab-root'), "
-        f"{{ trigger, props, watch, tab: '{tab}', label: '{label}' }});"
+        f"{{ trigger, props, watch, tab: {json.dumps(tab)}, label: {json.dumps(label)} }});"
     )
