@@ -36,7 +36,7 @@ from app.service.models import LoadedModel
 from app.service.moments import Moment, Retrace
 from app.service.painting import Painter
 from app.service.pictures import Pixels, picture_pixels
-from app.service.recent import Recent
+from app.service.recent import LABORATORY_BYTES, Recent
 
 VARIANCE_POINTS: Final = 21
 
@@ -49,8 +49,8 @@ class MixLab:
         self._models = painter.models
         self._sources = Sources(painter)
         self._films = Films()
-        self._grids: Recent[GridResult] = Recent()
-        self._morphs: Recent[MorphResult] = Recent()
+        self._grids: Recent[GridResult] = Recent(LABORATORY_BYTES)
+        self._morphs: Recent[MorphResult] = Recent(LABORATORY_BYTES)
 
     def complete(self, experiment: Started) -> Started:
         """The experiment as it will be done here: with the weights' hash and the versions.
