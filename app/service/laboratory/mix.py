@@ -1,5 +1,6 @@
 """Mix: two pictures mixed at a chosen x_t, alone, in the paper's grid, or as a morph."""
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -175,7 +176,7 @@ class MixLab:
         """
         found = self._grids.get(grid)
         if found is None:
-            *_, last = self.paint_grid(grid)
+            (last,) = deque(self.paint_grid(grid), maxlen=1)
             found = last if isinstance(last, GridResult) else None
         if found is None:
             raise ValueError("a grid ended without its result")
@@ -215,7 +216,7 @@ class MixLab:
         """
         found = self._morphs.get(morph)
         if found is None:
-            *_, last = self.paint_morph(morph)
+            (last,) = deque(self.paint_morph(morph), maxlen=1)
             found = last if isinstance(last, MorphResult) else None
         if found is None:
             raise ValueError("a morph ended without its result")

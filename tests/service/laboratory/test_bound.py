@@ -113,7 +113,7 @@ def test_a_painted_subject_is_painted_once_before_its_terms(lab: BoundLab) -> No
     steps = lab.network_steps(wish)
     with network_calls() as calls:
         stream = list(lab.bound(wish))
-    assert sum(isinstance(item, Retrace) for item in stream) == 4
+    assert sum(isinstance(item, Retrace) for item in stream) == 3
     assert len(calls.t) == steps == 3 + 12 + 1
 
 

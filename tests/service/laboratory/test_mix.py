@@ -124,7 +124,7 @@ def test_a_grid_repeats_from_its_png_alone(lab: MixLab, model_root: Path) -> Non
     wish = lab.complete(grid(first=painted(3), rule="slerp"))
     with network_calls() as calls:
         stream = list(lab.paint_grid(wish))
-    assert sum(isinstance(item, Retrace) for item in stream) == 4
+    assert sum(isinstance(item, Retrace) for item in stream) == 3
     assert len(calls.t) == 3 + 2 + 8
     png = lab.grid_result(wish).png()
     again = read_experiment(png)

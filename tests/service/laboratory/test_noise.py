@@ -138,7 +138,7 @@ def test_a_denoised_picture_repeats_from_its_png_alone(lab: NoiseLab, model_root
     source = painted(3, pictures=2)
     wish = lab.complete(Denoising(run=run(pictures=2), source=source, t=500))
     stream = list(lab.denoise(wish))
-    assert sum(isinstance(item, Retrace) for item in stream) == 4
+    assert sum(isinstance(item, Retrace) for item in stream) == 3
     results = lab.results(wish)
     again = read_experiment(results[1].png())
     assert isinstance(again, Denoising)
