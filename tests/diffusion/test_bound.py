@@ -148,6 +148,13 @@ def test_unclipped_steps_are_the_weighted_error_of_eps() -> None:
         assert torch.allclose(term.bpd, weights[term.t] * term.eps_mse, rtol=1e-5)
 
 
+def test_clipping_leaves_the_simple_loss_alone() -> None:
+    clipped, free = (terms(WavyDenoiser(), picture(), (999, 5), clip=c) for c in (True, False))
+    for one, other in zip(clipped, free, strict=True):
+        assert torch.equal(one.eps_mse, other.eps_mse)
+        assert bool((one.x_0_mse < other.x_0_mse).all())
+
+
 @pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
 def test_first_step_has_the_second_steps_beta_tilde(
     variance: Literal["fixed_small", "fixed_large"],
