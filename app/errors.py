@@ -21,3 +21,7 @@ class ModelError(StudioError):
 
 class RecipeError(StudioError):
     """A recipe that can't be read, or asks for what can't be painted."""
+
+
+class PictureError(StudioError):
+    """A person's picture that can't be read or used."""

@@ -17,7 +17,7 @@ from app.engine.solvers import SOLVERS
 from app.errors import RecipeError
 from app.service.models import LoadedModel, ModelStore
 from app.service.moments import Moment, Retrace, kept_frames, moment_of
-from app.service.recent import RecentRuns
+from app.service.recent import Recent
 from app.service.recipe import Recipe, Versions
 
 SAMPLER_KINDS: Final = {kind.name: kind for kind in (*SAMPLERS, *SOLVERS)}
@@ -28,7 +28,7 @@ class Painter:
 
     def __init__(self, models: ModelStore) -> None:
         self.models = models
-        self._recent = RecentRuns()
+        self._recent: Recent[tuple[Moment, ...]] = Recent()
 
     def complete(self, recipe: Recipe) -> Recipe:
         """The recipe as it will be painted here: with the weights' hash and the versions.
@@ -107,7 +107,7 @@ class Painter:
             if moment.index in kept:
                 film.append(moment)
             yield moment
-        self._recent.put(recipe.about(0), film)
+        self._recent.put(recipe.about(0), tuple(film), sum(m.nbytes for m in film))
 
     @staticmethod
     def network_steps(recipe: Recipe) -> int:
@@ -127,6 +127,10 @@ class Painter:
                 pass
         return self._recent.get(key) or ()
 
+    def remembered(self, recipe: Recipe) -> tuple[Moment, ...] | None:
+        """The film of `recipe` if it was painted lately and is still kept."""
+        return self._recent.get(recipe.about(0))
+
     def _frames(self, recipe: Recipe, model: LoadedModel) -> Iterator[Frame | Retrace]:
         noise = SeededNoise(recipe.noise_seeds)
         if recipe.parent is None or recipe.frame is None:
@@ -145,14 +149,14 @@ class Painter:
         timesteps = _timesteps(recipe, model.schedule)
         kind = SAMPLER_KINDS[recipe.sampler]
         yield from reverse_process(
-            _denoiser(recipe, model),
+            denoiser_for(recipe, model),
             model.schedule,
             x_start,
             timesteps,
             sampler=kind.make(model.schedule, timesteps, recipe.eta),
             noise=noise,
             clip=recipe.clip,
-            condition=_condition(recipe),
+            condition=condition_for(recipe, recipe.pictures),
         )
 
     def _check(self, recipe: Recipe, model: LoadedModel) -> None:
@@ -198,15 +202,17 @@ def _check_label(recipe: Recipe, model: LoadedModel) -> None:
         raise RecipeError(f"{info.id} can't be guided.", "Set the guidance scale to 1.")
 
 
-def _denoiser(recipe: Recipe, model: LoadedModel) -> Denoiser:
+def denoiser_for(recipe: Recipe, model: LoadedModel) -> Denoiser:
+    """The network that `recipe` asks for, guided where it asks for that."""
     denoiser = model.denoiser(recipe.precision)
     if recipe.guidance_scale == 1 or model.info.null_label is None:
         return denoiser
     return GuidedDenoiser(denoiser, recipe.guidance_scale, model.info.null_label)
 
 
-def _condition(recipe: Recipe) -> Condition | None:
-    return None if recipe.label is None else Condition(torch.full((recipe.pictures,), recipe.label))
+def condition_for(recipe: Recipe, pictures: int) -> Condition | None:
+    """`recipe`'s label for each of a batch; None where it has none."""
+    return None if recipe.label is None else Condition(torch.full((pictures,), recipe.label))
 
 
 def _timesteps(recipe: Recipe, schedule: NoiseSchedule) -> Tensor:

@@ -10,12 +10,12 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, UnidentifiedImageEr
 from torch import Tensor
 
 from app.errors import RecipeError
-from app.service.recipe import Recipe
+from app.service.recipe import Document, Recipe
 
 Pixels = NDArray[np.uint8]
 AnimationFormat = Literal["gif", "webp"]
 
-RECIPE_KEY: Final = "plein-air-recipe"
+RECIPE_KEY: Final = Recipe.png_key
 MAX_PNG_BYTES: Final = 20_000_000
 MAX_PNG_PIXELS: Final = 16_000_000
 
@@ -38,11 +38,11 @@ def noise_pixels(eps: Tensor) -> Pixels:
     return picture_pixels(eps / NOISE_RANGE)
 
 
-def png_bytes(image: Image.Image, recipe: Recipe) -> bytes:
+def png_bytes(image: Image.Image, recipe: Document) -> bytes:
     """A PNG file with the recipe in its text."""
     info = PngImagePlugin.PngInfo()
     info.add_text("Software", "Plein Air")
-    info.add_itxt(RECIPE_KEY, recipe.to_json())
+    info.add_itxt(recipe.png_key, recipe.to_json())
     buffer = io.BytesIO()
     image.save(buffer, "png", pnginfo=info)
     return buffer.getvalue()
@@ -54,6 +54,15 @@ def read_recipe(data: bytes) -> Recipe:
     Raises:
         RecipeError: If the file is no PNG, is too large, or has no usable recipe in it.
     """
+    return Recipe.from_json(png_text(data, Recipe.png_key))
+
+
+def png_text(data: bytes, key: str) -> str:
+    """What a PNG file's text says under `key`.
+
+    Raises:
+        RecipeError: If the file is no PNG, is too large, or says nothing there.
+    """
     hint = "Drop a PNG that was saved here; other programs may have removed its recipe."
     if len(data) > MAX_PNG_BYTES:
         raise RecipeError(f"The file has {len(data) / 1e6:.0f} MB.", hint)
@@ -61,14 +70,14 @@ def read_recipe(data: bytes) -> Recipe:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             if image.width * image.height > MAX_PNG_PIXELS:
                 raise RecipeError(f"The picture is {image.width} x {image.height} pixels.", hint)
-            text = image.info.get(RECIPE_KEY)
+            text = image.info.get(key)
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise RecipeError("The file is no PNG that can be read.", hint) from error
     except Image.DecompressionBombError as error:
         raise RecipeError("The picture has too many pixels.", hint) from error
     if not isinstance(text, str):
         raise RecipeError("The picture has no recipe in it.", hint)
-    return Recipe.from_json(text)
+    return text
 
 
 def enlarge(pixels: Pixels, side: int) -> Image.Image:

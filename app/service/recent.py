@@ -1,41 +1,42 @@
-"""The runs painted lately, kept while there is room, so that a film needn't be painted twice."""
+"""What was made lately, kept while there is room, so that it needn't be made twice."""
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Final
+from typing import Final, Generic, TypeVar
 
-from app.service.moments import Moment
-from app.service.recipe import Recipe
+from app.service.recipe import Document
 
 MAX_BYTES: Final = 128_000_000
+LABORATORY_BYTES: Final = 32_000_000
+
+Value = TypeVar("Value")
 
 
-class RecentRuns:
-    """Films by recipe, the one used longest ago dropped first; safe between threads."""
+class Recent(Generic[Value]):
+    """Values by what describes them, the one used longest ago dropped first; safe in threads."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self._films: OrderedDict[Recipe, tuple[Moment, ...]] = OrderedDict()
+        self._kept: OrderedDict[Document, tuple[Value, int]] = OrderedDict()
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
 
-    def put(self, recipe: Recipe, film: Sequence[Moment]) -> None:
-        """Keep `film`; the newest stays even where it alone is over the budget."""
+    def put(self, key: Document, value: Value, nbytes: int) -> None:
+        """Keep `value`; the newest stays even where it alone is over the budget."""
         with self._lock:
-            self._films[recipe] = tuple(film)
-            self._films.move_to_end(recipe)
-            while len(self._films) > 1 and self.nbytes > self._max_bytes:
-                self._films.popitem(last=False)
+            self._kept[key] = (value, nbytes)
+            self._kept.move_to_end(key)
+            while len(self._kept) > 1 and self.nbytes > self._max_bytes:
+                self._kept.popitem(last=False)
 
-    def get(self, recipe: Recipe) -> tuple[Moment, ...] | None:
-        """The film of `recipe`, if it is still kept."""
+    def get(self, key: Document) -> Value | None:
+        """The value of `key`, if it is still kept."""
         with self._lock:
-            if recipe not in self._films:
+            if key not in self._kept:
                 return None
-            self._films.move_to_end(recipe)
-            return self._films[recipe]
+            self._kept.move_to_end(key)
+            return self._kept[key][0]
 
     @property
     def nbytes(self) -> int:
-        """The bytes of all pictures kept."""
-        return sum(moment.nbytes for film in self._films.values() for moment in film)
+        """The bytes of all that is kept."""
+        return sum(nbytes for _, nbytes in self._kept.values())

@@ -8,7 +8,7 @@ import base64
 import binascii
 import zlib
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal, Self, get_args
+from typing import Annotated, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -27,6 +27,77 @@ PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
 
 
+class Document(BaseModel):
+    """What a saved picture carries in its text: frozen, strict, and read back with suspicion.
+
+    Attributes:
+        png_key: The keyword of the PNG's text.
+        max_json: The longest text that is read.
+        called: What messages call it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    png_key: ClassVar[str]
+    max_json: ClassVar[int]
+    called: ClassVar[str]
+
+    def to_json(self) -> str:
+        """All that was chosen, defaults included, so that a later default changes nothing."""
+        return self.model_dump_json(exclude_none=True)
+
+    @classmethod
+    def checked(cls, fields: Mapping[str, object]) -> Self:
+        """One of `fields`, as they come from a form or a call.
+
+        Raises:
+            RecipeError: If one is missing, unknown, of a wrong type or out of range.
+        """
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise cls.fault(error) from error
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read one.
+
+        Raises:
+            RecipeError: If it is none, is broken, or has values out of range.
+        """
+        if not isinstance(text, (str, bytes)):
+            raise RecipeError("A recipe is a text.", "Send its JSON as one string.")
+        cls.require_short(text)
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise cls.fault(error) from error
+
+    @classmethod
+    def require_short(cls, text: str | bytes) -> None:
+        """Refuse a text that is longer than any that is written here.
+
+        Raises:
+            RecipeError: If it is.
+        """
+        if len(text) > cls.max_json:
+            raise RecipeError(
+                f"The {cls.called} is {len(text):,} characters long.",
+                f"It has at most {cls.max_json:,}; this one was not written by Plein Air.",
+            )
+
+    @classmethod
+    def fault(cls, error: ValidationError) -> RecipeError:
+        """What to tell a person whose fields pydantic refuses."""
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        what = first["msg"].removeprefix("Value error, ")
+        return RecipeError(
+            f"The {cls.called} can't be used: {where + ': ' if where else ''}{what}.",
+            "Nothing was changed.",
+        )
+
+
 class Versions(BaseModel):
     """What painted the picture; said, not enforced."""
 
@@ -37,7 +108,7 @@ class Versions(BaseModel):
     diffusers: str = Field(default="", max_length=40)
 
 
-class Recipe(BaseModel):
+class Recipe(Document):
     """One run of the reverse process, and which of its pictures is meant.
 
     Attributes:
@@ -60,7 +131,9 @@ class Recipe(BaseModel):
         versions: What painted it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    png_key: ClassVar[str] = "plein-air-recipe"
+    max_json: ClassVar[int] = MAX_JSON
+    called: ClassVar[str] = "recipe"
 
     format: Literal["plein-air/1"] = "plein-air/1"
     model: Name
@@ -124,44 +197,9 @@ class Recipe(BaseModel):
         """The same run, meaning its `picture`."""
         return self.model_copy(update={"picture": picture})
 
-    def to_json(self) -> str:
-        """All that was chosen, defaults included, so that a later default changes nothing."""
-        return self.model_dump_json(exclude_none=True)
-
     def to_link(self) -> str:
         """The JSON, compressed, in characters that a URL's query takes as they are."""
         return base64.urlsafe_b64encode(zlib.compress(self.to_json().encode(), 9)).decode()
-
-    @classmethod
-    def checked(cls, fields: Mapping[str, object]) -> Self:
-        """A recipe of `fields`, as they come from a form or a call.
-
-        Raises:
-            RecipeError: If one is missing, unknown, of a wrong type or out of range.
-        """
-        try:
-            return cls.model_validate(fields)
-        except ValidationError as error:
-            raise _recipe_error(error) from error
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """Read a recipe.
-
-        Raises:
-            RecipeError: If it is none, is broken, or has values out of range.
-        """
-        if not isinstance(text, (str, bytes)):
-            raise RecipeError("A recipe is a text.", "Send its JSON as one string.")
-        if len(text) > MAX_JSON:
-            raise RecipeError(
-                f"The recipe is {len(text):,} characters long.",
-                f"A recipe has at most {MAX_JSON:,}; this one was not written by Plein Air.",
-            )
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            raise _recipe_error(error) from error
 
     @classmethod
     def from_link(cls, text: str) -> Self:
@@ -181,12 +219,3 @@ class Recipe(BaseModel):
                 "The link's recipe is damaged.",
                 "Copy the whole link again; mail programs sometimes break long ones.",
             ) from error
-
-
-def _recipe_error(error: ValidationError) -> RecipeError:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    what = first["msg"].removeprefix("Value error, ")
-    return RecipeError(
-        f"The recipe can't be used: {where + ': ' if where else ''}{what}.", "Nothing was changed."
-    )

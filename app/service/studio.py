@@ -1,5 +1,8 @@
 """The composition root: one studio from one set of settings."""
 
+from app.service.laboratory.bound import BoundLab
+from app.service.laboratory.mix import MixLab
+from app.service.laboratory.noise import NoiseLab
 from app.service.models import ModelStore
 from app.service.painting import Painter
 from app.service.recipe import PRECISIONS
@@ -13,12 +16,18 @@ class Studio:
         settings: How this studio runs.
         models: The models there are.
         painter: Paints with them.
+        noise_lab: Takes the forward process apart.
+        mix_lab: Mixes two pictures.
+        bound_lab: Computes the bound.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.models = ModelStore(settings.model_roots, settings.device, settings.threads)
         self.painter = Painter(self.models)
+        self.noise_lab = NoiseLab(self.painter)
+        self.mix_lab = MixLab(self.painter)
+        self.bound_lab = BoundLab(self.painter)
 
     def warm_up(self) -> None:
         """Load the default model in each precision, so that the first painting needn't wait."""

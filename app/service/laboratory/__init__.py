@@ -1,0 +1,1 @@
+"""The laboratories beside the easel: Noise, Mix and Bound."""
