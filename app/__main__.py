@@ -8,7 +8,7 @@ import typer
 
 from app.errors import StudioError
 
-COMMANDS: Final = ("serve", "paint", "models", "showcase")
+COMMANDS: Final = ("serve", "paint", "models", "evaluate", "index", "showcase")
 
 
 def main(arguments: list[str] | None = None) -> None:

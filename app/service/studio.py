@@ -1,6 +1,7 @@
 """The composition root: one studio from one set of settings."""
 
 from app.service.models import ModelStore
+from app.service.novelty import Novelty
 from app.service.painting import Painter
 from app.service.recipe import PRECISIONS
 from app.settings import Settings
@@ -13,12 +14,14 @@ class Studio:
         settings: How this studio runs.
         models: The models there are.
         painter: Paints with them.
+        novelty: Finds the training painting nearest to what was painted.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.models = ModelStore(settings.model_roots, settings.device, settings.threads)
         self.painter = Painter(self.models)
+        self.novelty = Novelty(self.models)
 
     def warm_up(self) -> None:
         """Load the default model in each precision, so that the first painting needn't wait."""
