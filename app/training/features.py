@@ -44,7 +44,7 @@ class BottleneckNetwork(Protocol):
 
 def as_tensor(pictures: Pixels, channels: int) -> Tensor:
     """x_0 (N, C, S, S) float32 in [-1, 1] of `pictures` (N, S, S, 3), their first C channels."""
-    x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
+    x = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2)
     return x[:, :channels].float() / 127.5 - 1
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 Statistic = Callable[[Floats, Floats], Floats]
-"""(R, N) weights of the samples and (R, M) of the reference to (R,) values."""
+"""(R, N) weights of the samples and (R, M) of the reference to (R,) values, or to (R, K)."""
 
 REPLICATES: Final = 500
 CONFIDENCE: Final = 0.95
@@ -54,13 +54,34 @@ def bootstrap(
         replicates: Sets drawn.
         confidence: In (0, 1).
     """
-    estimate = float(statistic(np.ones((1, samples)), np.ones((1, reference)))[0])
+    return bootstrap_all(
+        lambda w_a, w_b: statistic(w_a, w_b)[:, None],
+        samples,
+        reference,
+        seed=seed,
+        replicates=replicates,
+        confidence=confidence,
+    )[0]
+
+
+def bootstrap_all(
+    statistics: Statistic,
+    samples: int,
+    reference: int,
+    *,
+    seed: int = 0,
+    replicates: int = REPLICATES,
+    confidence: float = CONFIDENCE,
+) -> tuple[Interval, ...]:
+    """As `bootstrap`, for K figures of the same draws: `statistics` gives (R, K)."""
+    estimates = statistics(np.ones((1, samples)), np.ones((1, reference)))[0]
     rng = np.random.default_rng(seed)
     drawn_reference = _counts(rng, reference, replicates)
-    values = statistic(_counts(rng, samples, replicates), drawn_reference)
+    values = statistics(_counts(rng, samples, replicates), drawn_reference)
     tail = (1 - confidence) / 2
-    low, high = np.quantile(values - values.mean(), [tail, 1 - tail])
-    return Interval(estimate, estimate + float(low), estimate + float(high))
+    spread = np.quantile(values - values.mean(0), [tail, 1 - tail], axis=0)
+    low, high = estimates + spread
+    return tuple(map(Interval, estimates.tolist(), low.tolist(), high.tolist()))
 
 
 def bootstrap_mean(values: Floats, *, seed: int = 0) -> Interval:

@@ -32,8 +32,11 @@ COPY_RATIO: Final = 0.6
 """Nearest over second-nearest distance. Pictures that are no copies of either have about 1; a
 training picture that was blurred, darkened or made noisy stays below this."""
 
+COPY_DISTANCE: Final = 0.5
+"""Of the control's median; finds a copy of what the training set has twice, whose ratio is 1."""
+
 COPY_BITS: Final = 6
-"""Of 64; where the training set has one picture twice, the ratio alone can't tell."""
+"""Of 64, differing bits of the perceptual hash, which knows nothing of the network."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,7 @@ class Neighbours:
         second: (Q,) the distance of the second-nearest.
         mirrored: (Q,) whether the mirror image was nearer.
         bits: (Q,) how many bits of its hash differ, of 64.
+        copies: (Q,) whether the picture is taken for a copy, by any of the three rules above.
     """
 
     nearest: NDArray[np.int64]
@@ -53,16 +57,12 @@ class Neighbours:
     second: Floats
     mirrored: NDArray[np.bool_]
     bits: NDArray[np.int64]
+    copies: NDArray[np.bool_]
 
     @property
     def ratio(self) -> Floats:
         """(Q,) nearest over second-nearest distance: about 1, or near 0 for a copy."""
         return self.distance / self.second
-
-    @property
-    def copies(self) -> NDArray[np.bool_]:
-        """(Q,) whether the picture is taken for a copy."""
-        return (self.ratio < COPY_RATIO) | (self.bits <= COPY_BITS)
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,12 @@ class NoveltyIndex:
             differing_bits(plain, self.hashes[nearest]),
             differing_bits(flipped, self.hashes[nearest]),
         )
-        return Neighbours(nearest, apart.first, apart.second, apart.mirrored, bits)
+        copies = (
+            (apart.first < COPY_RATIO * apart.second)
+            | (apart.first < COPY_DISTANCE * np.median(self.control))
+            | (bits <= COPY_BITS)
+        )
+        return Neighbours(nearest, apart.first, apart.second, apart.mirrored, bits, copies)
 
     def nearest(self, picture: Pixels, features: FeatureSpace) -> Nearest:
         """The nearest training picture to one `picture` (S, S, 3) of the model's size."""

@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from app.errors import StudioError
 from app.training.novelty import Control, NoveltyIndex
@@ -42,7 +42,7 @@ def save_index(index: NoveltyIndex, folder: Path) -> None:
     said = {"format": FORMAT, "weights": index.weights, "control": index.control_kind}
     unfinished = [folder / (name + ".tmp") for name in (NAMES, ARRAYS)]
     unfinished[0].write_text(text, encoding="utf-8")
-    save_file(arrays, unfinished[1], said)
+    unfinished[1].write_bytes(save(arrays, said))
     for path in unfinished:
         with path.open("rb") as file:
             os.fsync(file.fileno())

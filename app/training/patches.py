@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.training.features import Pixels
-from app.training.intervals import Floats, Interval, Statistic, bootstrap
+from app.training.intervals import Floats, Interval, Statistic, bootstrap_all
 
 PATCH: Final = 7
 SMALLEST_LEVEL: Final = 16
@@ -82,17 +82,12 @@ def patch_distance(samples: Pixels, reference: Pixels, *, seed: int = 0) -> Patc
             )
         )
 
-    def mean_distance(w_a: Floats, w_b: Floats) -> Floats:
-        return np.asarray(np.mean([one(w_a, w_b) for one in statistics], axis=0))
+    def mean_and_levels(w_a: Floats, w_b: Floats) -> Floats:
+        levels = np.stack([one(w_a, w_b) for one in statistics], axis=1)
+        return np.concatenate([levels.mean(1, keepdims=True), levels], axis=1)
 
-    def interval(statistic: Statistic) -> Interval:
-        return bootstrap(statistic, len(samples), len(reference), seed=seed)
-
-    return PatchDistance(
-        interval(mean_distance),
-        tuple(interval(one) for one in statistics),
-        tuple(level.shape[1] for level in theirs),
-    )
+    mean, *levels = bootstrap_all(mean_and_levels, len(samples), len(reference), seed=seed)
+    return PatchDistance(mean, tuple(levels), tuple(level.shape[1] for level in theirs))
 
 
 def random_directions(rng: np.random.Generator, dimensions: int, count: int = DIRECTIONS) -> Floats:

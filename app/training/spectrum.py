@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from app.training.features import Pixels
-from app.training.intervals import Floats, Interval, Statistic, bootstrap
+from app.training.intervals import Floats, Interval, bootstrap_all
 
 LUMA: Final = (0.299, 0.587, 0.114)
 
@@ -57,17 +57,11 @@ def spectrum(samples: Pixels, reference: Pixels, *, seed: int = 0) -> Spectrum:
     """The samples' spectrum (N, S, S, 3) against that of the reference (M, S, S, 3)."""
     a, b = band_powers(samples), band_powers(reference)
 
-    def decibels(w_a: Floats, w_b: Floats) -> Floats:
+    def error_and_bands(w_a: Floats, w_b: Floats) -> Floats:
         mean_a, mean_b = w_a @ a / w_a.sum(1)[:, None], w_b @ b / w_b.sum(1)[:, None]
-        return np.asarray(10 * np.log10(mean_a / mean_b))
+        decibels = 10 * np.log10(mean_a / mean_b)
+        error = np.sqrt((decibels**2).mean(1, keepdims=True))
+        return np.concatenate([error, decibels], axis=1)
 
-    def error(w_a: Floats, w_b: Floats) -> Floats:
-        return np.asarray(np.sqrt((decibels(w_a, w_b) ** 2).mean(1)))
-
-    def band(i: int) -> Statistic:
-        return lambda w_a, w_b: decibels(w_a, w_b)[:, i]
-
-    bands = (bootstrap(band(i), len(a), len(b), seed=seed) for i in range(a.shape[1]))
-    return Spectrum(
-        bootstrap(error, len(a), len(b), seed=seed), tuple(bands), octaves(samples.shape[1])
-    )
+    error, *bands = bootstrap_all(error_and_bands, len(a), len(b), seed=seed)
+    return Spectrum(error, tuple(bands), octaves(samples.shape[1]))
