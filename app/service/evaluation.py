@@ -10,7 +10,7 @@ import numpy as np
 
 from app import __version__
 from app.errors import StudioError
-from app.service.models import LoadedModel
+from app.service.models import LoadedModel, ModelInfo
 from app.service.moments import Moment
 from app.service.novelty import model_features
 from app.service.painting import Painter
@@ -22,12 +22,12 @@ from app.training.evaluation import (
     Judge,
     NoveltyFigures,
     held_out_loss,
+    loss_batches,
     novelty_figures,
 )
-from app.training.features import FeatureSpace, StyleNetwork, as_tensor
+from app.training.features import FeatureSpace, StyleNetwork, as_tensor, require_style_network
 from app.training.novelty import NoveltyIndex, build_index
-from app.training.novelty_files import load_index
-from app.training.random_network import RandomNetwork
+from app.training.random_network import SMALLEST, RandomNetwork
 from app.training.reference import Pictures, paintings
 
 LEAST: Final = 16
@@ -135,6 +135,21 @@ def parse_plan(text: str, count: int) -> Plan:
     return plan
 
 
+def require_judgeable(info: ModelInfo, *, style: bool) -> None:
+    """See that a model's pictures can be judged here.
+
+    Raises:
+        StudioError: If they are too small, or the style network is to take part and is missing.
+    """
+    if info.size < SMALLEST:
+        raise StudioError(
+            f"{info.id} paints pictures of {info.size} px, which are too small to be judged.",
+            f"The panel needs {SMALLEST} px.",
+        )
+    if style:
+        require_style_network()
+
+
 def recipes(
     painter: Painter, model_id: str, plan: Plan, *, seed: int, spacing: str, precision: str
 ) -> tuple[Recipe, ...]:
@@ -181,14 +196,15 @@ class Evaluator:
         painter: Paints them.
         model_id: The model.
         reference: Pictures that it has never seen, of its size.
-        training: Pictures that it was trained on, for the floor and, without an index in the
-            model's folder, for novelty.
+        training: Pictures that it was trained on, for the floor and, without an index, for
+            novelty.
+        index: The model's novelty index, where it has one.
         style: Whether the style network takes part.
         seed: Of the noise, the bootstrap and what is drawn for the floor.
 
     Raises:
         ModelError: If the model isn't there or can't be used.
-        StudioError: If the style network isn't installed, or the novelty index can't be used.
+        StudioError: If the style network is to take part and isn't installed.
     """
 
     def __init__(
@@ -197,6 +213,7 @@ class Evaluator:
         model_id: str,
         reference: Pictures,
         training: Pictures | None,
+        index: NoveltyIndex | None = None,
         *,
         style: bool = True,
         seed: int = 0,
@@ -212,10 +229,15 @@ class Evaluator:
         self._real = training.pixels if training else halves[0]
         self._floors: dict[int, Comparison] = {}
         self._features = model_features(self._model)
-        self._index = load_index(self._model.folder, self._model.weights) or self._built()
+        self._index = index or self._built()
         self._control = (
             self._index.neighbours(reference.pixels, self._features) if self._index else None
         )
+
+    @property
+    def loss_steps(self) -> int:
+        """How many steps `loss` and `training_loss` take together."""
+        return loss_batches(len(self._reference.pixels)) * (2 if self._training else 1)
 
     def provenance(self, precision: str) -> Provenance:
         """What the figures are measured with."""

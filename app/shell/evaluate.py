@@ -1,12 +1,18 @@
 """`python -m app evaluate`: judge a model's samples, beside real paintings."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tqdm import tqdm
 
 from app.errors import StudioError
+
+if TYPE_CHECKING:
+    from app.service.evaluation import Evaluation, Evaluator, Plan
+    from app.service.recipe import Recipe
 
 
 def command(
@@ -29,46 +35,64 @@ def command(
     ] = True,
 ) -> None:
     """Print a table, sampler by sampler: MMD, patches, spectrum, precision, recall, novelty."""
-    from app.service.evaluation import LEAST, Evaluation, Evaluator, parse_plan, recipes
-    from app.service.evaluation_report import to_json, to_markdown
+    from app.service.evaluation import LEAST, Evaluator, parse_plan, recipes, require_judgeable
+    from app.service.evaluation_report import to_markdown
     from app.service.studio import Studio
     from app.settings import Settings
-    from app.training.evaluation import loss_batches
-    from app.training.features import require_style_network
+    from app.training.novelty_files import load_index
     from app.training.reference import load_pictures, picture_files
 
     painter = Studio(Settings.from_environment()).painter
     plans = [parse_plan(text, count) for text in sampler or ["ddim:50"]]
     info = painter.models.describe(model)
+    require_judgeable(info, style=style)
     runs = [
         recipes(painter, model, plan, seed=seed, spacing=spacing, precision=precision)
         for plan in plans
     ]
-    if style:
-        require_style_network()
     for folder in (data, train) if train else (data,):
         picture_files(folder, LEAST)
-    if out and not out.parent.is_dir():
-        raise StudioError(f"There is no folder {out.parent}.", "Create it, or change --out.")
+    if out:
+        _require_writable(out)
+    loaded = painter.models.load(model)
+    index = load_index(loaded.folder, loaded.weights)
 
-    typer.echo("reading pictures", err=True)
-    size, channels = info.size, info.channels
-    reference = load_pictures(data, size, channels, LEAST)
-    training = load_pictures(train, size, channels, LEAST) if train else None
-    typer.echo("measuring the reference", err=True)
-    evaluator = Evaluator(painter, model, reference, training, style=style, seed=seed)
-    batches = loss_batches(len(reference.pixels)) * (2 if training else 1)
-    with tqdm(total=batches, unit="batch", desc="held-out loss") as bar:
+    typer.echo("reading the pictures and measuring them", err=True)
+    reference = load_pictures(data, info.size, info.channels, LEAST)
+    training = load_pictures(train, info.size, info.channels, LEAST) if train else None
+    evaluator = Evaluator(painter, model, reference, training, index, style=style, seed=seed)
+    typer.echo(to_markdown(_measure(evaluator, plans, runs, precision, out)))
+
+
+def _measure(
+    evaluator: "Evaluator",
+    plans: "Sequence[Plan]",
+    runs: "Sequence[Sequence[Recipe]]",
+    precision: str,
+    out: Path | None,
+) -> "Evaluation":
+    """Measure all of it, with a bar for each part, and write `out` after each row."""
+    from app.service.evaluation import Evaluation
+    from app.service.evaluation_report import to_json
+
+    with tqdm(total=evaluator.loss_steps, unit="batch", desc="held-out loss") as bar:
         loss = evaluator.loss(bar.update)
         training_loss = evaluator.training_loss(bar.update)
-    said, rows = evaluator.provenance(precision), []
-    for plan, batch in zip(plans, runs, strict=True):
-        moments = len(batch) * (plan.steps + 1)
+    rows = []
+    for plan, batches in zip(plans, runs, strict=True):
+        moments = len(batches) * (plan.steps + 1)
         with tqdm(total=moments, unit="step", desc=f"{plan.sampler} {plan.steps}") as bar:
-            rows.append(evaluator.row(plan, batch, bar.update))
-        evaluation = Evaluation(said, loss, training_loss, evaluator.control(), tuple(rows))
-        if out:  # after each row: the next one may take hours
+            rows.append(evaluator.row(plan, batches, bar.update))
+        evaluation = Evaluation(
+            evaluator.provenance(precision), loss, training_loss, evaluator.control(), tuple(rows)
+        )
+        if out:  # The next row may take hours.
             unfinished = out.with_name(out.name + ".tmp")
             unfinished.write_text(to_json(evaluation), encoding="utf-8")
             unfinished.replace(out)
-    typer.echo(to_markdown(evaluation))
+    return evaluation
+
+
+def _require_writable(out: Path) -> None:
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise StudioError(f"{out} can't be written.", "Name a file in a folder of yours.")

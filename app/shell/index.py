@@ -1,9 +1,12 @@
 """`python -m app index`: write a model's novelty index, of the pictures it was trained on."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from app.errors import StudioError
 
 
 def command(
@@ -31,6 +34,9 @@ def command(
     paintings([file.name for file in files], manifest)
     if held_out:
         picture_files(held_out, LEAST)
+    folder = models.find(model).folder
+    if not os.access(folder, os.W_OK):
+        raise StudioError(f"{folder} can't be written.", "Copy the model to a folder of yours.")
     typer.echo(f"reading {len(files)} pictures", err=True)
     training = load_pictures(data, info.size, info.channels, LEAST)
     control = load_pictures(held_out, info.size, info.channels, LEAST) if held_out else None
@@ -43,8 +49,8 @@ def command(
         weights=loaded.weights,
         held_out=control.pixels if control else None,
     )
-    save_index(index, loaded.folder)
+    save_index(index, folder)
     for name in training.skipped:
         typer.echo(f"skipped {name}, which can't be read", err=True)
-    size = (loaded.folder / ARRAYS).stat().st_size
-    typer.echo(f"indexed {len(training.files)} pictures in {size / 1e6:.1f} MB in {loaded.folder}")
+    size = (folder / ARRAYS).stat().st_size
+    typer.echo(f"indexed {len(training.files)} pictures in {size / 1e6:.1f} MB in {folder}")

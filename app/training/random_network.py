@@ -21,6 +21,9 @@ from app.training.intervals import Floats
 
 CHANNELS: Final = (32, 64, 128, 256)
 
+SMALLEST: Final = 2 ** len(CHANNELS)
+"""The side of the smallest pictures that can be halved that often."""
+
 ZERO_SUM: Final = 0.75
 """The share of a layer's filters that answer to no flat colour: they see edges and texture."""
 
@@ -63,8 +66,8 @@ class RandomNetwork:
         Raises:
             ValueError: If the pictures are too small to be halved four times.
         """
-        if pictures.shape[1] < 2 ** len(CHANNELS):
-            raise ValueError(f"the random network needs pictures of {2 ** len(CHANNELS)} px")
+        if pictures.shape[1] < SMALLEST:
+            raise ValueError(f"the random network needs pictures of {SMALLEST} px")
         parts = []
         for i in range(0, len(pictures), _BATCH):
             h = as_tensor(pictures[i : i + _BATCH], 3)

@@ -1,7 +1,6 @@
 """The novelty index finds copies and leaves other pictures alone."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from PIL import Image, ImageFilter
 
 from app.errors import StudioError
 from app.service.models import ModelStore
-from app.service.novelty import Novelty, model_features
+from app.service.novelty import model_features
 from app.training.evaluation import novelty_figures
 from app.training.features import FeatureSpace
 from app.training.hashes import differing_bits, perceptual_hashes
@@ -200,21 +199,3 @@ def test_hashes_survive_what_a_viewer_would_not_notice() -> None:
     assert differing_bits(plain, changed).mean() < 4
     assert differing_bits(plain, darker).mean() < 4
     assert differing_bits(plain, np.roll(plain, 1, axis=0)).min() > 10
-
-
-def test_a_page_asks_by_model_and_gets_none_without_an_index(
-    model_root: Path, index: NoveltyIndex, tmp_path: Path
-) -> None:
-    store = ModelStore([model_root])
-    assert Novelty(store).nearest_painting("learned", TRAINING[0]) is None
-
-
-def test_a_page_is_told_the_nearest_painting(model_root: Path, tmp_path: Path) -> None:
-    shutil.copytree(model_root / "tiny", tmp_path / "tiny")
-    store = ModelStore([tmp_path])
-    model = store.load("tiny")
-    made = build_index(TRAINING, NAMED, model_features(model), weights=model.weights)
-    save_index(made, model.folder)
-    found = Novelty(store).nearest_painting("tiny", TRAINING[7])
-    assert found is not None
-    assert (found.title, found.is_copy, found.control) == ("Field 7", True, "leave-one-out")
