@@ -11,7 +11,8 @@ from tqdm import tqdm
 from app.errors import StudioError
 
 if TYPE_CHECKING:
-    from app.service.evaluation import Evaluation, Evaluator, Plan
+    from app.service.evaluation import Evaluation, Evaluator
+    from app.service.plans import Plan
     from app.service.recipe import Recipe
 
 
@@ -35,8 +36,9 @@ def command(
     ] = True,
 ) -> None:
     """Print a table, sampler by sampler: MMD, patches, spectrum, precision, recall, novelty."""
-    from app.service.evaluation import LEAST, Evaluator, parse_plan, recipes, require_judgeable
+    from app.service.evaluation import Evaluator
     from app.service.evaluation_report import to_markdown
+    from app.service.plans import LEAST, parse_plan, recipes, require_judgeable
     from app.service.studio import Studio
     from app.settings import Settings
     from app.training.novelty_files import load_index

@@ -20,8 +20,8 @@ def command(
     ] = None,
 ) -> None:
     """Write novelty.safetensors and novelty.json into the model's folder: features, no pixels."""
-    from app.service.evaluation import LEAST
     from app.service.novelty import model_features
+    from app.service.plans import LEAST
     from app.service.studio import Studio
     from app.settings import Settings
     from app.training.novelty import build_index

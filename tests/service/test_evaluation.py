@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from app.errors import ModelError, RecipeError, StudioError
-from app.service.evaluation import Evaluation, Evaluator, Plan, paint_all, parse_plan, recipes
+from app.service.evaluation import Evaluation, Evaluator
 from app.service.evaluation_report import to_json, to_markdown
 from app.service.models import ModelStore
 from app.service.painting import Painter
+from app.service.plans import Plan, paint_all, parse_plan, recipes
 from app.training.reference import Pictures
 from tests.training.pictures import landscapes
 
