@@ -81,7 +81,7 @@ def _losses(held_out: HeldOutLoss, training: HeldOutLoss | None) -> str:
     head = ["L_simple on", "N", "all t", *(f"quarter {i} of t" for i in range(1, 5))]
 
     def cells(loss: HeldOutLoss) -> list[str]:
-        figures = (_shown(figure, digits=4) for figure in (loss.mean, *loss.quarters))
+        figures = (_shown(figure, digits=5) for figure in (loss.mean, *loss.quarters))
         return [str(loss.pictures), *figures]
 
     body = [["held-out pictures", *cells(held_out)]]
