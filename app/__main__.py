@@ -8,7 +8,7 @@ import typer
 
 from app.errors import StudioError
 
-COMMANDS: Final = ("serve", "paint", "noise", "mix", "bound", "models", "showcase")
+COMMANDS: Final = ("serve", "paint", "noise", "mix", "bound", "models", "bench", "showcase")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -65,6 +65,8 @@ class Document(BaseModel):
         Raises:
             RecipeError: If it is none, is broken, or has values out of range.
         """
+        if not isinstance(text, (str, bytes)):
+            raise RecipeError("A recipe is a text.", "Send its JSON as one string.")
         cls.require_short(text)
         try:
             return cls.model_validate_json(text)

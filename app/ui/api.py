@@ -1,12 +1,14 @@
 """The public API: typed calls with names, for gradio_client and curl."""
 
-import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 from gradio.events import api
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
 
+from app.errors import RecipeError
 from app.service.pictures import read_recipe
 from app.service.recipe import Recipe
 from app.service.results import results
@@ -19,12 +21,9 @@ def add_api(studio: Studio, network: str) -> None:
 
     def painted(recipe: Recipe) -> tuple[list[gr.FileData], list[dict[str, Any]]]:
         complete = studio.painter.complete(recipe)
-        folder = Path(tempfile.mkdtemp(prefix="plein-air-"))
         files, recipes = [], []
         for result in results(studio.painter, complete):
-            path = folder / f"{result.name}.png"
-            path.write_bytes(result.png())
-            files.append(gr.FileData(path=str(path), orig_name=path.name, mime_type="image/png"))
+            files.append(_png_file(f"{result.name}.png", result.png()))
             recipes.append(result.recipe.model_dump(mode="json", exclude_none=True))
         return files, recipes
 
@@ -52,13 +51,13 @@ def add_api(studio: Studio, network: str) -> None:
                     "sampler": sampler,
                     "steps": steps,
                     "spacing": spacing,
-                    "eta": float(eta),
+                    "eta": eta,
                     "clip": clip,
                     "seed": seed,
                     "pictures": pictures,
                     "precision": precision,
                     "label": label,
-                    "guidance_scale": float(guidance_scale),
+                    "guidance_scale": guidance_scale,
                 }
             )
         )
@@ -69,7 +68,7 @@ def add_api(studio: Studio, network: str) -> None:
 
     def recipe(png: gr.FileData) -> dict[str, Any]:
         """The recipe inside a PNG that was painted here."""
-        return read_recipe(Path(png.path).read_bytes()).model_dump(mode="json", exclude_none=True)
+        return read_recipe(_uploaded(png)).model_dump(mode="json", exclude_none=True)
 
     def models() -> list[dict[str, Any]]:
         """The models there are: id, size, parameters, classes."""
@@ -79,3 +78,20 @@ def add_api(studio: Studio, network: str) -> None:
     api(said(repaint), api_name="repaint", concurrency_id=network)
     api(said(recipe), api_name="recipe")
     api(said(models), api_name="models")
+
+
+def _uploaded(file: object) -> bytes:
+    """The bytes of a file that this caller uploaded: a path to anything else is refused."""
+    path = file.get("path") if isinstance(file, dict) else None
+    folder = Path(get_upload_folder()).resolve()
+    real = Path(path).resolve() if isinstance(path, str) else folder
+    if not real.is_relative_to(folder) or not real.is_file():
+        raise RecipeError("That is no uploaded file.", "Upload the PNG first, as handle_file does.")
+    return real.read_bytes()
+
+
+def _png_file(name: str, data: bytes) -> gr.FileData:
+    path = save_bytes_to_cache(data, name, get_upload_folder())
+    file = gr.FileData(path=path, orig_name=name, mime_type="image/png")
+    # Gradio serves only what it finds in plain dictionaries, whatever the annotation says.
+    return cast(gr.FileData, file.model_dump())

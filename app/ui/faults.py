@@ -1,5 +1,6 @@
-"""The one place where the service's errors become messages on the page."""
+"""What a person is told when something goes wrong; the rest goes to the server's log."""
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -11,17 +12,26 @@ from app.errors import StudioError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_log = logging.getLogger(__name__)
+
+
+def explained(error: Exception) -> StudioError:
+    """`error` as a person may read it; what nobody foresaw is logged in full and said in brief."""
+    if isinstance(error, StudioError):
+        return error
+    _log.error("a request failed", exc_info=error)
+    return StudioError("The studio could not finish this.", "Try again; the server's log says why.")
+
 
 def said(handler: Callable[P, R]) -> Callable[P, R]:
-    """`handler`, with a StudioError shown as a message: what happened, and what to do."""
+    """`handler`, its errors told to the page or the caller: what happened, and what to do."""
 
     @wraps(handler)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return handler(*args, **kwargs)
-        except StudioError as error:
-            raise gr.Error(
-                error.hint, title=error.message, duration=12, print_exception=False
-            ) from error
+        except Exception as error:
+            # All in one text: the page shows no title, and a caller gets none.
+            raise gr.Error(str(explained(error)), duration=12, print_exception=False) from error
 
     return wrapped

@@ -1,17 +1,16 @@
 """From the service's moments to the player's messages, throttled but complete."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
 from uuid import uuid4
 
-from app.errors import StudioError
 from app.service.moments import Moment, Retrace, kept_frames
 from app.service.painting import Painter
 from app.service.recipe import Recipe
 from app.service.results import Result, results
 from app.service.showcase import Example
+from app.ui.faults import explained
 from app.ui.player import (
     Download,
     Failure,
@@ -32,8 +31,6 @@ YIELD_SECONDS: Final = 1 / 15
 VIEWS: Final = 3
 
 Clock = Callable[[], float]
-
-_log = logging.getLogger(__name__)
 
 
 def run_name(recipe: Recipe) -> str:
@@ -98,11 +95,9 @@ def _progress(moment: Moment | Retrace, seconds_left: float) -> Progress:
 
 
 def failure(error: Exception) -> Failure:
-    """What a person is told of `error`; what nobody foresaw goes to the log in full."""
-    if isinstance(error, StudioError):
-        return Failure(error.message, error.hint)
-    _log.error("a request failed", exc_info=error)
-    return Failure("The studio could not finish this.", "Try again; the server's log says why.")
+    """What a person is told of `error`, for the player to show."""
+    fault = explained(error)
+    return Failure(fault.message, fault.hint)
 
 
 def player_frame(moment: Moment, quality: int) -> PlayerFrame:

@@ -4,11 +4,13 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import gradio as gr
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from app.shell.server import Server, running_server
 from app.ui.theme import STUDIO_CSS, STUDIO_HEAD, StudioTheme
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -45,6 +47,18 @@ def browser_page(chromium: Browser) -> Iterator[Page]:
     yield page
     context.close()
     assert errors == []
+
+
+@pytest.fixture(scope="session")
+def studio(model_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A served studio that opens with the tiny model."""
+    environment = {
+        "PLEIN_AIR_MODELS": str(model_root),
+        "PLEIN_AIR_MODEL": "tiny",
+        "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("gradio")),
+    }
+    with running_server(environment) as server:
+        yield server
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import gradio as gr
@@ -34,34 +34,27 @@ def paint_tab(studio: Studio, model: gr.Dropdown, precision: gr.Radio, page: gr.
     examples = load_examples(ASSETS / "showcase")
     with gr.Row(elem_classes="studio-easel"):
         with gr.Column(elem_classes="studio-controls", scale=0, min_width=300):
-            fields, paint, more = _controls(info, model, precision)
+            tab = _controls(info, model, precision)
         with gr.Column(elem_classes="studio-pictures", scale=1):
             player = Player(film_message(examples[0]) if examples else None, label="painting")
             if examples:
                 _example_row(examples, player)
-    _wire_controls(studio, fields)
-    _wire_painting(studio, fields, paint, player, more)
-    _wire_recipes(studio, fields, more, player, page)
+    _wire_controls(studio, tab.fields)
+    _wire_painting(studio, tab, player)
+    _wire_recipes(studio, tab, player, page)
 
 
-class _More:
-    """The controls that no recipe has: they are the page's own."""
+@dataclass(frozen=True, eq=False)
+class _Easel:
+    """The tab's controls; beside the recipe's `fields` those that are the page's own."""
 
-    def __init__(self) -> None:
-        self.variations = gr.Slider(
-            1, 8, value=4, step=1, label="variations", info="of a branch painted from the slider"
-        )
-        self.recipe_file = gr.File(
-            label="restore a recipe: drop a saved PNG anywhere on the page",
-            file_types=[".png"],
-            height=90,
-            elem_id="recipe-drop",
-        )
+    fields: Controls
+    variations: gr.Slider
+    paint: gr.Button
+    recipe_file: gr.UploadButton
 
 
-def _controls(
-    info: ModelInfo, model: gr.Dropdown, precision: gr.Radio
-) -> tuple[Controls, gr.Button, _More]:
+def _controls(info: ModelInfo, model: gr.Dropdown, precision: gr.Radio) -> _Easel:
     with gr.Row(elem_classes="studio-presets"):
         presets = {name: gr.Button(name, size="sm", min_width=60) for name in easel.PRESETS}
     sampler = easel.sampler_control(info)
@@ -73,8 +66,15 @@ def _controls(
     label, guidance_scale = easel.label_control(info), easel.guidance_control(info)
     with gr.Accordion("more", open=False):
         spacing, clip = easel.spacing_control(), easel.clip_control()
-        more = _More()
+        variations = gr.Slider(
+            1, 8, value=4, step=1, label="variations", info="of a branch painted from the slider"
+        )
     paint = gr.Button("Paint", variant="primary", elem_classes="studio-paint")
+    with gr.Row(elem_id="recipe-drop"):
+        # Not inside "more": what is folded away is not on the page, and couldn't take a drop.
+        recipe_file = gr.UploadButton(
+            "Open a saved PNG, or drop it anywhere", file_types=[".png"], type="binary", size="sm"
+        )
     fields = Controls(
         model, precision, sampler, steps, eta, seed, pictures, label, guidance_scale, spacing, clip
     )
@@ -83,7 +83,7 @@ def _controls(
     for name, button in presets.items():
         choice = partial(_preset_values, easel.PRESETS[name])
         button.click(choice, outputs=[sampler, steps, eta], queue=False, **private)
-    return fields, paint, more
+    return _Easel(fields, variations, paint, recipe_file)
 
 
 def _preset_values(preset: easel.Preset) -> tuple[str, int, float]:
@@ -111,7 +111,8 @@ def _example_row(examples: tuple[Example, ...], player: Player) -> None:
 
 
 def _wire_controls(studio: Studio, fields: Controls) -> None:
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+    # Through the queue, though they are quick: only there does Gradio show a message.
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
     def sampler_changed(sampler: str) -> tuple[Any, Any]:
         kind = SAMPLER_KINDS[sampler]
@@ -144,9 +145,7 @@ def _wire_controls(studio: Studio, fields: Controls) -> None:
     )
 
 
-def _wire_painting(
-    studio: Studio, fields: Controls, paint: gr.Button, player: Player, more: _More
-) -> None:
+def _wire_painting(studio: Studio, tab: _Easel, player: Player) -> None:
     def start(*values: Any) -> Iterator[Message]:
         yield from paint_messages(studio.painter, lambda: easel.recipe_from(values))
 
@@ -170,16 +169,14 @@ def _wire_painting(
         "concurrency_id": NETWORK,
         "concurrency_limit": MAX_PAINTERS,
     }
-    painting = paint.click(start, fields.all, player, **streaming)
-    asking = player.select(asked, more.variations, player, **streaming)
+    painting = tab.paint.click(start, tab.fields.all, player, **streaming)
+    asking = player.select(asked, tab.variations, player, **streaming)
     player.stop(fn=None, cancels=[painting, asking], api_visibility="private")
 
 
-def _wire_recipes(
-    studio: Studio, fields: Controls, more: _More, player: Player, page: gr.Blocks
-) -> None:
+def _wire_recipes(studio: Studio, tab: _Easel, player: Player, page: gr.Blocks) -> None:
     branch = gr.State("")
-    nothing = [gr.skip()] * (len(fields.all) + 1)
+    nothing = [gr.skip()] * (len(tab.fields.all) + 1)
 
     def restore(recipe: Recipe) -> list[Any]:
         studio.painter.complete(recipe)
@@ -190,8 +187,8 @@ def _wire_recipes(
         updates = easel.updates_for(recipe.root, studio.models.describe(recipe.model))
         return [*updates, recipe.to_json() if recipe.parent else ""]
 
-    def dropped(path: str | None) -> list[Any]:
-        return restore(read_recipe(Path(path).read_bytes())) if path else nothing
+    def dropped(png: bytes) -> list[Any]:
+        return restore(read_recipe(png))
 
     def opened(request: gr.Request) -> list[Any]:
         link = request.query_params.get("recipe")
@@ -203,12 +200,11 @@ def _wire_recipes(
             yield from paint_messages(studio.painter, partial(Recipe.from_json, recipe))
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    outputs = [*fields.all, branch]
+    outputs = [*tab.fields.all, branch]
     streaming = quiet | {"concurrency_id": NETWORK, "concurrency_limit": MAX_PAINTERS}
-    file = more.recipe_file
     for event in (
-        file.upload(said(dropped), file, outputs, queue=False, **quiet),
-        page.load(said(opened), None, outputs, queue=False, **quiet),
+        tab.recipe_file.upload(said(dropped), tab.recipe_file, outputs, **quiet),
+        page.load(said(opened), None, outputs, **quiet),
     ):
         painting = event.success(paint_branch, branch, player, **streaming)
         player.stop(fn=None, cancels=[painting], api_visibility="private")

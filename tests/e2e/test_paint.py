@@ -1,0 +1,329 @@
+"""The Paint tab of a served studio, in a real browser, with a network of 0.1 M weights."""
+
+import io
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from app.service.painting import SAMPLER_KINDS
+from app.service.pictures import read_recipe
+from app.service.recipe import Recipe
+from app.settings import BUNDLED_MODELS
+from app.shell.server import Server
+
+pytestmark = pytest.mark.e2e
+
+FIRST_VIEW_BYTES = 1_500_000
+
+
+@pytest.fixture
+def page(browser_page: Page, studio: Server) -> Page:
+    """The studio's page, opened."""
+    browser_page.goto(studio.url)
+    expect_state(browser_page, "finished")
+    return browser_page
+
+
+def expect_state(page: Page, state: str) -> None:
+    expect(page.locator(".player")).to_have_attribute("data-state", state, timeout=60_000)
+
+
+def set_number(page: Page, label: str, value: int) -> None:
+    field = page.get_by_label(label, exact=False).and_(page.locator("input[type=number]")).first
+    field.fill(str(value))
+    field.press("Tab")
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    page.get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def paint(page: Page, *, steps: int = 8, pictures: int = 1) -> None:
+    set_number(page, "steps", steps)
+    set_number(page, "pictures", pictures)
+    run = page.locator(".player").get_attribute("data-run")
+    page.get_by_role("button", name="Paint", exact=True).click()
+    expect(page.locator(".player")).not_to_have_attribute("data-run", run or "", timeout=30_000)
+
+
+def painted(page: Page, *, steps: int = 8, pictures: int = 1) -> Recipe:
+    """Paint, wait for the end, and read the recipe in the PNG that Save gives."""
+    paint(page, steps=steps, pictures=pictures)
+    expect_state(page, "finished")
+    return saved(page)
+
+
+def saved(page: Page) -> Recipe:
+    with page.expect_download() as download:
+        page.locator(".player-save").click()
+    return read_recipe(Path(download.value.path()).read_bytes())
+
+
+def test_first_sight_is_a_finished_run_and_light(browser_page: Page, studio: Server) -> None:
+    sizes: list[int] = []
+    browser_page.on(
+        "response",
+        # Gradio's own scripts are the same for every page and stay in the browser's cache.
+        lambda answer: sizes.append(len(answer.body())) if "/assets/" not in answer.url else None,
+    )
+    browser_page.goto(studio.url)
+    expect_state(browser_page, "finished")
+    examples = browser_page.locator(".studio-examples img")
+    expect(examples).to_have_count(8)
+    browser_page.wait_for_function("[...document.images].every((image) => image.complete)")
+    assert 100_000 < sum(sizes) < FIRST_VIEW_BYTES
+
+
+def test_one_click_paints(page: Page) -> None:
+    run = page.locator(".player").get_attribute("data-run")
+    page.get_by_role("button", name="Paint", exact=True).click()
+    expect(page.locator(".player")).not_to_have_attribute("data-run", run or "")
+    expect_state(page, "finished")
+    expect(page.locator(".player-pictures button")).to_have_count(4)
+    expect(page.locator(".player")).to_have_attribute("data-gaps", "0")
+
+
+def test_every_sampler_paints(page: Page) -> None:
+    for kind in SAMPLER_KINDS.values():
+        if kind.learned_variance:
+            continue
+        choose(page, "sampler", kind.label)
+        expect(page.get_by_text(kind.about)).to_be_visible()
+        assert painted(page).sampler == kind.name
+
+
+def test_an_example_opens_its_own_run(page: Page) -> None:
+    player = page.locator(".player")
+    first = player.get_attribute("data-run")
+    page.locator(".studio-examples button").nth(3).click()
+    expect(player).not_to_have_attribute("data-run", first or "")
+    expect_state(page, "finished")
+    assert saved(page).model == "impressionist-64"
+
+
+def test_presets_set_sampler_and_steps(page: Page) -> None:
+    page.get_by_role("button", name="quick", exact=True).click()
+    expect(page.get_by_label("sampler", exact=True)).to_have_value("DPM-Solver++ 2M")
+    steps = page.get_by_label("steps").and_(page.locator("input[type=number]"))
+    expect(steps).to_have_value("15")
+    page.get_by_role("button", name="the full 1000").click()
+    expect(steps).to_have_value("1000")
+
+
+def test_a_new_seed_is_drawn(page: Page) -> None:
+    seed = page.get_by_label("seed", exact=True)
+    expect(seed).to_have_value("42")
+    page.locator(".studio-dice").click()
+    expect(seed).not_to_have_value("42")
+
+
+def test_stop_ends_a_run_and_the_next_one_paints(page: Page) -> None:
+    paint(page, steps=1000, pictures=16)
+    expect(page.locator(".player-moments button").first).to_be_enabled()
+    page.get_by_role("button", name="Stop").click()
+    expect_state(page, "stopped")
+    expect(page.locator(".player-progress")).to_have_text(
+        re.compile(r"stopped at step \d+ of 1000")
+    )
+    assert painted(page).steps == 8
+
+
+def cpu_seconds(server: Server) -> float:
+    """The processor time that the server has used."""
+    times = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+
+def expect_idle(server: Server) -> None:
+    """Wait until the server uses less than a tenth of a core."""
+    for _ in range(20):
+        before = cpu_seconds(server)
+        time.sleep(0.5)
+        if cpu_seconds(server) - before < 0.05:
+            return
+    pytest.fail("the server is still at work")
+
+
+@pytest.mark.parametrize("how", ["Stop", "closing the tab"])
+def test_the_servers_work_ends_with_the_run(chromium: Browser, studio: Server, how: str) -> None:
+    page = chromium.new_page()
+    page.goto(studio.url)
+    expect_state(page, "finished")
+    paint(page, steps=1000, pictures=16)
+    expect(page.locator(".player-moments button").first).to_be_enabled()
+    if how == "Stop":
+        page.get_by_role("button", name="Stop").click()
+        expect_idle(studio)
+    page.close()
+    expect_idle(studio)
+
+
+def test_two_pages_that_paint_at_once_both_advance(
+    page: Page, chromium: Browser, studio: Server
+) -> None:
+    other = chromium.new_page()
+    other.goto(studio.url)
+    expect_state(other, "finished")
+    for each in (page, other):
+        paint(each, steps=400, pictures=8)
+    for each in (page, other):
+        expect(each.locator(".player-moments button").nth(1)).to_be_enabled(timeout=30_000)
+    for each in (page, other):
+        expect(each.locator(".player")).to_have_attribute("data-state", "live")
+    for each in (page, other):
+        expect_state(each, "finished")
+    other.close()
+
+
+def test_a_branch_paints_on_from_the_slider(page: Page) -> None:
+    whole = painted(page, steps=10, pictures=2)
+    page.get_by_role("button", name="picture 2").click()
+    page.locator(".player-slider").press("Home")
+    for _ in range(4):
+        page.locator(".player-slider").press("ArrowRight")
+    expect(page.locator(".player")).to_have_attribute("data-i", "4")
+    page.get_by_role("button", name="Branch here").click()
+    expect(page.locator(".player-title")).to_have_text(re.compile("branch at frame 4"))
+    expect_state(page, "finished")
+    branch = saved(page)
+    assert branch.parent == whole.about(1)
+    assert (branch.frame, branch.steps, branch.pictures) == (4, 6, 4)
+
+
+def test_strip_and_animation_are_saved(page: Page) -> None:
+    painted(page)
+    for name, form in (("GIF", "GIF"), ("WebP", "WEBP"), ("Strip", "PNG")):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name, exact=True).click()
+        with Image.open(download.value.path()) as image:
+            assert image.format == form
+            assert getattr(image, "n_frames", 1) == (1 if form == "PNG" else 9)
+
+
+def test_a_dropped_png_restores_its_settings(page: Page, tmp_path: Path) -> None:
+    choose(page, "sampler", "UniPC")
+    recipe = painted(page, steps=9, pictures=3)
+    with page.expect_download() as download:
+        page.locator(".player-save").click()
+    path = tmp_path / "painting.png"
+    download.value.save_as(path)
+    page.reload()
+    expect_state(page, "finished")
+    expect(page.get_by_label("sampler", exact=True)).to_have_value("DDPM")
+    page.locator("#recipe-drop input[type=file]").set_input_files(path)
+    expect(page.get_by_text("The recipe is restored")).to_be_visible()
+    expect(page.get_by_label("sampler", exact=True)).to_have_value("UniPC")
+    assert painted(page, steps=9, pictures=3) == recipe
+
+
+def test_a_link_restores_its_settings(page: Page, studio: Server) -> None:
+    wish = Recipe(model="tiny", sampler="ddim", eta=0.35, steps=7, seed=77, pictures=2)
+    page.goto(f"{studio.url}?recipe={wish.to_link()}")
+    expect(page.get_by_text("The recipe is restored")).to_be_visible(timeout=30_000)
+    expect(page.get_by_label("seed", exact=True)).to_have_value("77")
+    assert painted(page, steps=7, pictures=2).eta == 0.35
+
+
+def test_a_link_to_a_branch_paints_it_at_once(page: Page, studio: Server) -> None:
+    whole = Recipe(model="tiny", steps=6, seed=5)
+    branch = Recipe(
+        model="tiny", sampler="ddpm", steps=4, seed=6, pictures=2, parent=whole, frame=2
+    )
+    page.goto(f"{studio.url}?recipe={branch.to_link()}")
+    expect(page.locator(".player-title")).to_have_text(re.compile("branch"), timeout=30_000)
+    expect_state(page, "finished")
+    assert saved(page).parent == whole
+
+
+def a_png() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "png")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (a_png(), "The picture has no recipe in it."),
+        (b"GIF89a not a picture", "The file is no PNG that can be read."),
+    ],
+    ids=["no recipe", "no png"],
+)
+def test_a_useless_file_is_refused_and_changes_nothing(
+    page: Page, content: bytes, says: str
+) -> None:
+    page.locator("#recipe-drop input[type=file]").set_input_files(
+        {"name": "a.png", "mimeType": "image/png", "buffer": content}
+    )
+    expect(page.get_by_text(says)).to_be_visible()
+    expect(page.get_by_label("seed", exact=True)).to_have_value("42")
+    assert painted(page).seed == 42
+
+
+@pytest.mark.parametrize(
+    ("link", "says"),
+    [
+        ("nonsense!", "damaged"),
+        (Recipe(model="gone").to_link(), "There is no model 'gone' here."),
+        (Recipe(model="tiny", sampler="magic").to_link(), "There is no sampler 'magic'."),
+    ],
+    ids=["damaged", "unknown model", "unknown sampler"],
+)
+def test_a_useless_link_says_so_and_the_page_works(
+    page: Page, studio: Server, link: str, says: str
+) -> None:
+    page.goto(f"{studio.url}?recipe={link}")
+    expect(page.get_by_text(says)).to_be_visible(timeout=30_000)
+    assert painted(page).model == "tiny"
+
+
+def test_a_broken_model_is_named_and_the_page_keeps_painting(page: Page, model_root: Path) -> None:
+    weights = model_root / "learned" / "unet" / "diffusion_pytorch_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    try:
+        page.get_by_label("model", exact=True).click()
+        page.get_by_role("option", name=re.compile("^learned")).click()
+        expect(page.get_by_text("truncated").first).to_be_visible()
+    finally:
+        weights.write_bytes(whole)
+    page.get_by_label("model", exact=True).click()
+    page.get_by_role("option", name=re.compile("^tiny")).click()
+    assert painted(page).model == "tiny"
+
+
+def test_a_model_with_classes_shows_its_labels_and_the_recipe_has_one(page: Page) -> None:
+    expect(page.get_by_label("subject", exact=True)).to_be_hidden()
+    page.get_by_label("model", exact=True).click()
+    page.get_by_role("option", name=re.compile("^classes")).click()
+    choose(page, "subject", "river")
+    recipe = painted(page)
+    assert (recipe.model, recipe.label) == ("classes", 1)
+
+
+def test_the_bundled_model_paints_in_the_browser(page: Page) -> None:
+    page.get_by_label("model", exact=True).click()
+    page.get_by_role("option", name=re.compile("^impressionist-64")).click()
+    page.get_by_role("button", name="quick", exact=True).click()
+    recipe = painted(page, steps=3, pictures=2)
+    weights = (BUNDLED_MODELS / "impressionist-64" / "SHA256SUMS").read_text().split()[0]
+    assert recipe.weights == weights
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(1440, 900), (768, 1024), (390, 844)], ids=["desk", "tablet", "phone"]
+)
+def test_the_whole_page_fits_its_width(
+    chromium: Browser, studio: Server, width: int, height: int
+) -> None:
+    page = chromium.new_page(viewport={"width": width, "height": height})
+    page.goto(studio.url)
+    expect_state(page, "finished")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.close()
