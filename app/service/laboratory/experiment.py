@@ -100,6 +100,10 @@ class Experiment(Document):
 
     format: Literal["plein-air-laboratory/1"] = "plein-air-laboratory/1"
 
+    def to_json(self) -> str:
+        """All that was chosen; None too, for where it isn't the default it says something."""
+        return self.model_dump_json()
+
 
 class FromXt(Experiment):
     """An experiment that ends with a reverse process started from some x_t.

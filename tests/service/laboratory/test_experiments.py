@@ -36,7 +36,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     Grid.checked(PAIR | {"rows": (0, 1000), "between": 1}),
     Morph.checked(PAIR | {"frames": 3}),
     SeedMorph(run=run(), second=5),
-    Bounding(model="tiny", subjects=(Subject(source=upload()), Subject(kind="noise"))),
+    Bounding(model="tiny", subjects=(Subject(source=upload()), Subject(kind="noise")), terms=None),
 )
 
 
