@@ -25,6 +25,4 @@ ENV GRADIO_SERVER_NAME=0.0.0.0 \
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['GRADIO_SERVER_PORT'], timeout=4)"]
-# As process 1 Python would not hear SIGTERM; SIGINT ends it as Ctrl-C does.
-STOPSIGNAL SIGINT
 CMD ["python", "app.py"]

@@ -8,7 +8,10 @@ import typer
 
 from app.errors import StudioError
 
-COMMANDS: Final = ("serve", "paint", "noise", "mix", "bound", "models", "bench", "showcase")
+COMMANDS: Final = (
+    "serve", "paint", "noise", "mix", "bound",
+    "models", "evaluate", "index", "bench", "showcase",
+)  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -55,6 +55,11 @@ class Settings:
         return (BUNDLED_MODELS, self.models_dir) if self.models_dir else (BUNDLED_MODELS,)
 
 
+def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with `changes`, for a child process."""
+    return dict(os.environ) | dict(changes)
+
+
 VARIABLES: Final = {
     "server_name": "GRADIO_SERVER_NAME",
     "server_port": "GRADIO_SERVER_PORT",

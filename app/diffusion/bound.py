@@ -37,7 +37,8 @@ class Term:
     Attributes:
         t: The code's timestep; 0 is the decoder's term.
         bpd: L_{t-1} or L_0 in bits per dimension, (B,) float64.
-        eps_mse: The mean squared error of eps_hat, (B,) float64: L_simple's integrand.
+        eps_mse: The mean squared error of eps_hat, (B,) float64: L_simple's integrand, which
+            knows no clipping.
         x_0_mse: The mean squared error of x_0_hat, (B,) float64, for x_0 in [-1, 1].
     """
 
@@ -75,8 +76,7 @@ def bound_terms(
         timesteps: (n,) int64, in [0, T), in any order.
         noise: A generator for each of the B; draws once a term, in the order of the terms.
         variance: Of p(x_{t-1} | x_t).
-        clip: Whether x_0_hat is kept in [-1, 1], as in Ho's code. eps_mse and x_0_mse are of
-            the estimate after it.
+        clip: Whether x_0_hat is kept in [-1, 1], as in Ho's code; x_0_mse is that one's.
         condition: Labels, where the network takes them.
 
     Raises:
@@ -89,7 +89,8 @@ def bound_terms(
         prediction = denoiser.predict(x_t.float(), t, condition)
         guess = estimate(schedule, prediction, x_t, t, clip=clip)
         bpd = _step_bpd(schedule, x_0.double(), x_t, guess, step=step, variance=variance)
-        yield Term(step, bpd, _mse(guess.eps_hat, eps), _mse(guess.x_0_hat, x_0))
+        eps_hat = estimate(schedule, prediction, x_t, t, clip=False).eps_hat
+        yield Term(step, bpd, _mse(eps_hat, eps), _mse(guess.x_0_hat, x_0))
 
 
 def _step_bpd(

@@ -64,10 +64,7 @@ def mix_at(
     Raises:
         ValueError: If the rule is unknown, or a weight lies outside [0, 1].
     """
-    if rule not in MIXING_RULES:
-        raise ValueError(f"unknown mixing rule {rule!r}; choose from {MIXING_RULES}")
-    if mix.ndim != 1 or not bool(((mix >= 0) & (mix <= 1)).all()):
-        raise ValueError(f"mix must be (B,) inside [0, 1], got {mix}")
+    _check(mix, rule)
     time = torch.tensor([t])
     clean = torch.zeros_like(eps[0])
     eps_1, eps_2 = (eps[0], eps[0]) if rule == "shared" else eps
@@ -107,6 +104,13 @@ def slerp_weights(first: Tensor, second: Tensor, mix: Tensor) -> Tensor:
 def slerp(first: Tensor, second: Tensor, mix: Tensor) -> Tensor:
     """The points (B, C, H, W) at `mix` (B,) on the arc between two (1, C, H, W)."""
     return _weighted(slerp_weights(first, second, mix.double()), (first, second)).to(first)
+
+
+def _check(mix: Tensor, rule: str) -> None:
+    if rule not in MIXING_RULES:
+        raise ValueError(f"unknown mixing rule {rule!r}; choose from {MIXING_RULES}")
+    if mix.ndim != 1 or not bool(((mix >= 0) & (mix <= 1)).all()):
+        raise ValueError(f"mix must be (B,) inside [0, 1], got {mix}")
 
 
 def _weighted(weights: Tensor, pair: tuple[Tensor, Tensor]) -> Tensor:

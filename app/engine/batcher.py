@@ -38,6 +38,25 @@ class Turns:
         self._owner.shutdown()
 
 
+class Featured(Protocol):
+    """A network that also tells what it has understood of a picture."""
+
+    def features(self, x: Tensor, t: Tensor) -> Tensor:
+        """Its activations (B, D) at `x` (B, C, H, W) and `t` (B,), float32, on the CPU."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureView:
+    """`network`'s features as a forward pass, so that they take turns with its steps."""
+
+    network: Featured
+
+    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The features (B, D) at `x_t` and `t`; labels have no part in them."""
+        return self.network.features(x_t, t)
+
+
 @dataclass(frozen=True, eq=False)
 class SharedDenoiser:
     """A Denoiser whose every step waits for its turn.

@@ -5,12 +5,13 @@ falls back to fp32 where it doesn't. Either way what goes in and comes out is fl
 CPU. The CPU path is measured and tested; those for CUDA and MPS are written but untried.
 """
 
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor
 
+from app.engine.bottleneck import bottleneck
 from app.engine.lean import lean_unet
 from app.engine.packed import pack_convolutions
 
@@ -69,6 +70,14 @@ class UNetDenoiser:
         label_ids = None if labels is None else labels.to(self.device)
         (out,) = self._net(x, t.to(self.device), label_ids, return_dict=False)
         return torch.as_tensor(out).to("cpu", torch.float32).contiguous()
+
+    @torch.inference_mode()
+    def features(self, x: Tensor, t: Tensor) -> Tensor:
+        """The bottleneck's activations, a float32 CPU tensor (B, D); arguments as in `forward`."""
+        x = x.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+        return bottleneck(cast(UNet2DModel, self._net), x, t.to(self.device)).to(
+            "cpu", torch.float32
+        )
 
     def _paint_nothing(self, unet: UNet2DModel) -> None:
         """Run the network once on one picture of the model's own size."""

@@ -9,10 +9,11 @@ from typing import Final, cast
 
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
+from torch import Tensor
 
 from app.diffusion.denoiser import Denoiser
 from app.diffusion.schedule import NoiseSchedule
-from app.engine.batcher import SharedDenoiser, Turns
+from app.engine.batcher import FeatureView, SharedDenoiser, Turns
 from app.engine.devices import choose_device
 from app.engine.unet import UNetDenoiser
 from app.errors import ModelError
@@ -58,30 +59,39 @@ class LoadedModel:
 
     Attributes:
         info: What a person is told about it.
+        folder: Where its files are.
         weights: sha256 of its weights file.
         schedule: The schedule that it was trained with.
     """
 
     def __init__(self, files: ModelFiles, device: torch.device, turns: Turns) -> None:
         self.info = describe(files)
+        self.folder = files.folder
         self.weights = files.weights_sha256
         self.schedule = _schedule(files)
         self._target = files.scheduler_config.get("prediction_type", "epsilon")
         self._unet = _load_unet(files)
         self._device = device
         self._turns = turns
-        self._denoisers: dict[Precision, Denoiser] = {}
+        self._networks: dict[Precision, UNetDenoiser] = {}
         self._lock = threading.Lock()
 
     def denoiser(self, precision: Precision) -> Denoiser:
         """The network in `precision`; every step of it waits for its turn on the device."""
+        network = self._network(precision)
+        return SharedDenoiser(network, self._turns, self._target, self.info.channels)
+
+    def features(self, x: Tensor, t: Tensor) -> Tensor:
+        """What the network, in exact precision, sees in `x` (B, C, H, W) at `t` (B,): (B, D)."""
+        return self._turns.take(FeatureView(self._network("exact")), x, t, None)
+
+    def _network(self, precision: Precision) -> UNetDenoiser:
         with self._lock:
-            if precision not in self._denoisers:
-                network = UNetDenoiser(self._unet, device=self._device, precision=precision)
-                self._denoisers[precision] = SharedDenoiser(
-                    network, self._turns, self._target, self.info.channels
+            if precision not in self._networks:
+                self._networks[precision] = UNetDenoiser(
+                    self._unet, device=self._device, precision=precision
                 )
-            return self._denoisers[precision]
+            return self._networks[precision]
 
 
 class ModelStore:

@@ -7,6 +7,7 @@ from typing import Final, Generic, TypeVar
 from app.service.recipe import Document
 
 MAX_BYTES: Final = 128_000_000
+LABORATORY_BYTES: Final = 32_000_000
 
 Value = TypeVar("Value")
 

@@ -4,6 +4,7 @@ from app.service.laboratory.bound import BoundLab
 from app.service.laboratory.mix import MixLab
 from app.service.laboratory.noise import NoiseLab
 from app.service.models import ModelStore
+from app.service.novelty import Novelty
 from app.service.painting import Painter
 from app.service.recipe import PRECISIONS
 from app.settings import Settings
@@ -19,6 +20,7 @@ class Studio:
         noise_lab: Takes the forward process apart.
         mix_lab: Mixes two pictures.
         bound_lab: Computes the bound.
+        novelty: Finds the training painting nearest to what was painted.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -28,6 +30,7 @@ class Studio:
         self.noise_lab = NoiseLab(self.painter)
         self.mix_lab = MixLab(self.painter)
         self.bound_lab = BoundLab(self.painter)
+        self.novelty = Novelty(self.models)
 
     def warm_up(self) -> None:
         """Load the default model in each precision, so that the first painting needn't wait."""

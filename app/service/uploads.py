@@ -16,7 +16,7 @@ from app.errors import PictureError
 Fit = Literal["crop", "squash"]
 FITS: Final[tuple[Fit, ...]] = get_args(Fit)
 
-FORMATS: Final = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_BYTES: Final = 30_000_000
 MAX_SIDE: Final = 20_000
 MAX_PIXELS: Final = 50_000_000

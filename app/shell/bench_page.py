@@ -15,7 +15,6 @@ from tqdm import tqdm
 from app.errors import StudioError
 from app.shell.server import Server, running_server
 
-ROUNDS: Final = 5
 SHORT: Final = {"sampler": "dpm-solver", "steps": 15, "pictures": 1}
 LONG: Final = {"sampler": "ddpm", "steps": 100, "pictures": 4}
 
@@ -71,22 +70,22 @@ class Easel:
             yield from answer.iter_lines()
 
 
-def report_page(model: str, paintings: int) -> None:
+def report_page(model: str, rounds: int, paintings: int) -> None:
     """Print start-up, the first frame's delay, what streaming costs, and the server's memory."""
     with running_server() as server:
         easel = Easel(server, model)
         for precision in ("exact", "fast"):
             easel.paint(precision=precision, **SHORT)
-        first = statistics.median(easel.paint(**SHORT).first_frame for _ in range(ROUNDS))
+        first = statistics.median(easel.paint(**SHORT).first_frame for _ in range(rounds))
         typer.echo(
             f"\nthe page\nanswers {server.startup_seconds:.1f} s after its start\n"
             f"first frame {first * 1e3:.0f} ms after the click"
         )
-        typer.echo(_streaming(easel, server))
+        typer.echo(_streaming(easel, server, rounds))
         typer.echo(_memory(easel, server, paintings))
 
 
-def _streaming(easel: Easel, server: Server) -> str:
+def _streaming(easel: Easel, server: Server, rounds: int) -> str:
     """The same paintings with and without their frames going to a page, turn by turn."""
     from gradio_client import Client
 
@@ -94,7 +93,7 @@ def _streaming(easel: Easel, server: Server) -> str:
     wish: dict[str, Any] = LONG | {"precision": "fast"}
     easel.paint(seed=0, **wish)
     ratios = []
-    for seed in range(1, 2 * ROUNDS, 2):
+    for seed in range(1, 2 * rounds, 2):
         streamed = easel.paint(seed=seed, **wish).whole
         began = time.perf_counter()
         client.predict(seed=seed + 1, api_name="/paint", **wish)

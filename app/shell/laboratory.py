@@ -29,13 +29,13 @@ def source_named(word: str, info: "ModelInfo", fit: str) -> "Source":
     from app.service.recipe import Recipe
     from app.service.uploads import FITS, read_picture, square
 
+    if fit not in FITS:
+        raise PictureError(f"There is no way {fit!r} to square.", "Choose crop or squash.")
     if word.startswith(PAINTED):
         number = word.removeprefix(PAINTED)
         if not number.isdecimal():
             raise PictureError(f"{word!r} names no seed.", "Write seed: and a whole number.")
         return Source(painted=Recipe.checked({"model": info.id, "seed": int(number)}))
-    if fit not in FITS:
-        raise PictureError(f"There is no way {fit!r} to square.", "Choose crop or squash.")
     try:
         with Path(word).open("rb") as file:
             picture = read_picture(file)

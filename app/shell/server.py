@@ -1,7 +1,5 @@
 """A server of its own process, for those who look at the page from outside."""
 
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +12,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from app.errors import StudioError
-from app.settings import ROOT
+from app.settings import ROOT, environment_with
 
 PATIENCE_SECONDS: Final = 120
 
@@ -51,7 +49,7 @@ def running_server(environment: Mapping[str, str] | None = None) -> Iterator[Ser
     process = subprocess.Popen(
         [sys.executable, "-m", "app", "serve"],
         cwd=ROOT,
-        env=os.environ | {"GRADIO_SERVER_PORT": str(port)} | dict(environment or {}),
+        env=environment_with({"GRADIO_SERVER_PORT": str(port), **(environment or {})}),
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
@@ -63,7 +61,7 @@ def running_server(environment: Mapping[str, str] | None = None) -> Iterator[Ser
             time.sleep(0.05)
         yield Server(url, process.pid, time.monotonic() - began)
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:

@@ -1,5 +1,6 @@
 """The page: header, tabs, and how it is served."""
 
+import signal
 import threading
 from typing import Final
 
@@ -52,12 +53,14 @@ def build(studio: Studio) -> gr.Blocks:
     return page
 
 
-def serve(settings: Settings, *, block: bool = True) -> gr.Blocks:
-    """Open the page and print its address.
+def serve(settings: Settings) -> None:
+    """Open the page, print its address, and serve it until the process is told to end.
 
     Raises:
         StudioError: If the default model can't be used.
     """
+    # As Ctrl-C does; as a container's process 1 Python would not hear it at all.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     studio = Studio(settings)
     page = build(studio)
     # The first painting needn't wait for the network: it is loaded while the page is opened.
@@ -68,9 +71,7 @@ def serve(settings: Settings, *, block: bool = True) -> gr.Blocks:
         root_path=settings.root_path or None,
         ssr_mode=False,
         show_error=True,
-        prevent_thread_lock=not block,
         theme=StudioTheme(),
         css=STUDIO_CSS,
         head=STUDIO_HEAD,
     )
-    return page

@@ -27,7 +27,9 @@ def picture(batch: int = 2) -> Tensor:
     return levels / 127.5 - 1
 
 
-def terms(denoiser: Denoiser, x_0: Tensor, timesteps: tuple[int, ...], **options: object) -> list[Term]:
+def terms(
+    denoiser: Denoiser, x_0: Tensor, timesteps: tuple[int, ...], **options: object
+) -> list[Term]:
     noise = SeededNoise(range(len(x_0)))
     return list(
         bound_terms(denoiser, SCHEDULE, x_0, torch.tensor(timesteps), noise=noise, **options)  # type: ignore[arg-type]
@@ -75,7 +77,9 @@ class Paper:
         else:  # eq. 11
             mean = x_t - self.beta[t] / math.sqrt(1 - self.bar[t]) * eps_theta
             mean = mean / math.sqrt(self.alpha[t])
-        learned = np.zeros_like(x_0) if answer.variance is None else answer.variance.double().numpy()
+        learned = (
+            np.zeros_like(x_0) if answer.variance is None else answer.variance.double().numpy()
+        )
         var = self.variance(t, kind, learned)
         if t == 1:
             nats = -np.log(self.level_mass(x_0, mean, np.sqrt(var)))
@@ -133,15 +137,22 @@ def test_steps_of_the_exact_gaussian_model_agree_with_their_closed_form(t: int) 
     offset = (0.7 - mean) * (1 - bar) / var_t
     wobble = math.sqrt(bar * (1 - bar)) * std**2 / var_t
     coefficient = math.sqrt(paper.bar[t]) * beta / (1 - bar)
-    expected = coefficient**2 * (offset**2 + wobble**2) / (2 * paper.beta_tilde(t + 1) * math.log(2))
+    nats = coefficient**2 * (offset**2 + wobble**2) / (2 * paper.beta_tilde(t + 1))
     error = float(term.bpd.std()) / math.sqrt(draws)
-    assert abs(float(term.bpd.mean()) - expected) < 3 * error
+    assert abs(float(term.bpd.mean()) - nats / math.log(2)) < 3 * error
 
 
 def test_unclipped_steps_are_the_weighted_error_of_eps() -> None:
     weights = vlb_weights(SCHEDULE)
     for term in terms(WavyDenoiser(), picture(), (999, 400, 3, 1), clip=False):
         assert torch.allclose(term.bpd, weights[term.t] * term.eps_mse, rtol=1e-5)
+
+
+def test_clipping_leaves_the_simple_loss_alone() -> None:
+    clipped, free = (terms(WavyDenoiser(), picture(), (999, 5), clip=c) for c in (True, False))
+    for one, other in zip(clipped, free, strict=True):
+        assert torch.equal(one.eps_mse, other.eps_mse)
+        assert bool((one.x_0_mse < other.x_0_mse).all())
 
 
 @pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])

@@ -14,9 +14,7 @@ LEVELS = torch.arange(256, dtype=torch.float64) / 127.5 - 1
 def test_kl_agrees_with_torch_distributions() -> None:
     generator = torch.Generator().manual_seed(0)
     mean1, log_var1, mean2, log_var2 = torch.randn((4, 50), generator=generator).double()
-    theirs = kl_divergence(
-        Normal(mean1, (log_var1 / 2).exp()), Normal(mean2, (log_var2 / 2).exp())
-    )
+    theirs = kl_divergence(Normal(mean1, (log_var1 / 2).exp()), Normal(mean2, (log_var2 / 2).exp()))
     assert torch.allclose(gaussian_kl(mean1, log_var1, mean2, log_var2), theirs, rtol=1e-12)
 
 

@@ -1,7 +1,9 @@
 """The Paint tab of a served studio, in a real browser, with a network of 0.1 M weights."""
 
 import io
+import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,36 @@ def test_stop_ends_a_run_and_the_next_one_paints(page: Page) -> None:
         re.compile(r"stopped at step \d+ of 1000")
     )
     assert painted(page).steps == 8
+
+
+def cpu_seconds(server: Server) -> float:
+    """The processor time that the server has used."""
+    times = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+
+def expect_idle(server: Server) -> None:
+    """Wait until the server uses less than a tenth of a core."""
+    for _ in range(20):
+        before = cpu_seconds(server)
+        time.sleep(0.5)
+        if cpu_seconds(server) - before < 0.05:
+            return
+    pytest.fail("the server is still at work")
+
+
+@pytest.mark.parametrize("how", ["Stop", "closing the tab"])
+def test_the_servers_work_ends_with_the_run(chromium: Browser, studio: Server, how: str) -> None:
+    page = chromium.new_page()
+    page.goto(studio.url)
+    expect_state(page, "finished")
+    paint(page, steps=1000, pictures=16)
+    expect(page.locator(".player-moments button").first).to_be_enabled()
+    if how == "Stop":
+        page.get_by_role("button", name="Stop").click()
+        expect_idle(studio)
+    page.close()
+    expect_idle(studio)
 
 
 def test_two_pages_that_paint_at_once_both_advance(

@@ -96,3 +96,18 @@ def test_paint_gives_the_picture_of_diffusers_own_pipeline(tmp_path: Path) -> No
     theirs = pipeline(num_inference_steps=50, generator=generator, return_dict=False)[0][0]
     ours = Image.open(tmp_path / "impressionist-64-ddpm-50-seed-11.png")
     assert np.abs(np.asarray(ours, int) - np.asarray(theirs, int)).max() <= 1
+
+
+@pytest.mark.slow
+def test_bench_prints_ratios_and_what_the_page_costs(model_root: Path) -> None:
+    done = run(
+        "bench", "--model", "tiny", "--steps", "2", "--rounds", "1", "--paintings", "1",
+        models=model_root,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for name in ("diffusers", "exact", "fast"):
+        rows = [line.split() for line in done.stdout.splitlines() if line.startswith(name)]
+        assert len(rows) == 2
+        assert all(float(row[1].removesuffix("x")) > 0 for row in rows)
+    for figure in ("s after its start", "ms after the click", "of the time", "memory"):
+        assert figure in done.stdout

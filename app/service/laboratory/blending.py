@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from statistics import median
 from typing import Final
 
 import torch
@@ -27,7 +28,7 @@ from app.service.recipe import Recipe
 MixExperiment = Mixing | Grid | Morph | SeedMorph
 
 MORPH_BATCH: Final = 8
-MEASURED_STEPS: Final = 3
+MEASURED_STEPS: Final = 4
 
 
 def mixture_of(
@@ -85,7 +86,7 @@ def batch_of(experiment: MixExperiment) -> int:
 
 @torch.no_grad()
 def measured_step(model: LoadedModel, run: Recipe, batch: int) -> float:
-    """Seconds of one step of the network; the fastest of a few, after one to warm it up."""
+    """Seconds of one step of the network; the median of a few, after one to warm it up."""
     denoiser, info = denoiser_for(run, model), model.info
     x = torch.zeros((batch, info.channels, info.size, info.size))
     t, condition = torch.zeros(batch, dtype=torch.int64), condition_for(run, batch)
@@ -94,4 +95,4 @@ def measured_step(model: LoadedModel, run: Recipe, batch: int) -> float:
         start = time.perf_counter()
         denoiser.predict(x, t, condition)
         seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    return median(seconds[1:])

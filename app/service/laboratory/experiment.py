@@ -24,6 +24,7 @@ MAX_EXPERIMENT: Final = 4_000_000
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 PaperT = Annotated[int, Field(ge=0, le=MAX_T)]
+StartT = Annotated[int, Field(ge=1, le=MAX_T)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Beta = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 
@@ -98,6 +99,10 @@ class Experiment(Document):
     called: ClassVar[str] = "experiment"
 
     format: Literal["plein-air-laboratory/1"] = "plein-air-laboratory/1"
+
+    def to_json(self) -> str:
+        """All that was chosen; None too, for where it isn't the default it says something."""
+        return self.model_dump_json()
 
 
 class FromXt(Experiment):

@@ -20,6 +20,7 @@ from app.service.laboratory.experiment import (
     Seed,
     Share,
     Source,
+    StartT,
 )
 from app.service.pictures import png_text
 from app.service.recipe import MAX_PICTURES, Name, Precision
@@ -59,7 +60,7 @@ class Chain(Experiment):
     model: Name
     source: Source
     schedule: ScheduleChoice | None = None
-    t: PaperT = Field(default=250, ge=1)
+    t: StartT = 250
     seed: Seed = 0
 
 
@@ -69,7 +70,7 @@ class Inspection(Experiment):
     experiment: Literal["inspection"] = "inspection"
     model: Name
     source: Source
-    t: PaperT = Field(default=250, ge=1)
+    t: StartT = 250
     seed: Seed = 0
     clip: bool = True
     precision: Precision = "exact"
@@ -87,7 +88,7 @@ class Denoising(FromXt):
 
     experiment: Literal["denoising"] = "denoising"
     source: Source
-    t: PaperT = Field(default=500, ge=1)
+    t: StartT = 500
     seed: Seed = 0
 
     def starts(self, num_train_timesteps: int) -> tuple[int, ...]:
@@ -115,7 +116,7 @@ class Mixing(Pair):
     """One mixture at `t`, in as many variations as `run.pictures` says."""
 
     experiment: Literal["mixing"] = "mixing"
-    t: PaperT = Field(default=500, ge=1)
+    t: StartT = 500
     mix: Share = 0.5
 
     def starts(self, num_train_timesteps: int) -> tuple[int, ...]:
@@ -154,7 +155,7 @@ class Morph(Pair):
     """An animation over lambda at a fixed t; `share_noise` as in a Grid."""
 
     experiment: Literal["morph"] = "morph"
-    t: PaperT = Field(default=500, ge=1)
+    t: StartT = 500
     frames: int = Field(default=16, ge=2, le=MAX_STRIP)
     share_noise: bool = True
 

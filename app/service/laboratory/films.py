@@ -20,7 +20,7 @@ from app.service.pictures import (
     film_strip,
     png_bytes,
 )
-from app.service.recent import Recent
+from app.service.recent import LABORATORY_BYTES, Recent
 from app.service.results import STRIP_PICTURES
 
 Filmed = Denoising | Mixing
@@ -68,7 +68,7 @@ class Films:
     """Runs experiments that end in a film and remembers the films."""
 
     def __init__(self) -> None:
-        self._recent: Recent[tuple[Moment, ...]] = Recent()
+        self._recent: Recent[tuple[Moment, ...]] = Recent(LABORATORY_BYTES)
 
     def run(self, experiment: Filmed, model: LoadedModel, x_t: Tensor) -> Iterator[Moment]:
         """Decode `x_t` (run.pictures, C, H, W), each variation with noise of its own."""

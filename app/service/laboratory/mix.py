@@ -1,5 +1,6 @@
 """Mix: two pictures mixed at a chosen x_t, alone, in the paper's grid, or as a morph."""
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -37,7 +38,7 @@ from app.service.models import LoadedModel
 from app.service.moments import Moment, Retrace
 from app.service.painting import Painter
 from app.service.pictures import Pixels, picture_pixels
-from app.service.recent import Recent
+from app.service.recent import LABORATORY_BYTES, Recent
 
 VARIANCE_POINTS: Final = 21
 
@@ -50,8 +51,8 @@ class MixLab:
         self._models = painter.models
         self._sources = Sources(painter)
         self._films = Films()
-        self._grids: Recent[GridResult] = Recent()
-        self._morphs: Recent[MorphResult] = Recent()
+        self._grids: Recent[GridResult] = Recent(LABORATORY_BYTES)
+        self._morphs: Recent[MorphResult] = Recent(LABORATORY_BYTES)
 
     def complete(self, experiment: Started) -> Started:
         """The experiment as it will be done here: with the weights' hash and the versions.
@@ -186,7 +187,7 @@ class MixLab:
         """
         found = self._grids.get(grid)
         if found is None:
-            *_, last = self.paint_grid(grid)
+            (last,) = deque(self.paint_grid(grid), maxlen=1)
             found = last if isinstance(last, GridResult) else None
         if found is None:
             raise ValueError("a grid ended without its result")
@@ -226,7 +227,7 @@ class MixLab:
         """
         found = self._morphs.get(morph)
         if found is None:
-            *_, last = self.paint_morph(morph)
+            (last,) = deque(self.paint_morph(morph), maxlen=1)
             found = last if isinstance(last, MorphResult) else None
         if found is None:
             raise ValueError("a morph ended without its result")

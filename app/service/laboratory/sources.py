@@ -14,9 +14,10 @@ from torch import Tensor
 from app.errors import PictureError
 from app.service.laboratory.experiment import Source
 from app.service.models import ModelInfo
-from app.service.moments import Moment, Retrace
+from app.service.moments import Retrace
 from app.service.painting import Painter
 from app.service.pictures import Pixels
+from app.service.recipe import Recipe
 from app.service.uploads import read_picture
 
 MAX_SOURCE_SIDE: Final = 1024
@@ -50,7 +51,7 @@ class Sources:
         if source.painted is None:
             image = _decoded(source.pixels or "")
         else:
-            image = Image.fromarray((yield from self._painted(source)))
+            image = Image.fromarray((yield from self._painted(source.painted)))
         if image.width != info.size:
             image = image.resize((info.size, info.size), Image.Resampling.LANCZOS)
         if info.channels == 1:
@@ -63,20 +64,15 @@ class Sources:
         new = (r for r in recipes if self._painter.remembered(r) is None)
         return sum(self._painter.network_steps(recipe) for recipe in new)
 
-    def _painted(self, source: Source) -> Painting[Pixels]:
-        recipe = source.painted
-        if recipe is None:
-            raise ValueError("this source was not painted")
+    def _painted(self, recipe: Recipe) -> Painting[Pixels]:
         film = self._painter.remembered(recipe)
-        last = film[-1] if film else None
-        if last is None:
+        if film is None:
             steps = self._painter.network_steps(recipe)
-            for step, moment in enumerate(self._painter.paint(recipe)):
-                yield Retrace(step, steps)
-                last = moment if isinstance(moment, Moment) else None
-        if last is None:
-            raise ValueError("a painting ended without its last moment")
-        pixels: Pixels = last.x_t[recipe.picture]
+            for step, _ in enumerate(self._painter.paint(recipe), start=1):
+                if step <= steps:  # the finished painting takes no step
+                    yield Retrace(step, steps)
+            film = self._painter.film(recipe)
+        pixels: Pixels = film[-1].x_t[recipe.picture]
         return pixels
 
 

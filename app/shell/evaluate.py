@@ -1,0 +1,100 @@
+"""`python -m app evaluate`: judge a model's samples, beside real paintings."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from tqdm import tqdm
+
+from app.errors import StudioError
+
+if TYPE_CHECKING:
+    from app.service.evaluation import Evaluation, Evaluator
+    from app.service.plans import Plan
+    from app.service.recipe import Recipe
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A model's id.")],
+    data: Annotated[Path, typer.Option(help="A folder of pictures it was never trained on.")],
+    sampler: Annotated[
+        list[str] | None,
+        typer.Option(help="sampler:steps or sampler:steps:count; may be given several times."),
+    ] = None,
+    count: Annotated[int, typer.Option(help="Samples, where --sampler doesn't say.")] = 1000,
+    train: Annotated[
+        Path | None, typer.Option(help="The folder it was trained on: for the floor and novelty.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="A JSON file for all figures.")] = None,
+    seed: Annotated[int, typer.Option(help="Picture i draws from seed + i.")] = 0,
+    spacing: Annotated[str, typer.Option(help="trailing, leading or linspace.")] = "trailing",
+    precision: Annotated[str, typer.Option(help="exact or fast; of the samples.")] = "fast",
+    style: Annotated[
+        bool, typer.Option("--style/--no-style", help="Judge with the style network too.")
+    ] = True,
+) -> None:
+    """Print a table, sampler by sampler: MMD, patches, spectrum, precision, recall, novelty."""
+    from app.service.evaluation import Evaluator
+    from app.service.evaluation_report import to_markdown
+    from app.service.plans import LEAST, parse_plan, recipes, require_judgeable
+    from app.service.studio import Studio
+    from app.settings import Settings
+    from app.training.novelty_files import load_index
+    from app.training.reference import load_pictures, picture_files
+
+    painter = Studio(Settings.from_environment()).painter
+    plans = [parse_plan(text, count) for text in sampler or ["ddim:50"]]
+    info = painter.models.describe(model)
+    require_judgeable(info, style=style)
+    runs = [
+        recipes(painter, model, plan, seed=seed, spacing=spacing, precision=precision)
+        for plan in plans
+    ]
+    for folder in (data, train) if train else (data,):
+        picture_files(folder, LEAST)
+    if out:
+        _require_writable(out)
+    loaded = painter.models.load(model)
+    index = load_index(loaded.folder, loaded.weights)
+
+    typer.echo("reading the pictures and measuring them", err=True)
+    reference = load_pictures(data, info.size, info.channels, LEAST)
+    training = load_pictures(train, info.size, info.channels, LEAST) if train else None
+    evaluator = Evaluator(painter, model, reference, training, index, style=style, seed=seed)
+    typer.echo(to_markdown(_measure(evaluator, plans, runs, precision, out)))
+
+
+def _measure(
+    evaluator: "Evaluator",
+    plans: "Sequence[Plan]",
+    runs: "Sequence[Sequence[Recipe]]",
+    precision: str,
+    out: Path | None,
+) -> "Evaluation":
+    """Measure all of it, with a bar for each part, and write `out` after each row."""
+    from app.service.evaluation import Evaluation
+    from app.service.evaluation_report import to_json
+
+    with tqdm(total=evaluator.loss_steps, unit="batch", desc="held-out loss") as bar:
+        loss = evaluator.loss(bar.update)
+        training_loss = evaluator.training_loss(bar.update)
+    rows = []
+    for plan, batches in zip(plans, runs, strict=True):
+        moments = len(batches) * (plan.steps + 1)
+        with tqdm(total=moments, unit="step", desc=f"{plan.sampler} {plan.steps}") as bar:
+            rows.append(evaluator.row(plan, batches, bar.update))
+        evaluation = Evaluation(
+            evaluator.provenance(precision), loss, training_loss, evaluator.control(), tuple(rows)
+        )
+        if out:  # The next row may take hours.
+            unfinished = out.with_name(out.name + ".tmp")
+            unfinished.write_text(to_json(evaluation), encoding="utf-8")
+            unfinished.replace(out)
+    return evaluation
+
+
+def _require_writable(out: Path) -> None:
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise StudioError(f"{out} can't be written.", "Name a file in a folder of yours.")

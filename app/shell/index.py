@@ -1,0 +1,56 @@
+"""`python -m app index`: write a model's novelty index, of the pictures it was trained on."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.errors import StudioError
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A model's id.")],
+    data: Annotated[Path, typer.Option(help="The folder of pictures it was trained on.")],
+    held_out: Annotated[
+        Path | None, typer.Option(help="A folder of pictures it was never trained on.")
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="A CSV file with the columns file, artist and title.")
+    ] = None,
+) -> None:
+    """Write novelty.safetensors and novelty.json into the model's folder: features, no pixels."""
+    from app.service.novelty import model_features
+    from app.service.plans import LEAST
+    from app.service.studio import Studio
+    from app.settings import Settings
+    from app.training.novelty import build_index
+    from app.training.novelty_files import ARRAYS, save_index
+    from app.training.reference import load_pictures, paintings, picture_files
+
+    models = Studio(Settings.from_environment()).models
+    info = models.describe(model)
+    files = picture_files(data, LEAST)
+    paintings([file.name for file in files], manifest)
+    if held_out:
+        picture_files(held_out, LEAST)
+    folder = models.find(model).folder
+    if not os.access(folder, os.W_OK):
+        raise StudioError(f"{folder} can't be written.", "Copy the model to a folder of yours.")
+    typer.echo(f"reading {len(files)} pictures", err=True)
+    training = load_pictures(data, info.size, info.channels, LEAST)
+    control = load_pictures(held_out, info.size, info.channels, LEAST) if held_out else None
+    typer.echo("looking at them with the model's own network", err=True)
+    loaded = models.load(model)
+    index = build_index(
+        training.pixels,
+        paintings(training.files, manifest),
+        model_features(loaded),
+        weights=loaded.weights,
+        held_out=control.pixels if control else None,
+    )
+    save_index(index, folder)
+    for name in training.skipped:
+        typer.echo(f"skipped {name}, which can't be read", err=True)
+    size = (folder / ARRAYS).stat().st_size
+    typer.echo(f"indexed {len(training.files)} pictures in {size / 1e6:.1f} MB in {folder}")

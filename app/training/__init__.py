@@ -1,0 +1,1 @@
+"""Training: Algorithm 1, its variations, checkpoints, and the evaluation of what was trained."""

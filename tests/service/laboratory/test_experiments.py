@@ -1,0 +1,123 @@
+"""Experiments: checked when they are made, and the same after a journey in a PNG."""
+
+import base64
+
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from app.errors import PictureError, RecipeError
+from app.service.laboratory.experiment import Experiment, FromXt, ScheduleChoice, Source
+from app.service.laboratory.experiments import (
+    Bounding,
+    Chain,
+    Denoising,
+    Grid,
+    Inspection,
+    Mixing,
+    Morph,
+    Noising,
+    SeedMorph,
+    Subject,
+    parse_experiment,
+    read_experiment,
+)
+from app.service.pictures import png_bytes, read_recipe
+from app.service.recipe import Recipe
+from tests.service.laboratory.pictures import painted, run, upload
+
+PAIR = {"run": run(), "first": upload(), "second": painted()}
+EXPERIMENTS: tuple[Experiment, ...] = (
+    Noising(model="tiny", source=upload(), schedule=ScheduleChoice(name="cosine")),
+    Chain(model="tiny", source=painted()),
+    Inspection(model="tiny", source=upload(), label=2),
+    Denoising(run=run(pictures=3), source=upload(), t=7),
+    Mixing.checked(PAIR | {"mix": 1 / 6, "rule": "slerp"}),
+    Grid.checked(PAIR | {"rows": (0, 1000), "between": 1}),
+    Morph.checked(PAIR | {"frames": 3}),
+    SeedMorph(run=run(), second=5),
+    Bounding(model="tiny", subjects=(Subject(source=upload()), Subject(kind="noise")), terms=None),
+)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: type(e).__name__)
+def test_an_experiment_is_the_same_after_a_journey_in_a_png(experiment: Experiment) -> None:
+    data = png_bytes(Image.new("RGB", (4, 4)), experiment)
+    assert read_experiment(data) == experiment
+    assert parse_experiment(experiment.to_json()) == experiment
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: type(e).__name__)
+def test_a_run_from_x_t_says_where_it_starts(experiment: Experiment) -> None:
+    if isinstance(experiment, FromXt):
+        assert all(0 <= t <= 1000 for t in experiment.starts(1000))
+
+
+def test_an_experiments_png_is_no_paintings_and_the_other_way_round() -> None:
+    with pytest.raises(RecipeError, match="no recipe"):
+        read_recipe(png_bytes(Image.new("RGB", (4, 4)), EXPERIMENTS[0]))
+    with pytest.raises(RecipeError, match="no recipe"):
+        read_experiment(png_bytes(Image.new("RGB", (4, 4)), Recipe(model="tiny")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"t": 0}, "greater than or equal to 1"),
+        ({"t": 1001}, "less than or equal to 1000"),
+        ({"t": 12.5}, "integer"),
+        ({"mix": 1.01}, "less than or equal to 1"),
+        ({"mix": float("nan")}, "finite|less than or equal"),
+        ({"rule": "magic"}, "'linear'"),
+        ({"seed": -1}, "greater than or equal to 0"),
+        ({"nonsense": 1}, "not permitted"),
+        ({"run": run(spacing="leading")}, "leading spacing"),
+        ({"first": {"pixels": "x", "painted": None, "path": "/etc/passwd"}}, "not permitted"),
+        ({"first": {}}, "either painted or has pixels"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_words(changes: dict[str, object], reason: str) -> None:
+    with pytest.raises(RecipeError, match=reason):
+        Mixing.checked(PAIR | changes)
+
+
+def test_a_branch_is_no_run_from_x_t() -> None:
+    parent = run()
+    branch = run(parent=parent.model_dump(), frame=3, steps=5)
+    with pytest.raises(RecipeError, match="can't be a branch"):
+        Denoising.checked({"run": branch, "source": upload()})
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "can't be used"),
+        ("{}", "can't be used"),
+        ('{"experiment": "baking"}', "can't be used"),
+        (b"x" * 5_000_000, "characters long"),
+    ],
+)
+def test_what_is_no_experiment_is_refused(text: str | bytes, reason: str) -> None:
+    with pytest.raises(RecipeError, match=reason):
+        parse_experiment(text)
+
+
+def test_a_schedules_range_must_rise() -> None:
+    with pytest.raises(ValidationError, match="larger"):
+        ScheduleChoice(beta_start=0.02, beta_end=0.01)
+
+
+@pytest.mark.parametrize("size", [(8, 9), (1500, 1500)])
+def test_a_source_is_square_and_small(size: tuple[int, int]) -> None:
+    with pytest.raises(PictureError, match=r"square|large"):
+        Source.of(Image.effect_noise(size, 90))
+
+
+def test_too_many_noised_pictures_are_refused() -> None:
+    subjects = tuple(Subject(kind="noise") for _ in range(8))
+    with pytest.raises(RecipeError, match="times draws"):
+        Bounding.checked({"model": "tiny", "subjects": subjects, "draws": 9})
+
+
+def test_a_sources_text_is_a_png() -> None:
+    assert base64.b64decode(upload().pixels or "").startswith(b"\x89PNG")
