@@ -37,8 +37,8 @@ function mountBound(root, { trigger, props, watch, tab }) {
     const x = { label: log ? "t, noise to picture, log" : "t, noise to picture", range: [log ? 1 : 0, run.T], reverse: true, log };
     const overT = (value, error) => (row) => row.kind !== "prior" && [row.t, row[value], error && row[error]];
     const weights = [
-      { name: "vlb", colour: "--wisteria", points: run.weights.t.map((t, i) => [t, run.weights.vlb[i]]) },
-      { name: "simple", colour: "--ochre", points: [[1, 1], [run.T, 1]] },
+      { name: "in the bound, bits/dim", colour: "--wisteria", points: run.weights.t.map((t, i) => [t, run.weights.vlb[i]]) },
+      { name: "in the simple loss", colour: "--ochre", points: [[1, 1], [run.T, 1]] },
     ];
     const term = maths("L", { sub: "t−1" });
     root.querySelector(".lab-bound-plots").innerHTML = [
@@ -52,8 +52,8 @@ function mountBound(root, { trigger, props, watch, tab }) {
         series: lines((row) => row.distortion !== null && [row.rate, row.distortion]),
       }),
       plotSvg({ title: `‖${maths("ε")} − ${maths("ε̂")}‖²`, x, y: { label: "mean square, log", log: true }, series: lines(overT("eps_mse")) }),
-      plotSvg({ title: "weight of a step", x, y: { label: "of that error, log", log: true }, series: weights }) ,
-    ].join("") + legendOf([{ ...weights[0], name: "weight in L_vlb, bits/dim" }, { ...weights[1], name: "weight in L_simple" }]);
+      `<div>${plotSvg({ title: "weight of a step", x, y: { label: "of that error, log", log: true }, series: weights })}${legendOf(weights)}</div>`,
+    ].join("");
   }
 
   function table() {

@@ -43,10 +43,10 @@ def build(studio: Studio) -> gr.Blocks:
             header = Header(model, precision, page)
             with gr.Tab("Noise", id="noise", elem_id="noise"):
                 noise_tab(studio, header)
-            with gr.Tab("Mix", id="mix", elem_id="mix"):
-                mix_tab(studio, header)
-            with gr.Tab("Bound", id="bound", elem_id="bound"):
-                bound_tab(studio, header)
+            with gr.Tab("Mix", id="mix", elem_id="mix") as mix:
+                mix_tab(studio, header, mix)
+            with gr.Tab("Bound", id="bound", elem_id="bound") as bound:
+                bound_tab(studio, header, bound)
             with gr.Tab("Theory", id="theory", elem_id="theory"):
                 theory_tab(tabs)
         add_api(studio, NETWORK)

@@ -12,19 +12,19 @@ from app.ui import controls as easel
 from app.ui.bound_stream import tell_bound
 from app.ui.faults import said
 from app.ui.instrument import LabInstrument
-from app.ui.keepsakes import stored
 from app.ui.messages import Message
 from app.ui.picker import Choice, Picker
 from app.ui.run_controls import follow_label, whole
-from app.ui.tabs.lab_parts import Header, intro, quiet, streaming, wire_dice
+from app.ui.tabs.lab_parts import Header, intro, open_with, quiet, streaming, wire_dice
 
 TAB: Final = "bound"
 
 INTRO: Final = r"""
-How many bits a lossless code built on the model needs for each colour value of a picture, at most:
-$\;L = \underbrace{D_{KL}(q(x_T|x_0)\,\|\,p(x_T))}_{\textcolor{#4F8A74}{L_T}} +
+How many bits for each colour value a lossless code built on the model needs, at most (eq. 5); where
+along $t$ they are spent, and what the simple loss looks at instead.
+$$L = \underbrace{D_{KL}(q(x_T|x_0)\,\|\,p(x_T))}_{\textcolor{#4F8A74}{L_T}} +
 \sum_{t>1}\underbrace{D_{KL}(q(x_{t-1}|x_t,x_0)\,\|\,p_\theta(x_{t-1}|x_t))}_{\textcolor{#C2533B}{L_{t-1}}}
-\underbrace{-\log p_\theta(x_0|x_1)}_{\textcolor{#8A6FB0}{L_0}}\;$ (eq. 5).
+\;\underbrace{-\log p_\theta(x_0|x_1)}_{\textcolor{#8A6FB0}{L_0}}$$
 """
 
 VARIANCES: Final = (
@@ -34,7 +34,7 @@ VARIANCES: Final = (
 )
 
 
-def bound_tab(studio: Studio, header: Header) -> None:
+def bound_tab(studio: Studio, header: Header, tab: gr.Tab) -> None:
     """Build the tab."""
     info = studio.models.describe(studio.settings.default_model)
     intro(INTRO)
@@ -59,9 +59,8 @@ def bound_tab(studio: Studio, header: Header) -> None:
             label = easel.label_control(info)
             button = gr.Button("Compute", variant="primary", elem_classes="studio-paint")
         with gr.Column(elem_classes="studio-pictures", scale=1):
-            instrument = LabInstrument(
-                "bound", stored("bound"), tab=TAB, label="the bound, term by term"
-            )
+            instrument = LabInstrument("bound", tab=TAB, label="the bound, term by term")
+    open_with(tab, instrument, "bound")
     wire_dice(dice, seed)
     follow_label(studio, header.model, label)
 

@@ -7,6 +7,8 @@ from typing import Any, Final
 import gradio as gr
 
 from app.diffusion.noise import MAX_SEED
+from app.ui.instrument import Instrument
+from app.ui.keepsakes import stored
 from app.ui.tabs.paint import MAX_PAINTERS, NETWORK
 
 LATEX: Final[list[dict[str, str | bool]]] = [
@@ -58,3 +60,13 @@ def streaming() -> dict[str, Any]:
 def wire_dice(dice: gr.Button, seed: gr.Number) -> None:
     """Let the button draw a new seed."""
     dice.click(lambda: secrets.randbelow(MAX_SEED + 1), outputs=seed, queue=False, **quiet())
+
+
+def open_with(tab: gr.Tab, instrument: Instrument, name: str) -> None:
+    """Show a kept run when the tab is first opened; it needn't come with the page."""
+    opened = gr.State(False)
+
+    def first(opened: bool) -> tuple[bool, Any]:
+        return True, gr.skip() if opened else stored(name) or gr.skip()
+
+    tab.select(first, opened, [opened, instrument], **light())

@@ -11,23 +11,23 @@ from app.ui import controls as easel
 from app.ui.faults import said
 from app.ui.film_stream import Told, answer, tell
 from app.ui.instrument import LabInstrument, TimeSlider, time_value
-from app.ui.keepsakes import stored, stored_experiment
+from app.ui.keepsakes import stored_experiment
 from app.ui.lab_messages import Material
 from app.ui.messages import Message
 from app.ui.mix_messages import PairMaterial
 from app.ui.picker import Choice, Picker
 from app.ui.player import Player, PlayerEvent
 from app.ui.run_controls import follow_label, follow_model, run_controls, whole
-from app.ui.tabs.lab_parts import Header, intro, light, streaming, wire_dice
+from app.ui.tabs.lab_parts import Header, intro, light, open_with, streaming, wire_dice
 from app.ui.tabs.mix_panels import TAB, Blend, grid_panel, mixing_fields, morph_panel
 
 FIRST_T: Final = 500
 
 RULES: Final = (
-    ("linear, two noises (the paper's code)", "linear"),
-    ("linear, one noise for both (the poster's)", "shared"),
-    ("linear, the noise's variance kept", "variance_kept"),
-    ("slerp, along the arc", "slerp"),
+    ("linear, two noises", "linear"),
+    ("linear, one noise", "shared"),
+    ("linear, variance kept", "variance_kept"),
+    ("slerp", "slerp"),
 )
 
 INTRO: Final = r"""
@@ -40,7 +40,7 @@ $\textcolor{#C2533B}{t}$ blends pixels, a large one invents a new painting.
 """
 
 
-def mix_tab(studio: Studio, header: Header) -> None:
+def mix_tab(studio: Studio, header: Header, tab: gr.Tab) -> None:
     """Build the tab."""
     info = studio.models.describe(studio.settings.default_model)
     intro(INTRO)
@@ -51,7 +51,10 @@ def mix_tab(studio: Studio, header: Header) -> None:
                 0, 1, value=0.5, step=0.01, label="λ", info="0 is A, 1 is B",
                 elem_classes="lab-lambda",
             )  # fmt: skip
-            rule = gr.Dropdown(list(RULES), value="linear", label="mixing rule")
+            rule = gr.Dropdown(
+                list(RULES), value="linear", label="mixing rule",
+                info="two noises: the paper's code; one for both: its poster",
+            )  # fmt: skip
             with gr.Row(elem_classes="studio-seed"):
                 seed = easel.seed_control()
                 dice = gr.Button("⟳", elem_classes="studio-dice", min_width=44, scale=0)
@@ -64,7 +67,7 @@ def mix_tab(studio: Studio, header: Header) -> None:
             blend = Blend(studio, picker, time, mix, rule, controls)
             with gr.Tabs(elem_classes="lab-panels"):
                 with gr.Tab("One mixture"):
-                    _mixture_panel(blend)
+                    _mixture_panel(blend, tab)
                 with gr.Tab("The grid") as grid:
                     grid_panel(blend, grid)
                 with gr.Tab("Morph") as morph:
@@ -96,12 +99,13 @@ def _wire_material(blend: Blend, header: Header, instrument: LabInstrument) -> N
     header.model.change(said(new_model), [*inputs, blend.time], [instrument, blend.time], **light())
 
 
-def _mixture_panel(blend: Blend) -> None:
+def _mixture_panel(blend: Blend, tab: gr.Tab) -> None:
     with gr.Row(elem_classes="lab-row"):
         variations = gr.Slider(1, 16, value=3, step=1, label="variations", min_width=160)
         button = gr.Button("Mix", variant="primary", min_width=120, scale=0)
     with gr.Column(elem_classes="lab-player"):
-        player = Player(stored("mixing"), label="mixed")
+        player = Player(label="mixed")
+    open_with(tab, player, "mixing")
     last = gr.State(stored_experiment("mixing"))
     lab = blend.studio.mix_lab
 

@@ -14,13 +14,12 @@ from app.service.pictures import evenly_spaced
 from app.service.studio import Studio
 from app.ui.faults import said
 from app.ui.instrument import LabInstrument, TimeSlider
-from app.ui.keepsakes import stored
 from app.ui.messages import Download, Message
 from app.ui.mix_stream import GridTold, MorphTold, estimate_words, tell_grid, tell_morph
 from app.ui.picker import Choice, Picker
 from app.ui.run_controls import RunControls, run_recipe, whole
 from app.ui.sheets import data_uri
-from app.ui.tabs.lab_parts import light, note, streaming
+from app.ui.tabs.lab_parts import light, note, open_with, streaming
 
 TAB: Final = "mix"
 
@@ -73,7 +72,8 @@ def grid_panel(blend: Blend, tab: gr.Tab) -> None:
         share = gr.Checkbox(True, label="one noise on the way back for all cells", min_width=200)
         button = gr.Button("Paint the grid", variant="primary", min_width=120, scale=0)
     words = gr.HTML("&nbsp;", elem_classes="lab-estimate")
-    instrument = LabInstrument("grid", stored("grid"), tab=TAB, label="grid of mixtures")
+    instrument = LabInstrument("grid", tab=TAB, label="grid of mixtures")
+    open_with(tab, instrument, "grid")
     result = gr.State(None)
     lab, models = blend.studio.mix_lab, blend.studio.models
 
@@ -114,7 +114,11 @@ def morph_panel(blend: Blend, tab: gr.Tab) -> None:
     )
     with gr.Row(elem_classes="lab-row"):
         way = gr.Radio(
-            ["from A to B", "between two seeds"], value="from A to B", label="morph", min_width=260
+            ["from A to B", "between two seeds"],
+            value="from A to B",
+            label="morph",
+            min_width=260,
+            elem_classes="studio-segments",
         )
         second = gr.Number(
             7, label="second seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=100
@@ -122,7 +126,8 @@ def morph_panel(blend: Blend, tab: gr.Tab) -> None:
         frames = gr.Slider(2, 64, value=16, step=1, label="frames", min_width=120)
         button = gr.Button("Paint the morph", variant="primary", min_width=120, scale=0)
     words = gr.HTML("&nbsp;", elem_classes="lab-estimate")
-    instrument = LabInstrument("morph", stored("morph"), tab=TAB, label="morph")
+    instrument = LabInstrument("morph", tab=TAB, label="morph")
+    open_with(tab, instrument, "morph")
     result = gr.State(None)
     lab = blend.studio.mix_lab
 

@@ -11,7 +11,7 @@ from app.ui import controls as easel
 from app.ui.faults import said
 from app.ui.film_stream import Told, answer, tell
 from app.ui.instrument import LabInstrument, TimeSlider, time_value
-from app.ui.keepsakes import stored, stored_experiment
+from app.ui.keepsakes import stored_experiment
 from app.ui.lab_messages import Material
 from app.ui.messages import Download, Message
 from app.ui.picker import Choice, Picker
@@ -25,7 +25,7 @@ from app.ui.run_controls import (
     whole,
 )
 from app.ui.sheets import data_uri
-from app.ui.tabs.lab_parts import Header, intro, light, note, streaming, wire_dice
+from app.ui.tabs.lab_parts import Header, intro, light, note, open_with, streaming, wire_dice
 from app.ui.tabs.noise_panels import TAB, Bench, chain_panel, posterior_panel, schedules_panel
 
 FIRST_T: Final = 300
@@ -67,8 +67,8 @@ def noise_tab(studio: Studio, header: Header) -> None:
                     chain_panel(bench)
                 with gr.Tab("Posterior"):
                     posterior_panel(bench)
-                with gr.Tab("Denoise from here"):
-                    _denoise_panel(bench)
+                with gr.Tab("Denoise from here") as denoise:
+                    _denoise_panel(bench, denoise)
     wire_dice(dice, seed)
     fresh.change(None, fresh, None, js=f"(fresh) => pleinAir.share('{TAB}', {{ fresh }})")
     follow_label(studio, header.model, label)
@@ -125,7 +125,7 @@ def _strip_panel(bench: Bench, fresh: gr.Checkbox) -> None:
     strip.select(said(save), inputs, strip, **light())
 
 
-def _denoise_panel(bench: Bench) -> None:
+def _denoise_panel(bench: Bench, tab: gr.Tab) -> None:
     info = bench.studio.models.describe(bench.studio.settings.default_model)
     note(
         "What the model makes of a half-destroyed picture: the reverse process, started from "
@@ -138,7 +138,8 @@ def _denoise_panel(bench: Bench) -> None:
         variations = gr.Slider(1, 16, value=4, step=1, label="variations", min_width=120)
         button = gr.Button("Denoise", variant="primary", min_width=120, scale=0)
     with gr.Column(elem_classes="lab-player"):
-        player = Player(stored("denoising"), label="denoised")
+        player = Player(label="denoised")
+    open_with(tab, player, "denoising")
     last = gr.State(stored_experiment("denoising"))
     _wire_denoising(bench, controls, variations, button, player, last)
     follow_model(bench.studio, controls)

@@ -1,0 +1,207 @@
+"""The Mix tab of a served studio, in a real browser, with a network of 0.1 M weights."""
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from app.service.laboratory.experiment import Source
+from app.service.laboratory.experiments import Grid, Mixing, read_experiment
+from app.service.recipe import Recipe
+from app.service.showcase import load_examples
+from app.service.studio import Studio
+from app.settings import ASSETS, Settings
+from app.shell.server import Server
+from tests.e2e.lab_page import (
+    PATIENCE,
+    asked_of,
+    drag,
+    go_to,
+    open_tab,
+    set_number,
+    to_server,
+    upload,
+    wide_picture,
+)
+
+pytestmark = pytest.mark.e2e
+
+STAGE = ".plein-air-mixture .lab-root"
+
+
+@pytest.fixture
+def tab(browser_page: Page, studio: Server) -> Locator:
+    """The Mix tab, ready."""
+    tab = open_tab(browser_page, studio, "Mix")
+    expect(tab.locator(STAGE)).to_have_attribute("data-ready", "true", timeout=PATIENCE)
+    return tab
+
+
+def panel(tab: Locator, name: str) -> None:
+    tab.get_by_role("tab", name=name, exact=True).click()
+
+
+def number(tab: Locator, name: str) -> float:
+    return float((tab.locator(f"[data-read={name}]").text_content() or "").split(" ")[0])
+
+
+def choose_rule(tab: Locator, name: str) -> None:
+    tab.get_by_label("mixing rule").click()
+    tab.page.get_by_role("option", name=name, exact=True).click()
+
+
+def saved(tab: Locator, button: Locator) -> Path:
+    with tab.page.expect_download() as download:
+        button.click()
+    return Path(download.value.path())
+
+
+def test_t_and_lambda_mix_in_the_browser_without_asking_the_server(
+    browser_page: Page, tab: Locator
+) -> None:
+    stage = tab.locator(STAGE)
+    asked = asked_of(browser_page)
+    drag(browser_page, tab, [0.5, 0.8, 0.4])
+    t = tab.locator("[role=slider]").first.get_attribute("aria-valuenow") or ""
+    expect(stage).to_have_attribute("data-t", t)
+    rail = tab.get_by_label("range slider for λ")
+    rail.focus()
+    for _ in range(5):
+        rail.press("ArrowRight")
+    expect(stage).to_have_attribute("data-mix", "0.55")
+    choose_rule(tab, "slerp")
+    expect(stage).to_have_attribute("data-rule", "slerp")
+    assert to_server(asked) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        ("linear", "linear, two noises"),
+        ("shared", "linear, one noise"),
+        ("variance_kept", "linear, variance kept"),
+        ("slerp", "slerp"),
+    ],
+)
+def test_variances_in_the_browser_are_the_services(
+    tab: Locator, model_root: Path, rule: str, name: str
+) -> None:
+    lab = Studio(Settings(models_dir=model_root, default_model="tiny")).mix_lab
+    pair = []
+    for place in (0, 4):
+        example = load_examples(ASSETS / "showcase")[place]
+        with Image.open(example.folder / f"{example.name}.png") as image:
+            pair.append(Source.of(image))
+    run = Recipe(model="tiny", seed=42)
+    mixing = Mixing(run=run, first=pair[0], second=pair[1], t=300, mix=0.35, seed=42)
+    (found,) = (v for v in lab.variances(mixing) if v.rule == rule)
+    at = found.mixes.index(0.35)
+    go_to(tab, 300)
+    set_number(tab, "λ", 0.35)
+    if rule != "linear":
+        choose_rule(tab, name)
+    expect(tab.locator(STAGE)).to_have_attribute("data-rule", rule)
+    expect(tab.locator(STAGE)).to_have_attribute("data-mix", "0.35")
+    assert number(tab, "variance") == pytest.approx(found.x_t_variance[at], abs=2e-3)
+    assert number(tab, "kept") == pytest.approx(100 * found.noise_variance[at], abs=0.6)
+
+
+def test_both_pictures_can_be_chosen_and_uploaded(tab: Locator) -> None:
+    picker = tab.locator(".plein-air-picker .lab-root")
+    expect(picker).to_have_attribute("data-chosen", "0 4")
+    tab.get_by_role("button", name="seed 13", exact=True).click()
+    expect(picker).to_have_attribute("data-chosen", "1 4")
+    tab.get_by_role("button", name="seed 46", exact=True).click()
+    expect(picker).to_have_attribute("data-chosen", "1 7")
+    tab.get_by_role("button", name=re.compile("^picture B")).click()
+    upload(tab, wide_picture())
+    expect(picker).to_have_attribute("data-chosen", "1 8")
+
+
+def test_a_mixture_is_decoded_from_the_sliders_t(tab: Locator) -> None:
+    player = tab.locator(".player")
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    stored = player.get_attribute("data-run") or ""
+    go_to(tab, 250)
+    set_number(tab, "λ", 0.25)
+    set_number(tab, "variations", 2)
+    tab.get_by_role("button", name="Mix", exact=True).click()
+    expect(player).not_to_have_attribute("data-run", stored)
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    # 200 steps from T are 50 from t = 250, and the first moment is x_250 itself.
+    expect(player).to_have_attribute("data-i", "50")
+    player.locator(".player-slider").press("Home")
+    expect(player.locator("[data-read=t]")).to_have_text("250")
+    experiment = read_experiment(saved(tab, player.locator(".player-save")).read_bytes())
+    assert isinstance(experiment, Mixing)
+    assert (experiment.t, experiment.mix, experiment.rule) == (250, 0.25, "linear")
+    assert (experiment.run.pictures, experiment.run.steps) == (2, 200)
+
+
+def test_t_0_has_nothing_to_decode_and_says_so(browser_page: Page, tab: Locator) -> None:
+    go_to(tab, 0)
+    tab.get_by_role("button", name="Mix", exact=True).click()
+    expect(tab.locator(".player-notice")).to_contain_text("t")
+    expect(tab.locator(".player-notice")).to_be_visible()
+
+
+def test_a_small_grid_fills_in_and_carries_its_recipe(tab: Locator) -> None:
+    panel(tab, "The grid")
+    set_number(tab, "rows", 3)
+    set_number(tab, "λ between A and B", 1)
+    expect(tab.locator(".lab-estimate.prose:visible")).to_contain_text(
+        re.compile(r"9 pictures · 300 network steps · about \d+ s")
+    )
+    grid = tab.locator(".plein-air-grid .lab-root")
+    tab.get_by_role("button", name="Paint the grid").click()
+    expect(grid).to_have_attribute("data-state", "live", timeout=PATIENCE)
+    expect(grid.locator("canvas")).to_have_count(15)
+    expect(grid).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    expect(grid.locator("canvas[data-filled]")).to_have_count(15)
+    expect(grid.get_by_role("rowheader")).to_have_text(["t = 0", "t = 500", "t = 1000"])
+    file = saved(tab, grid.get_by_role("button", name="PNG"))
+    experiment = read_experiment(file.read_bytes())
+    assert isinstance(experiment, Grid)
+    assert (experiment.rows, experiment.between) == ((0, 500, 1000), 1)
+
+
+def test_stopping_a_grid_keeps_its_rows(tab: Locator) -> None:
+    panel(tab, "The grid")
+    grid = tab.locator(".plein-air-grid .lab-root")
+    set_number(tab, "rows", 17)
+    tab.get_by_role("button", name="Paint the grid").click()
+    expect(grid).to_have_attribute("data-state", "live", timeout=PATIENCE)
+    expect(grid).to_have_attribute("data-rows", re.compile("[1-9]"), timeout=PATIENCE)
+    grid.get_by_role("button", name="Stop").click()
+    expect(grid).to_have_attribute("data-state", "stopped")
+    expect(grid.locator(".lab-progress")).to_have_text(re.compile("^stopped · step"))
+    rows = int(grid.get_attribute("data-rows") or 0)
+    assert rows < 17
+    with Image.open(saved(tab, grid.get_by_role("button", name="PNG"))) as sheet:
+        assert sheet.format == "PNG"
+    tab.page.wait_for_timeout(1500)
+    assert int(grid.get_attribute("data-rows") or 0) <= rows + 1
+    set_number(tab, "rows", 2)
+    tab.get_by_role("button", name="Paint the grid").click()
+    expect(grid).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("way", ["from A to B", "between two seeds"])
+def test_a_morph_is_painted_moved_through_and_saved(tab: Locator, way: str) -> None:
+    panel(tab, "Morph")
+    set_number(tab, "frames", 4)
+    tab.get_by_label(way).check(force=True)
+    morph = tab.locator(".plein-air-morph .lab-root")
+    tab.get_by_role("button", name="Paint the morph").click()
+    expect(morph).to_have_attribute("data-frames", "4", timeout=PATIENCE)
+    expect(morph).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    slider = morph.get_by_role("slider")
+    slider.press("End")
+    expect(slider).to_have_attribute("aria-valuetext", "frame 4, 1")
+    with Image.open(saved(tab, morph.get_by_role("button", name="GIF"))) as gif:
+        assert getattr(gif, "n_frames", 1) > 4
+    strip = saved(tab, morph.get_by_role("button", name="Strip"))
+    kind = "morph" if way == "from A to B" else "seed_morph"
+    assert read_experiment(strip.read_bytes()).experiment == kind
