@@ -47,7 +47,7 @@ def run_controls(
     )
     slider = gr.Slider(
         1, info.num_train_timesteps, value=steps, step=1, label="steps", min_width=120,
-        info="counted from T; a run from t takes its share",
+        info="counted from T",
     )  # fmt: skip
     eta = gr.Slider(
         0, 1, value=1, step=0.05, label="eta", info="0 draws no noise, 1 is DDPM", visible=False,

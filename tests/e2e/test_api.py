@@ -1,12 +1,15 @@
 """The public API, called as its users call it."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from app.service.laboratory.experiments import Mixing, Noising, read_experiment
 from app.service.pictures import read_recipe
 from app.service.recipe import Recipe
 from app.settings import ROOT
@@ -81,3 +84,84 @@ def test_a_bad_call_is_told_what_is_wrong(
 ) -> None:
     with pytest.raises(AppError, match=says):
         call(client)
+
+
+@pytest.fixture(scope="module")
+def pictures(client: Client) -> list[Any]:
+    """Two paintings, as a caller uploads them."""
+    files, _ = client.predict(model="tiny", steps=2, seed=1, pictures=2, api_name="/paint")
+    return [handle_file(file) for file in files]
+
+
+def test_the_noise_laboratory_answers(client: Client, pictures: list[Any]) -> None:
+    how = {"picture": pictures[0], "model": "tiny"}
+    strip, gif, moments = client.predict(**how, moments=4, api_name="/noise_strip")
+    experiment = read_experiment(Path(strip).read_bytes())
+    assert isinstance(experiment, Noising)
+    assert [m["t"] for m in moments] == [0, 333, 667, 1000]
+    assert moments[0]["snr_db"] is None
+    assert Path(gif).suffix == ".gif"
+    curves = client.predict(**how, schedule="linear", beta_end=0.01, api_name="/noise_schedules")
+    assert len(curves) == 5
+    _, numbers = client.predict(**how, t=100, api_name="/noise_chain")
+    assert numbers["chain"]["std"] == pytest.approx(numbers["expected_std"], rel=0.2)
+    png, numbers = client.predict(**how, t=100, api_name="/noise_posterior")
+    assert numbers["beta_tilde"] < numbers["beta"]
+    assert read_experiment(Path(png).read_bytes()).experiment == "inspection"
+    files, experiments = client.predict(**how, t=50, steps=40, variations=2, api_name="/denoise")
+    assert [Path(f).name for f in files] == [f"tiny-denoising-50-seed-{s}.png" for s in (0, 1)]
+    assert [e["run"]["picture"] for e in experiments] == [0, 1]
+
+
+def test_the_mix_laboratory_answers(client: Client, pictures: list[Any]) -> None:
+    pair = {"first": pictures[0], "second": pictures[1], "model": "tiny"}
+    (file,), (experiment,) = client.predict(**pair, t=100, mix=0.3, steps=20, api_name="/mix")
+    assert read_experiment(Path(file).read_bytes()) == Mixing.from_json(json.dumps(experiment))
+    variances = client.predict(**pair, t=100, api_name="/mix_variances")
+    assert [v["rule"] for v in variances] == ["linear", "shared", "variance_kept", "slerp"]
+    sheet, grid = client.predict(
+        **pair, rows=[0, 100], between=1, steps=20, api_name="/mix_grid"
+    )  # fmt: skip
+    assert (grid["rows"], grid["between"]) == ([0, 100], 1)
+    assert read_experiment(Path(sheet).read_bytes()).experiment == "grid"
+    for call in (
+        {**pair, "t": 100, "frames": 3, "steps": 20, "api_name": "/mix_morph"},
+        {"first_seed": 1, "second_seed": 2, "frames": 3, "steps": 5, "model": "tiny",
+         "api_name": "/seed_morph"},
+    ):  # fmt: skip
+        gif, strip, morph = client.predict(**call)
+        assert (Path(gif).suffix, morph["frames"]) == (".gif", 3)
+        assert read_experiment(Path(strip).read_bytes()).experiment in {"morph", "seed_morph"}
+
+
+def test_the_bound_laboratory_answers(client: Client, pictures: list[Any]) -> None:
+    how = {"picture": pictures[0], "model": "tiny"}
+    terms, bounding = client.predict(**how, terms=4, api_name="/bound")
+    assert [term["kind"] for term in terms] == ["prior", *["step"] * 4, "decoder"]
+    last = terms[-1]
+    assert last["total"] == pytest.approx(last["prior"] + last["vb"] + last["decoder"])
+    assert bounding["terms"] == 4
+    weights = client.predict(model="tiny", api_name="/bound_weights")
+    assert len(weights["t"]) == len(weights["vlb"]) == 500
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        ({"api_name": "/noise_strip", "moments": 1}, "moments"),
+        ({"api_name": "/noise_strip", "schedule": "magic"}, "schedule"),
+        ({"api_name": "/noise_strip", "fit": "stretch"}, "crop or squash"),
+        ({"api_name": "/noise_chain", "t": 0}, "t:"),
+        ({"api_name": "/denoise", "t": 1001}, "t:"),
+        ({"api_name": "/denoise", "sampler": "magic"}, "no sampler"),
+        ({"api_name": "/bound", "variance": "learned"}, "did not learn"),
+        ({"api_name": "/bound", "model": "nobody"}, "no model"),
+        ({"api_name": "/bound", "picture": {"path": str(ROOT / "LICENSE")}}, "no uploaded"),
+        ({"api_name": "/bound", "picture": handle_file(ROOT / "LICENSE")}, "no picture"),
+    ],
+)
+def test_a_bad_experiment_is_told_what_is_wrong(
+    client: Client, pictures: list[Any], call: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(AppError, match=says):
+        client.predict(**({"picture": pictures[0], "model": "tiny"} | call))

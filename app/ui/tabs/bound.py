@@ -21,15 +21,15 @@ TAB: Final = "bound"
 
 INTRO: Final = r"""
 How many bits for each colour value a lossless code built on the model needs, at most (eq. 5); where
-along $t$ they are spent, and what the simple loss looks at instead.
+along $t$ they are spent, and what the simple loss looks at instead. All of it in exact precision.
 $$L = \underbrace{D_{KL}(q(x_T|x_0)\,\|\,p(x_T))}_{\textcolor{#4F8A74}{L_T}} +
 \sum_{t>1}\underbrace{D_{KL}(q(x_{t-1}|x_t,x_0)\,\|\,p_\theta(x_{t-1}|x_t))}_{\textcolor{#C2533B}{L_{t-1}}}
 \;\underbrace{-\log p_\theta(x_0|x_1)}_{\textcolor{#8A6FB0}{L_0}}$$
 """
 
 VARIANCES: Final = (
-    ("fixed, small: β̃ₜ", "fixed_small"),
-    ("fixed, large: βₜ", "fixed_large"),
+    ("fixed, small (β tilde)", "fixed_small"),
+    ("fixed, large (β)", "fixed_large"),
     ("learned, where the model has it", "learned"),
 )
 

@@ -26,14 +26,24 @@ class Header:
     page: gr.Blocks
 
 
+T: Final = r"\textcolor{#C2533B}{t}"
+LAMBDA: Final = r"\textcolor{#8A6FB0}{\lambda}"
+"""What sliders move has one colour, in the controls (labs.css) and in the equations."""
+
+
+def coloured(text: str) -> str:
+    """Text in which @t and @l stand for t and lambda in their colours."""
+    return text.replace("@t", T).replace("@l", LAMBDA)
+
+
 def intro(text: str) -> None:
     """The words and equations that a tab opens with."""
-    gr.Markdown(text, latex_delimiters=LATEX, elem_classes="lab-intro")
+    gr.Markdown(coloured(text), latex_delimiters=LATEX, elem_classes="lab-intro")
 
 
 def note(text: str) -> None:
     """A sentence or two over a panel, with its equations."""
-    gr.Markdown(text, latex_delimiters=LATEX, elem_classes="lab-note")
+    gr.Markdown(coloured(text), latex_delimiters=LATEX, elem_classes="lab-note")
 
 
 def symbol(base: str, sub: str = "") -> str:

@@ -31,12 +31,12 @@ RULES: Final = (
 )
 
 INTRO: Final = r"""
-Both pictures are noised to the same $\textcolor{#C2533B}{t}$, mixed there, and the reverse process
+Both pictures are noised to the same $@t$, mixed there, and the reverse process
 paints what the mixture could have been:
-$\;\bar x_{\textcolor{#C2533B}{t}} = (1-\textcolor{#8A6FB0}{\lambda})\,x_{\textcolor{#C2533B}{t}} +
-\textcolor{#8A6FB0}{\lambda}\,x'_{\textcolor{#C2533B}{t}},\;\;
-\bar x_0\sim p_\theta(x_0\,|\,\bar x_{\textcolor{#C2533B}{t}})\;$ (section 4.3). A small
-$\textcolor{#C2533B}{t}$ blends pixels, a large one invents a new painting.
+$\;\bar x_{@t} = (1-@l)\,x_{@t} +
+@l\,x'_{@t},\;\;
+\bar x_0\sim p_\theta(x_0\,|\,\bar x_{@t})\;$ (section 4.3). A small
+$@t$ blends pixels, a large one invents a new painting.
 """
 
 

@@ -62,7 +62,7 @@ def mixing_fields(
 def grid_panel(blend: Blend, tab: gr.Tab) -> None:
     """Rows of t, columns of lambda, filled in as they come."""
     note(
-        "The paper's figure 9: $t$ grows from row to row, $\\lambda$ from A to B. Row $t = 0$ "
+        "The paper's figure 9: $@t$ grows from row to row, $@l$ from A to B. Row $@t = 0$ "
         "mixes pixels without the network; *again* is what a picture becomes on its "
         "way there and back."
     )
@@ -109,7 +109,7 @@ def grid_panel(blend: Blend, tab: gr.Tab) -> None:
 def morph_panel(blend: Blend, tab: gr.Tab) -> None:
     """An animation over lambda at the slider's t, or over the arc between two x_T."""
     note(
-        "An animation from A to B over $\\lambda$ at the $t$ above; or between two seeds, along "
+        "An animation from A to B over $@l$ at the $@t$ above; or between two seeds, along "
         "the arc (slerp) from one $x_T$ to another, each painted from pure noise."
     )
     with gr.Row(elem_classes="lab-row"):

@@ -32,9 +32,9 @@ FIRST_T: Final = 300
 
 INTRO: Final = r"""
 The forward process mixes a picture $x_0$ with noise, a little more at every step; in closed form
-$\;x_{\textcolor{#C2533B}{t}} = \sqrt{\bar\alpha_{\textcolor{#C2533B}{t}}}\,x_0 +
-\sqrt{1-\bar\alpha_{\textcolor{#C2533B}{t}}}\,\epsilon,\;\; \epsilon\sim\mathcal N(0, I)\;$ (eq. 4).
-Move $\textcolor{#C2533B}{t}$: at $0$ stands the picture, at $T$ nothing is left of it but noise.
+$\;x_{@t} = \sqrt{\bar\alpha_{@t}}\,x_0 +
+\sqrt{1-\bar\alpha_{@t}}\,\epsilon,\;\; \epsilon\sim\mathcal N(0, I)\;$ (eq. 4).
+Move $@t$: at $0$ stands the picture, at $T$ nothing is left of it but noise.
 """
 
 
@@ -63,10 +63,10 @@ def noise_tab(studio: Studio, header: Header) -> None:
                     _strip_panel(bench, fresh)
                 with gr.Tab("Schedules"):
                     schedules_panel(bench)
-                with gr.Tab("Chain or closed form"):
-                    chain_panel(bench)
-                with gr.Tab("Posterior"):
-                    posterior_panel(bench)
+                with gr.Tab("Chain or closed form") as chain:
+                    chain_panel(bench, chain)
+                with gr.Tab("Posterior") as posterior:
+                    posterior_panel(bench, posterior)
                 with gr.Tab("Denoise from here") as denoise:
                     _denoise_panel(bench, denoise)
     wire_dice(dice, seed)
@@ -129,7 +129,7 @@ def _denoise_panel(bench: Bench, tab: gr.Tab) -> None:
     info = bench.studio.models.describe(bench.studio.settings.default_model)
     note(
         "What the model makes of a half-destroyed picture: the reverse process, started from "
-        "the $x_t$ above. The more of the picture is left, the less it can change."
+        "the $x_{@t}$ above. The more of the picture is left, the less it can change."
     )
     with gr.Row(elem_classes="lab-row"):
         controls = run_controls(

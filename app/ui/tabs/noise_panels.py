@@ -1,7 +1,8 @@
 """The Noise tab's panels that ask the server: schedules, chain and closed form, posterior."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import gradio as gr
 from pydantic import ValidationError
@@ -22,6 +23,20 @@ from app.ui.sheets import data_uri
 from app.ui.tabs.lab_parts import Header, light, note, streaming, symbol
 
 TAB: Final = "noise"
+
+CHAIN: Final = r"""
+A chain of single steps,
+$q(x_{@t}\,|\,x_{@t-1}) = \mathcal N(\sqrt{1-\beta_{@t}}\,x_{@t-1}, \beta_{@t} I)$,
+ends in the same distribution as one draw from
+$q(x_{@t}\,|\,x_0) = \mathcal N(\sqrt{\bar\alpha_{@t}}\,x_0, (1-\bar\alpha_{@t}) I)$.
+The two noises differ; the numbers agree.
+"""
+POSTERIOR: Final = r"""
+One step back. Who knows $x_0$ takes
+$\tilde\mu_{@t} = \frac{\sqrt{\bar\alpha_{@t-1}}\beta_{@t}}{1-\bar\alpha_{@t}}x_0 +
+\frac{\sqrt{\alpha_{@t}}(1-\bar\alpha_{@t-1})}{1-\bar\alpha_{@t}}x_{@t}$ (eq. 7);
+the model puts its guess $\hat x_0$ in $x_0$'s place.
+"""
 
 X_T: Final = symbol("x", "t")
 X_0_HAT: Final = symbol("x\u0302", "0")
@@ -79,16 +94,11 @@ def schedules_panel(bench: Bench) -> None:
         control.change(said(compare), inputs, instrument, **how)
 
 
-def chain_panel(bench: Bench) -> None:
+def chain_panel(bench: Bench, tab: gr.Tab) -> None:
     """x_t by t single steps and at once."""
-    note(
-        "A chain of single steps, $q(x_t | x_{t-1}) = \\mathcal N(\\sqrt{1-\\beta_t}\\,x_{t-1}, "
-        "\\beta_t I)$, ends in the same distribution as one draw from $q(x_t | x_0) = "
-        "\\mathcal N(\\sqrt{\\bar\\alpha_t}\\,x_0, (1-\\bar\\alpha_t) I)$. The two noises "
-        "differ; the numbers agree."
-    )
+    note(CHAIN)
     button = gr.Button("Draw both", variant="primary", elem_classes="lab-act")
-    captions = (f"{X_T} by single steps, eq. 2", f"{X_T} at once, eq. 4")
+    captions = (f"{X_T} by single steps (eq. 2)", f"{X_T} at once (eq. 4)")
     instrument = LabInstrument(
         "plate", Empty(captions), tab=TAB, label="chain and closed form", elem_classes="lab-two"
     )
@@ -100,24 +110,20 @@ def chain_panel(bench: Bench) -> None:
         return _chain_plate(found, captions), (f"{model}-chain-{t}.png", found.png())
 
     inputs = [bench.picker.state, bench.header.model, bench.seed, bench.time]
-    button.click(said(draw), inputs, [instrument, drawn], **light())
+    _draw_on(button, tab, draw, inputs, [instrument, drawn], light())
     instrument.select(said(_download), drawn, instrument, **light())
 
 
-def posterior_panel(bench: Bench) -> None:
+def posterior_panel(bench: Bench, tab: gr.Tab) -> None:
     """The posterior of one step beside the model's."""
-    note(
-        "One step back. Who knows $x_0$ takes $\\tilde\\mu_t = \\frac{\\sqrt{\\bar\\alpha_{t-1}}"
-        "\\beta_t}{1-\\bar\\alpha_t}x_0 + \\frac{\\sqrt{\\alpha_t}(1-\\bar\\alpha_{t-1})}"
-        "{1-\\bar\\alpha_t}x_t$ (eq. 7); the model puts its guess $\\hat x_0$ in $x_0$'s place."
-    )
+    note(POSTERIOR)
     button = gr.Button("Inspect this step", variant="primary", elem_classes="lab-act")
     captions = (
         f"{X_T}",
-        f"{X_0_HAT}, the guess",
-        f"{MU_TILDE}, knows {symbol('x', '0')}",
-        f"{MU_THETA}, does not",
-        f"{MU_THETA} \u2212 {MU_TILDE}, enlarged",
+        f"{X_0_HAT} the guess",
+        f"{MU_TILDE} knows {symbol('x', '0')}",
+        f"{MU_THETA} does not",
+        f"{MU_THETA} \u2212 {MU_TILDE} enlarged",
     )
     instrument = LabInstrument(
         "plate", Empty(captions), tab=TAB, label="the posterior and the model's",
@@ -137,8 +143,25 @@ def posterior_panel(bench: Bench) -> None:
         *(bench.picker.state, bench.header.model, bench.header.precision),
         *(bench.seed, bench.label, bench.time),
     ]
-    button.click(said(inspect), inputs, [instrument, drawn], **streaming())
+    _draw_on(button, tab, inspect, inputs, [instrument, drawn], streaming())
     instrument.select(said(_download), drawn, instrument, **light())
+
+
+def _draw_on(
+    button: gr.Button,
+    tab: gr.Tab,
+    draw: Callable[..., Any],
+    inputs: list[Any],
+    outputs: list[Any],
+    how: dict[str, Any],
+) -> None:
+    """Draw when asked, and when the panel is opened, where t (the last input) allows it."""
+
+    def opened(*values: Any) -> Any:
+        return draw(*values) if values[-1] else (gr.skip(), gr.skip())
+
+    button.click(said(draw), inputs, outputs, **how)
+    tab.select(said(opened), inputs, outputs, **how)
 
 
 def _own_schedule(name: str, start: float, end: float) -> ScheduleChoice:

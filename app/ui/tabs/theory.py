@@ -5,7 +5,7 @@ from typing import Final
 
 import gradio as gr
 
-from app.ui.tabs.lab_parts import LATEX, quiet
+from app.ui.tabs.lab_parts import LATEX, coloured, quiet
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ PARTS: Final = (
         "The forward process",
         r"""
 A picture $x_0$ is buried in noise by $T$ small steps that nobody has to learn (eq. 2):
-$$q(x_{\textcolor{#C2533B}{t}}\,|\,x_{\textcolor{#C2533B}{t}-1}) = \mathcal
-N\big(x_{\textcolor{#C2533B}{t}};\ \sqrt{1-\beta_{\textcolor{#C2533B}{t}}}\,
-x_{\textcolor{#C2533B}{t}-1},\ \beta_{\textcolor{#C2533B}{t}} I\big).$$
+$$q(x_{@t}\,|\,x_{@t-1}) = \mathcal
+N\big(x_{@t};\ \sqrt{1-\beta_{@t}}\,
+x_{@t-1},\ \beta_{@t} I\big).$$
 With $\alpha_t = 1-\beta_t$ and $\bar\alpha_t = \prod_{s\le t}\alpha_s$ all of them together are
 one (eq. 4), so that any $x_t$ can be drawn at once:
-$$q(x_{\textcolor{#C2533B}{t}}\,|\,x_0) = \mathcal N\big(x_{\textcolor{#C2533B}{t}};\
-\sqrt{\bar\alpha_{\textcolor{#C2533B}{t}}}\,x_0,\
-(1-\bar\alpha_{\textcolor{#C2533B}{t}}) I\big).$$
+$$q(x_{@t}\,|\,x_0) = \mathcal N\big(x_{@t};\
+\sqrt{\bar\alpha_{@t}}\,x_0,\
+(1-\bar\alpha_{@t}) I\big).$$
 """,
         "Move t in Noise",
         "noise",
@@ -115,9 +115,9 @@ $$\begin{array}{l|l}
         "Interpolation",
         r"""
 Two pictures are noised to the same $t$, mixed, and decoded (section 4.3, figures 8 and 9):
-$$\bar x_{\textcolor{#C2533B}{t}} = (1-\textcolor{#8A6FB0}{\lambda})\,x_{\textcolor{#C2533B}{t}} +
-\textcolor{#8A6FB0}{\lambda}\,x'_{\textcolor{#C2533B}{t}},\qquad
-\bar x_0\sim p_\theta(x_0\,|\,\bar x_{\textcolor{#C2533B}{t}}).$$
+$$\bar x_{@t} = (1-@l)\,x_{@t} +
+@l\,x'_{@t},\qquad
+\bar x_0\sim p_\theta(x_0\,|\,\bar x_{@t}).$$
 Two independent noises mixed so keep $(1-\lambda)^2+\lambda^2$ of their variance, half of it in
 the middle. Slerp, or a division by the root of that, gives it back.
 """,
@@ -149,7 +149,7 @@ def theory_tab(tabs: gr.Tabs) -> None:
         for part in PARTS:
             with gr.Column(elem_classes="lab-part"):
                 gr.Markdown(
-                    f"### {part.heading}\n{part.text}",
+                    coloured(f"### {part.heading}\n{part.text}"),
                     latex_delimiters=LATEX,
                     elem_classes="lab-text",
                 )
