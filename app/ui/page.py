@@ -39,8 +39,8 @@ def build(studio: Studio) -> gr.Blocks:
             gr.HTML(NIGHT_SWITCH, elem_classes="studio-switch")
         with gr.Tabs() as tabs:
             with gr.Tab("Paint", id="paint"):
-                paint_tab(studio, model, precision, page)
-            header = Header(model, precision, page)
+                drop = paint_tab(studio, model, precision, page)
+            header = Header(model, precision, page, tabs, drop)
             with gr.Tab("Noise", id="noise", elem_id="noise"):
                 noise_tab(studio, header)
             with gr.Tab("Mix", id="mix", elem_id="mix") as mix:

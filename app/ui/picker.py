@@ -55,6 +55,7 @@ class Choice:
         chosen: Those that are, by their place on the shelf.
         slot: Of a pair, which one the next picture replaces.
         fit: How uploads become squares.
+        fixed: How many of the shelf, its first, are always there.
     """
 
     mode: Mode
@@ -62,6 +63,7 @@ class Choice:
     chosen: tuple[int, ...]
     slot: int = 0
     fit: Fit = "crop"
+    fixed: int = 1
 
     def pick(self, picture: int) -> "Choice":
         """Choose one more, or another, or one less."""
@@ -78,14 +80,22 @@ class Choice:
             case _:
                 return replace(self, chosen=(*self.chosen, picture)[-MAX_CHOSEN:])
 
-    def add(self, picture: Picture, fixed: int) -> "Choice":
-        """Put a picture on the shelf and choose it; past the `fixed` ones there is some room."""
+    def add(self, picture: Picture) -> "Choice":
+        """Put a picture on the shelf and choose it; past the fixed ones there is some room."""
+        fixed = self.fixed
         if len(self.shelf) < fixed + MAX_ADDED:
             return replace(self, shelf=(*self.shelf, picture)).pick(len(self.shelf))
         # The oldest makes room; where it was chosen the picture that follows takes its place.
         shelf = (*self.shelf[:fixed], *self.shelf[fixed + 1 :], picture)
         chosen = tuple(i - (i > fixed) for i in self.chosen)
         return replace(self, shelf=shelf, chosen=chosen).pick(len(shelf) - 1)
+
+    def restored(self, images: Sequence[Image.Image]) -> "Choice":
+        """The same shelf with `images` on it, and those chosen."""
+        choice = replace(self, slot=0)
+        for image in images:
+            choice = choice.add(Picture("from a PNG", image, image))
+        return choice
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -110,7 +120,8 @@ class Picker:
         self._studio = studio
         self._examples = load_examples(ASSETS / "showcase")
         shelf = tuple(_of_example(example) for example in self._examples) or (_plain(),)
-        first = Choice(mode, shelf, (0,) if mode != "pair" else (0, len(shelf) // 2))
+        chosen = (0,) if mode != "pair" else (0, len(shelf) // 2)
+        first = Choice(mode, shelf, chosen, fixed=len(shelf))
         self.state = gr.State(first)
         self.instrument = LabInstrument(
             "picker", first.message(), tab=tab, label="pictures to choose"
@@ -168,7 +179,7 @@ class Picker:
             square(image, UPLOAD_SIDE, "crop"),
             square(image, UPLOAD_SIDE, "squash"),
         )
-        return _shown(choice.add(picture, self._fixed))
+        return _shown(choice.add(picture))
 
     def _fitted(self, choice: Choice, fit: Fit) -> tuple[Choice, Pictures]:
         return _shown(replace(choice, fit=fit))
@@ -191,11 +202,7 @@ class Picker:
             )
         )
         name = f"painted, seed {recipe.seed + place}"
-        return _shown(choice.add(Picture(name, image, image), self._fixed))
-
-    @property
-    def _fixed(self) -> int:
-        return max(1, len(self._examples))
+        return _shown(choice.add(Picture(name, image, image)))
 
 
 def _shown(choice: Choice) -> tuple[Choice, Pictures]:

@@ -140,6 +140,28 @@ def test_a_mixture_is_decoded_from_the_sliders_t(tab: Locator) -> None:
     assert (experiment.run.pictures, experiment.run.steps) == (2, 200)
 
 
+def test_a_dropped_png_restores_its_mixture(
+    browser_page: Page, tab: Locator, tmp_path: Path
+) -> None:
+    go_to(tab, 30)
+    set_number(tab, "λ", 0.8)
+    choose_rule(tab, "slerp")
+    player = tab.locator(".player")
+    tab.get_by_role("button", name="Mix", exact=True).click()
+    expect(player.locator(".player-title")).to_have_text(re.compile("t = 30, lambda 0.8, slerp"))
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    file = tmp_path / "mixture.png"
+    file.write_bytes(saved(tab, player.locator(".player-save")).read_bytes())
+    browser_page.reload()
+    expect(browser_page.locator(".player").first).to_have_attribute("data-state", "finished")
+    browser_page.locator("#recipe-drop input[type=file]").set_input_files(file)
+    expect(browser_page.get_by_text("The settings of this mixing are restored")).to_be_visible()
+    stage = tab.locator(STAGE)
+    expect(stage).to_have_attribute("data-t", "30", timeout=PATIENCE)
+    expect(stage).to_have_attribute("data-mix", "0.8")
+    expect(stage).to_have_attribute("data-rule", "slerp")
+
+
 def test_t_0_has_nothing_to_decode_and_says_so(browser_page: Page, tab: Locator) -> None:
     go_to(tab, 0)
     tab.get_by_role("button", name="Mix", exact=True).click()

@@ -250,6 +250,35 @@ def test_denoising_starts_from_the_sliders_x_t(tab: Locator) -> None:
     assert animation.value.suggested_filename.endswith(".gif")
 
 
+def test_a_dropped_png_restores_its_experiment(
+    browser_page: Page, tab: Locator, tmp_path: Path
+) -> None:
+    go_to(tab, 70)
+    set_number(tab, "seed", 9)
+    tab.get_by_role("button", name="seed 13", exact=True).click()
+    expect(tab.locator(".plein-air-picker .lab-root")).to_have_attribute("data-chosen", "1")
+    panel(tab, "Chain or closed form")
+    plate = tab.locator(".lab-two .lab-root")
+    expect(plate).to_have_attribute("data-ready", "chain-70", timeout=PATIENCE)
+    with tab.page.expect_download() as download:
+        plate.get_by_role("button", name="PNG").click()
+    file = tmp_path / "chain.png"
+    download.value.save_as(file)
+    saved = read_experiment(file.read_bytes())
+    browser_page.reload()
+    expect(browser_page.locator(".player").first).to_have_attribute("data-state", "finished")
+    drop = browser_page.locator("#recipe-drop input[type=file]")
+    drop.set_input_files(file)
+    expect(browser_page.get_by_text("The settings of this chain are restored")).to_be_visible()
+    expect(tab.locator(".lab-t b")).to_have_text("70")
+    expect(tab.get_by_label("seed", exact=True)).to_have_value("9")
+    panel(tab, "Chain or closed form")
+    expect(plate).to_have_attribute("data-ready", "chain-70", timeout=PATIENCE)
+    with tab.page.expect_download() as again:
+        plate.get_by_role("button", name="PNG").click()
+    assert read_experiment(Path(again.value.path()).read_bytes()) == saved
+
+
 def test_another_model_brings_its_own_size(browser_page: Page, tab: Locator) -> None:
     go_to(tab, 1000)
     before = reading(tab, "mean")

@@ -49,7 +49,7 @@ class Sources:
     def pixels(self, source: Source, info: ModelInfo) -> Painting[Pixels]:
         """The same as (H, W, 3) uint8, grey where the model is."""
         if source.painted is None:
-            image = _decoded(source.pixels or "")
+            image = decoded(source.pixels or "")
         else:
             image = Image.fromarray((yield from self._painted(source.painted)))
         if image.width != info.size:
@@ -86,7 +86,12 @@ def at_once(painting: Painting[Value]) -> Value:
             return value
 
 
-def _decoded(text: str) -> Image.Image:
+def decoded(text: str) -> Image.Image:
+    """A source's pixels, as they travel in a recipe.
+
+    Raises:
+        PictureError: If they are damaged, or no square.
+    """
     try:
         data = base64.b64decode(text, validate=True)
     except binascii.Error as error:

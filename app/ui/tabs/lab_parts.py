@@ -19,11 +19,13 @@ LATEX: Final[list[dict[str, str | bool]]] = [
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """What stands over all tabs, and the page itself."""
+    """What stands over all tabs, the page itself, and where saved PNGs are dropped."""
 
     model: gr.Dropdown
     precision: gr.Radio
     page: gr.Blocks
+    tabs: gr.Tabs
+    drop: gr.UploadButton
 
 
 T: Final = r"\textcolor{#C2533B}{t}"

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import gradio as gr
 
-from app.service.laboratory.experiments import Mixing
+from app.service.laboratory.experiments import AnyExperiment, Mixing
 from app.service.studio import Studio
 from app.ui import controls as easel
 from app.ui.faults import said
@@ -17,6 +17,7 @@ from app.ui.messages import Message
 from app.ui.mix_messages import PairMaterial
 from app.ui.picker import Choice, Picker
 from app.ui.player import Player, PlayerEvent
+from app.ui.restore import mix_values, restorer
 from app.ui.run_controls import follow_label, follow_model, run_controls, whole
 from app.ui.tabs.lab_parts import Header, intro, light, open_with, streaming, wire_dice
 from app.ui.tabs.mix_panels import TAB, Blend, grid_panel, mixing_fields, morph_panel
@@ -67,17 +68,18 @@ def mix_tab(studio: Studio, header: Header, tab: gr.Tab) -> None:
             blend = Blend(studio, picker, time, mix, rule, controls)
             with gr.Tabs(elem_classes="lab-panels"):
                 with gr.Tab("One mixture"):
-                    _mixture_panel(blend, tab)
+                    variations = _mixture_panel(blend, tab)
                 with gr.Tab("The grid") as grid:
                     grid_panel(blend, grid)
                 with gr.Tab("Morph") as morph:
-                    morph_panel(blend, morph)
+                    frames, second = morph_panel(blend, morph)
     wire_dice(dice, seed)
     mix.change(None, mix, None, js=f"(mix) => pleinAir.share('{TAB}', {{ mix }})")
     rule.change(None, rule, None, js=f"(rule) => pleinAir.share('{TAB}', {{ rule }})")
     follow_label(studio, header.model, label)
     follow_model(studio, controls)
     _wire_material(blend, header, instrument)
+    _wire_restoring(blend, header, label, (variations, frames, second))
 
 
 def _wire_material(blend: Blend, header: Header, instrument: LabInstrument) -> None:
@@ -99,7 +101,7 @@ def _wire_material(blend: Blend, header: Header, instrument: LabInstrument) -> N
     header.model.change(said(new_model), [*inputs, blend.time], [instrument, blend.time], **light())
 
 
-def _mixture_panel(blend: Blend, tab: gr.Tab) -> None:
+def _mixture_panel(blend: Blend, tab: gr.Tab) -> gr.Slider:
     with gr.Row(elem_classes="lab-row"):
         variations = gr.Slider(1, 16, value=3, step=1, label="variations", min_width=160)
         button = gr.Button("Mix", variant="primary", min_width=120, scale=0)
@@ -125,3 +127,21 @@ def _mixture_panel(blend: Blend, tab: gr.Tab) -> None:
     running = button.click(start, inputs, [player, last], **streaming())
     player.select(said(asked), last, player, **streaming())
     player.stop(fn=None, cancels=[running], api_visibility="private")
+    return variations
+
+
+def _wire_restoring(
+    blend: Blend, header: Header, label: gr.Dropdown, panels: tuple[gr.components.Component, ...]
+) -> None:
+    def values(it: AnyExperiment, choice: Choice) -> list[Any] | None:
+        return mix_values(it, choice, blend.studio)
+
+    picker, controls = blend.picker, blend.controls
+    outputs = [
+        *(picker.state, picker.instrument, header.model, controls.seed, label),
+        *(blend.time, blend.mix, blend.rule, *panels),
+        *(controls.sampler, controls.steps, controls.eta, header.tabs),
+    ]
+    header.drop.upload(
+        said(restorer(TAB, values, outputs)), [picker.state, header.drop], outputs, **streaming()
+    )

@@ -106,8 +106,11 @@ def grid_panel(blend: Blend, tab: gr.Tab) -> None:
     instrument.stop(fn=None, cancels=[running], api_visibility="private")
 
 
-def morph_panel(blend: Blend, tab: gr.Tab) -> None:
-    """An animation over lambda at the slider's t, or over the arc between two x_T."""
+def morph_panel(blend: Blend, tab: gr.Tab) -> tuple[gr.Slider, gr.Number]:
+    """An animation over lambda at the slider's t, or over the arc between two x_T.
+
+    Returns the number of frames and the second seed.
+    """
     note(
         "An animation from A to B over $@l$ at the $@t$ above; or between two seeds, along "
         "the arc (slerp) from one $x_T$ to another, each painted from pure noise."
@@ -165,6 +168,7 @@ def morph_panel(blend: Blend, tab: gr.Tab) -> None:
     running = button.click(start, inputs, [instrument, result], **streaming())
     instrument.select(said(save), result, instrument, **light())
     instrument.stop(fn=None, cancels=[running], api_visibility="private")
+    return frames, second
 
 
 def _say_beforehand(

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import gradio as gr
 
-from app.service.laboratory.experiments import Denoising, Noising
+from app.service.laboratory.experiments import AnyExperiment, Denoising, Noising
 from app.service.studio import Studio
 from app.ui import controls as easel
 from app.ui.faults import said
@@ -16,6 +16,7 @@ from app.ui.lab_messages import Material
 from app.ui.messages import Download, Message
 from app.ui.picker import Choice, Picker
 from app.ui.player import Player, PlayerEvent
+from app.ui.restore import noise_values, restorer
 from app.ui.run_controls import (
     RunControls,
     follow_label,
@@ -143,6 +144,7 @@ def _denoise_panel(bench: Bench, tab: gr.Tab) -> None:
     last = gr.State(stored_experiment("denoising"))
     _wire_denoising(bench, controls, variations, button, player, last)
     follow_model(bench.studio, controls)
+    _wire_restoring(bench, controls, variations)
 
 
 def _wire_denoising(
@@ -171,3 +173,17 @@ def _wire_denoising(
     running = button.click(start, inputs, [player, last], **streaming())
     player.select(said(asked), last, player, **streaming())
     player.stop(fn=None, cancels=[running], api_visibility="private")
+
+
+def _wire_restoring(bench: Bench, controls: RunControls, variations: gr.Slider) -> None:
+    def values(it: AnyExperiment, choice: Choice) -> list[Any] | None:
+        return noise_values(it, choice, bench.studio)
+
+    header, picker = bench.header, bench.picker
+    outputs = [
+        *(picker.state, picker.instrument, header.model, bench.time, bench.seed, bench.label),
+        *(variations, controls.sampler, controls.steps, controls.eta, header.tabs),
+    ]
+    header.drop.upload(
+        said(restorer(TAB, values, outputs)), [picker.state, header.drop], outputs, **streaming()
+    )

@@ -20,6 +20,7 @@ from app.ui import controls as easel
 from app.ui.controls import Controls
 from app.ui.faults import said
 from app.ui.player import Message, Player, PlayerEvent
+from app.ui.restore import experiment_in
 from app.ui.stream import download, failure, film_message, paint_messages, recipe_of
 
 NETWORK: Final = "network"
@@ -28,8 +29,13 @@ NETWORK: Final = "network"
 MAX_PAINTERS: Final = 16
 
 
-def paint_tab(studio: Studio, model: gr.Dropdown, precision: gr.Radio, page: gr.Blocks) -> None:
-    """Build the tab; `model` and `precision` stand in the page's header."""
+def paint_tab(
+    studio: Studio, model: gr.Dropdown, precision: gr.Radio, page: gr.Blocks
+) -> gr.UploadButton:
+    """Build the tab; `model` and `precision` stand in the page's header.
+
+    Returns where saved PNGs are dropped.
+    """
     info = studio.models.describe(studio.settings.default_model)
     examples = load_examples(ASSETS / "showcase")
     with gr.Row(elem_classes="studio-easel"):
@@ -42,6 +48,7 @@ def paint_tab(studio: Studio, model: gr.Dropdown, precision: gr.Radio, page: gr.
     _wire_controls(studio, tab.fields)
     _wire_painting(studio, tab, player)
     _wire_recipes(studio, tab, player, page)
+    return tab.recipe_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +195,8 @@ def _wire_recipes(studio: Studio, tab: _Easel, player: Player, page: gr.Blocks) 
         return [*updates, recipe.to_json() if recipe.parent else ""]
 
     def dropped(png: bytes) -> list[Any]:
+        if experiment_in(png) is not None:
+            return [*nothing[1:], ""]  # a laboratory's; its tab deals with it
         return restore(read_recipe(png))
 
     def opened(request: gr.Request) -> list[Any]:

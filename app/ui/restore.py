@@ -1,0 +1,120 @@
+"""A laboratory's PNG that is dropped on the page sets the controls that made it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from app.errors import RecipeError
+from app.service.laboratory.experiment import Experiment, Source
+from app.service.laboratory.experiments import (
+    AnyExperiment,
+    Chain,
+    Denoising,
+    Grid,
+    Inspection,
+    Mixing,
+    Morph,
+    Noising,
+    SeedMorph,
+    parse_experiment,
+)
+from app.service.laboratory.sources import decoded
+from app.service.pictures import png_text
+from app.service.recipe import Recipe
+from app.service.studio import Studio
+from app.ui.instrument import time_value
+from app.ui.picker import Choice
+
+NOISE_KINDS = (Noising, Chain, Inspection, Denoising)
+MIX_KINDS = (Mixing, Grid, Morph, SeedMorph)
+
+
+def experiment_in(png: bytes) -> AnyExperiment | None:
+    """The experiment in a PNG's text; None where there is none.
+
+    Raises:
+        RecipeError: If there is one that can't be used.
+    """
+    try:
+        text = png_text(png, Experiment.png_key)
+    except RecipeError:
+        return None
+    return parse_experiment(text)
+
+
+def noise_values(it: AnyExperiment, choice: Choice, studio: Studio) -> list[Any] | None:
+    """Picker, model, t, seed, label, variations, the run's; None where it isn't Noise's."""
+    if not isinstance(it, NOISE_KINDS):
+        return None
+    run = it.run if isinstance(it, Denoising) else None
+    model = it.run.model if isinstance(it, Denoising) else it.model
+    total = studio.models.describe(model).num_train_timesteps
+    chosen = choice.restored([_image(studio, model, it.source)])
+    t = gr.skip() if isinstance(it, Noising) else time_value(it.t, total)
+    label = it.label if isinstance(it, Inspection) else run.label if run else None
+    return [
+        *(chosen, chosen.message(), model, t, it.seed),
+        gr.skip() if label is None else label,
+        run.pictures if run else gr.skip(),
+        *_run_values(run),
+    ]
+
+
+def mix_values(it: AnyExperiment, choice: Choice, studio: Studio) -> list[Any] | None:
+    """Picker, model, seed, label, t, lambda, rule, the panels', the run's; None if not Mix's."""
+    if not isinstance(it, MIX_KINDS):
+        return None
+    pair = None if isinstance(it, SeedMorph) else it
+    total = studio.models.describe(it.run.model).num_train_timesteps
+    chosen = choice
+    if pair is not None:
+        images = [_image(studio, it.run.model, source) for source in (pair.first, pair.second)]
+        chosen = choice.restored(images)
+    values: dict[str, Any] = {
+        "t": time_value(it.t, total) if isinstance(it, Mixing | Morph) else gr.skip(),
+        "mix": it.mix if isinstance(it, Mixing) else gr.skip(),
+        "rule": pair.rule if pair else gr.skip(),
+        "variations": it.run.pictures if isinstance(it, Mixing) else gr.skip(),
+        "frames": it.frames if isinstance(it, Morph | SeedMorph) else gr.skip(),
+        "second": it.second if isinstance(it, SeedMorph) else gr.skip(),
+    }
+    label = gr.skip() if it.run.label is None else it.run.label
+    seed = pair.seed if pair else it.run.seed
+    return [
+        *(chosen, chosen.message(), it.run.model, seed, label),
+        *values.values(),
+        *_run_values(it.run),
+    ]
+
+
+def restorer(
+    kind: str,
+    values: Callable[[AnyExperiment, Choice], list[Any] | None],
+    outputs: Sequence[Any],
+) -> Callable[[Choice, bytes], list[Any]]:
+    """What deals with a dropped PNG in one laboratory; the page's tabs are the last output."""
+
+    def dropped(choice: Choice, png: bytes) -> list[Any]:
+        it = experiment_in(png)
+        found = None if it is None else values(it, choice)
+        if it is None or found is None:
+            return [gr.skip()] * len(outputs)
+        name = it.experiment.replace("_", " ")
+        gr.Info(f"The settings of this {name} are restored: it can be done again.")
+        return [*found, gr.Tabs(selected=kind)]
+
+    return dropped
+
+
+def _run_values(run: Recipe | None) -> list[Any]:
+    return [gr.skip()] * 3 if run is None else [run.sampler, run.steps, run.eta]
+
+
+def _image(studio: Studio, model: str, source: Source) -> Image.Image:
+    """A source itself, not only as one model sees it; what was painted is painted again."""
+    if source.pixels is not None:
+        return decoded(source.pixels)
+    return Image.fromarray(np.asarray(studio.noise_lab.picture(model, source)))
