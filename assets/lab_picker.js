@@ -1,6 +1,6 @@
 // Choosing pictures: one, two (A and B), or several, among the model's paintings and the uploads.
 
-function mountPicker(root, { trigger, props, watch, label }) {
+function mountPicker(root, { trigger, props, watch, tab, label }) {
   root.innerHTML = `<div class="lab-picker" role="group" aria-label="${label}">
     <div class="lab-slots" hidden></div><div class="lab-thumbs"></div></div>`;
   const slots = root.querySelector(".lab-slots");
@@ -17,8 +17,9 @@ function mountPicker(root, { trigger, props, watch, label }) {
         const { src, name: about } = pictures[chosen[n]];
         return `<button type="button" data-slot="${n}" aria-pressed="${n === slot}"
           aria-label="picture ${name}: ${escaped(about)}; the next one chosen goes here">
-          <img src="${src}" alt=""><span>${name}</span></button>`;
+          <img src="${src}" alt=""><canvas hidden></canvas><span>${name}</span></button>`;
       }).join("");
+      asSeen(bench(tab));
     }
     thumbs.innerHTML = pictures.map(({ src, name }, n) => {
       const place = chosen.indexOf(n);
@@ -28,6 +29,17 @@ function mountPicker(root, { trigger, props, watch, label }) {
     }).join("");
   }
 
+  // As the model sees them, once that is known; until then as they were chosen.
+  function asSeen({ pair }) {
+    if (!pair || shown?.mode !== "pair") return;
+    [pair.first, pair.second].forEach(({ x0, side }, n) => {
+      const button = slots.children[n];
+      const canvas = button.querySelector("canvas");
+      [button.querySelector("img").hidden, canvas.hidden] = [true, false];
+      drawValues(canvas, x0, side);
+    });
+  }
+
   root.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
@@ -35,6 +47,7 @@ function mountPicker(root, { trigger, props, watch, label }) {
     trigger("select", slot === undefined ? { picture: Number(picture) } : { slot: Number(slot) });
   });
 
+  follow(root, tab, ["pair"], asSeen);
   receiveBy({ props, watch }, {
     pictures(message) {
       shown = message;

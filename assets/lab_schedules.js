@@ -24,7 +24,7 @@ function mountSchedules(root, { props, watch, tab }) {
   function strips({ material }) {
     const place = root.querySelector(".lab-schedule-strips");
     place.innerHTML = curves.map(({ label, prior_bpd: prior }, n) => `<div>
-      <p><b style="color: var(${COLOURS[n % COLOURS.length]})">${escaped(label)}</b>
+      <p><b><i style="background: var(${COLOURS[n % COLOURS.length]})"></i>${escaped(label.replace("_", " "))}</b>
       <span>${maths("L", { sub: "T" })} = ${number(prior, 2)} bits/dim</span></p><div class="lab-strip"></div></div>`).join("");
     if (!material) return;
     [...place.querySelectorAll(".lab-strip")].forEach((row, n) => {

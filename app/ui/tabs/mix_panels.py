@@ -19,7 +19,7 @@ from app.ui.mix_stream import GridTold, MorphTold, estimate_words, tell_grid, te
 from app.ui.picker import Choice, Picker
 from app.ui.run_controls import RunControls, run_recipe, whole
 from app.ui.sheets import data_uri
-from app.ui.tabs.lab_parts import light, note, open_with, streaming
+from app.ui.tabs.lab_parts import light, note, open_with, quiet, streaming
 
 TAB: Final = "mix"
 
@@ -182,5 +182,8 @@ def _say_beforehand(
     """Say how long it will take when the panel is opened and whenever that changes."""
     how = streaming() | {"trigger_mode": "always_last"}
     tab.select(said(estimate), inputs, words, **how)
-    for control in (*own, controls.steps, controls.sampler, controls.precision, controls.model):
+    for control in (*own, controls.steps, controls.sampler):
         control.change(said(estimate), inputs, words, **how)
+    # These stand over all tabs: nobody may be looking, and the network isn't run for nobody.
+    for over in (controls.model, controls.precision):
+        over.change(lambda: "&nbsp;", outputs=words, **quiet())
