@@ -11,7 +11,7 @@ computes the same:
 - Residual blocks add in place, skip the divisions by one and stay channels-last
   (https://github.com/huggingface/diffusers/issues/12975).
 
-Blocks of any other kind, and networks with dropout, stay as diffusers wrote them.
+Blocks of any other kind stay as diffusers wrote them. Dropout is never applied.
 """
 
 from typing import Any, Final
@@ -40,13 +40,11 @@ def make_trainable(unet: UNet2DModel) -> UNet2DModel:
     for child in module.modules():
         if isinstance(child, GaussianFourierProjection):
             child.requires_grad_(False)  # Frequencies that were drawn once, and stay.
-    if unet.config["dropout"]:
-        module.train()
-        return unet
     _replace_blocks(module)
     if isinstance(unet.conv_act, nn.SiLU):
         module.conv_norm_out, module.conv_act = NormSiLU(unet.conv_norm_out), nn.Identity()
-    # Dropout is 0, so that eval mode changes nothing but diffusers' choice of layout.
+    # In training mode blocks of other kinds would leave the layout, and draw dropout from torch's
+    # global generator, which no checkpoint holds.
     module.eval()
     return unet
 
