@@ -12,11 +12,11 @@ def load_trainee(files: ModelFiles) -> Trainee:
         ModelError: If its files are missing, broken, or no DDPM's.
     """
     schedule_of(files)  # refuses impossible numbers by the model's name
-    network, labels = load_unet(files), files.labels
+    labels = files.labels
     architecture = Architecture(
-        dict(network.config),
+        files.unet_config,
         files.scheduler_config,
         labels.names if labels else (),
         labels.null_label if labels else None,
     )
-    return Trainee(architecture, network)
+    return Trainee(architecture, load_unet(files))

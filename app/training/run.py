@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from app.errors import StudioError
 from app.training import checkpoint
@@ -184,10 +185,10 @@ def _due(step: int, every: int) -> bool:
 
 @contextmanager
 def disk_errors(checkpoints: Path) -> Iterator[None]:
-    """Turn an OSError into a StudioError that says where the run can go on from."""
+    """Turn an error of the disk into a StudioError that says where the run can go on from."""
     try:
         yield
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         states = checkpoint.saved(checkpoints)
         there = f"step {states[-1].step}" if states else "the beginning"
         raise StudioError(

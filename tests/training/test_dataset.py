@@ -27,9 +27,9 @@ from tests.training.tiny import config, material, save_pictures
 SQUARE = Treatment((16,), 3, "squash", 16)
 
 
-def load(folder: Path, treatment: Treatment = SQUARE, **options: Path) -> Pictures:
+def load(folder: Path, treatment: Treatment = SQUARE, cache: Path | None = None) -> Pictures:
     names = find_pictures(folder)
-    return load_pictures(folder, names, treatment, memory_bytes=0, **options)
+    return load_pictures(folder, names, treatment, memory_bytes=0, cache=cache)
 
 
 def save(path: Path, size: tuple[int, int] = (20, 20), **options: object) -> None:
