@@ -60,7 +60,7 @@ def save(root: Path, learner: Learner, state: State) -> Path:
     moments = {n: trained[p] for n, p in learner.network.named_parameters() if p in trained}
     with replaced_folder(folder) as temporary:
         for name in (RAW, *learner.emas):
-            write_tensors(_weights_file(temporary, name), learner.weights(name))
+            write_tensors(weights_file(temporary, name), learner.weights(name))
         for moment in MOMENTS:
             tensors = {n: values[moment] for n, values in moments.items()}
             write_tensors(temporary / f"{moment}.safetensors", tensors)
@@ -70,7 +70,8 @@ def save(root: Path, learner: Learner, state: State) -> Path:
     return folder
 
 
-def _weights_file(folder: Path, name: str) -> Path:
+def weights_file(folder: Path, name: str) -> Path:
+    """The file in a checkpoint's or a snapshot's folder that holds the weights called `name`."""
     return folder / ("weights.safetensors" if name == RAW else f"{name}.safetensors")
 
 
@@ -121,7 +122,7 @@ def read_weights(root: Path, step: int, name: str) -> dict[str, Tensor]:
     Raises:
         StudioError: If there are none of that name, or the file is damaged.
     """
-    return _read_tensors(_weights_file(checkpoint_folder(root, step), name))
+    return _read_tensors(weights_file(checkpoint_folder(root, step), name))
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

@@ -22,6 +22,7 @@ from app.service.models import ModelStore
 from app.service.trainees import load_trainee
 from app.settings import ROOT
 from app.training import checkpoint, files
+from app.training.choosing import export_choice
 from app.training.config import TrainConfig
 from app.training.opening import open_run
 from app.training.run import Run
@@ -195,6 +196,26 @@ def test_a_run_leaves_a_model_that_the_studio_and_diffusers_load(
     with Image.open(tmp_path / "run" / "samples" / "00000020.png") as grid:
         assert grid.size == (32, 16)
     assert len(list((tmp_path / "run" / "exports").iterdir())) == 1
+
+
+def test_any_kept_weights_can_be_chosen_afterwards(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    go_on(config(data, snapshot_every=5, keep=1), run)
+    export_choice(run, tmp_path / "late", weights="raw")
+    late = DDPMPipeline.from_pretrained(tmp_path / "late").unet.state_dict()
+    kept = checkpoint.read_weights(run / "checkpoints", 20, "raw")
+    assert all(torch.equal(late[name], kept[name]) for name in kept)
+    export_choice(run, tmp_path / "early", weights="ema-0.100", step=5, half=True)
+    early = ModelFiles("early", tmp_path / "early")
+    assert b'"F16"' in early.weights_file.read_bytes()[:400]
+    assert load_trainee(early).network.dtype == torch.float32
+    for weights, step, reason in (("raw", 5, "kept no weights"), ("ema-9", None, "kept no")):
+        with pytest.raises(StudioError, match=reason):
+            export_choice(run, tmp_path / "no", weights=weights, step=step)
+    with pytest.raises(StudioError, match="is no run"):
+        export_choice(tmp_path, tmp_path / "no", weights="raw")
+    with pytest.raises(StudioError, match="there already"):
+        export_choice(run, tmp_path / "late", weights="raw")
 
 
 def test_snapshots_keep_every_average_for_good(data: Path, tmp_path: Path) -> None:
