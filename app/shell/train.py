@@ -51,17 +51,31 @@ def command(
         "seed": seed,
         "save_every": save_every,
     }
-    fields = _fields(config, out) | {name: v for name, v in flags.items() if v is not None}
+    known = _fields(config, out)
+    fields = known | {name: v for name, v in flags.items() if v is not None}
     find, load = _models()
-    if isinstance(fields.get("init"), str):
+    # A run that goes on has no need of the model that it began with.
+    if isinstance(fields.get("init"), str) and (init or config):
         files = find(fields["init"])
         fields["init"] = str(files.folder.resolve())
-        size = size or (files.unet_config["sample_size"] if "phases" not in fields else None)
+        known.setdefault("phases", [{"size": files.unet_config["sample_size"], "views": 100_000}])
+        fields.setdefault("phases", known["phases"])
     if size or views:
-        fields["phases"] = [{"size": size or 64, "views": views or 100_000}]
+        fields["phases"] = [_phase(known, size, views)]
     if "data" not in fields:
         raise StudioError("There are no pictures to train on.", "Name a folder with --data.")
     _train(TrainConfig.checked(fields), out, lambda name: load(find(name)))
+
+
+def _phase(known: dict[str, Any], size: int | None, views: int | None) -> dict[str, int]:
+    """A single phase; what isn't given is that of the last phase known."""
+    phases = known.get("phases")
+    last = phases[-1] if isinstance(phases, list) and phases else {}
+    last = last if isinstance(last, dict) else {}
+    return {
+        "size": size or last.get("size", 64),
+        "views": views or last.get("views", 100_000),
+    }
 
 
 def _fields(config: Path | None, out: Path) -> dict[str, Any]:
@@ -76,6 +90,8 @@ def _fields(config: Path | None, out: Path) -> dict[str, Any]:
     for name in ("data", "held_out"):
         if isinstance(fields.get(name), str):
             fields[name] = _absolute(config.parent / fields[name])
+    if isinstance(fields.get("init"), str) and (config.parent / fields["init"]).is_dir():
+        fields["init"] = _absolute(config.parent / fields["init"])
     labels = fields.get("labels")
     if isinstance(labels, dict) and isinstance(labels.get("manifest"), str):
         labels["manifest"] = _absolute(config.parent / labels["manifest"])

@@ -23,6 +23,10 @@ MAY_CHANGE: Final = frozenset(
 `accumulate` how they are rounded. Whether the pictures are the same, their fingerprint tells."""
 
 
+PLAN: Final = frozenset({"phases", "decay_share"})
+"""Settings that a resumed run may change as far as they are about steps not yet taken."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 

@@ -34,6 +34,14 @@ class Course:
         phases = zip(self.config.phases, ends, strict=True)
         return next(phase.size for phase, end in phases if step < end)
 
+    def agrees(self, other: "Course", steps: int) -> bool:
+        """Whether `other` has the same first `steps` steps."""
+        return min(self.total_steps, other.total_steps) >= steps and all(
+            self.size(step) == other.size(step)
+            and self.learning_rate(step) == other.learning_rate(step)
+            for step in range(steps)
+        )
+
     def learning_rate(self, step: int) -> float:
         """Rises linearly to its constant value, then falls linearly to nearly 0 at the end.
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -23,6 +24,9 @@ from app.training.held_out import HeldOut
 from app.training.labels import Classes, find_classes, label_pictures
 from app.training.trainee import Architecture
 from app.training.trainer import Material
+
+MAX_HELD_OUT: Final = 512
+"""Held-out pictures that are measured on; of more, every second one, or third, and so on."""
 
 Counter = Callable[[int], Callable[[], object]]
 """Given how many pictures there are, makes what is called once for each."""
@@ -99,7 +103,9 @@ def decode_all(
     Raises:
         StudioError: If no picture of either folder can be used.
     """
-    count = counter(len(found.training.names) + len(found.held_out.names))
+    names = found.held_out.names
+    some = names[:: -(-len(names) // MAX_HELD_OUT) or 1]
+    count = counter(len(found.training.names) + len(some))
     pictures = _load(
         config, found.training, architecture, cache, count, crop_scale=config.crop_scale
     )
@@ -107,11 +113,16 @@ def decode_all(
     material = Material(pictures)
     if classes is not None:
         material = Material(pictures, _labels(config, classes, pictures), classes.null_label)
-    if not found.held_out.names:
+    if not some:
         return Decoded(material, {}, pictures.skipped)
     # Never cropped at random: its loss is to be the same whenever it is measured.
     measured = _load(
-        config, found.held_out, architecture, cache / "held-out", count, crop_scale=1.0
+        config,
+        Source(found.held_out.folder, some),
+        architecture,
+        cache / "held-out",
+        count,
+        crop_scale=1.0,
     )
     labels = None if classes is None else _labels(config, classes, measured)
     timesteps = architecture.schedule.num_train_timesteps

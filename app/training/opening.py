@@ -11,7 +11,8 @@ from torch import nn
 
 from app.errors import StudioError
 from app.training import checkpoint
-from app.training.config import TrainConfig, read_fields
+from app.training.config import PLAN, TrainConfig, read_fields
+from app.training.course import Course
 from app.training.files import read_json, replace_file, replace_json, sweep
 from app.training.labels import Classes
 from app.training.material import Counter, Found, decode_all, find
@@ -67,9 +68,9 @@ def open_run(
         folder.mkdir(parents=True, exist_ok=True)
     processes.wait()
     with locked(folder) if processes.first else nullcontext():
-        if resuming:
-            _check_same(folder, config, found)
         states = checkpoint.saved(folder / "checkpoints")
+        if resuming:
+            _check_same(folder, config, found, states[-1].step if states else 0)
         if states:
             trainee = _resumed(folder, config, found.classes)
         trainee = trainee or _begun(config, found.classes, load_init)
@@ -133,10 +134,13 @@ def _is_run(folder: Path, config: TrainConfig) -> bool:
     return False
 
 
-def _check_same(folder: Path, config: TrainConfig, found: Found) -> None:
-    """Refuse to resume with other settings or other data."""
+def _check_same(folder: Path, config: TrainConfig, found: Found, steps: int) -> None:
+    """Refuse to resume after `steps` steps with other settings or other data."""
     before = TrainConfig.checked(read_fields(folder / CONFIG))
-    if changed := before.differences(config):
+    changed = before.differences(config)
+    if Course(before).agrees(Course(config), steps):
+        changed = [name for name in changed if name not in PLAN]
+    if changed:
         name = changed[0]
         raise StudioError(
             f"The run in {folder} has {name} = {getattr(before, name)}, "

@@ -288,6 +288,20 @@ def test_other_settings_and_changed_data_are_refused_on_resuming(tmp_path: Path)
         go_on(config(pictures), folder)
 
 
+def test_a_run_may_be_made_longer_before_its_learning_rate_falls(
+    data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    go_on(config(data, decay_share=0.4), folder, 10)  # of 20, the last 8 of which decay
+    longer = config(data, decay_share=0.2, phases=[{"size": 16, "views": 100}])
+    go_on(longer, folder)
+    assert checkpoint.saved(folder / "checkpoints")[-1].step == 25
+    with pytest.raises(StudioError, match="phases"):
+        go_on(config(data, decay_share=0.2, phases=[{"size": 16, "views": 120}]), folder)
+    with pytest.raises(StudioError, match="phases"):
+        go_on(config(data, decay_share=0.2, phases=[{"size": 16, "views": 40}]), folder)
+
+
 def test_a_checkpoint_of_another_architecture_or_a_damaged_one_is_refused(
     data: Path, tmp_path: Path
 ) -> None:
