@@ -90,7 +90,7 @@ def remove(folder: Path) -> None:
 def sweep(folder: Path) -> None:
     """Remove what an interrupted process left unfinished in `folder`."""
     for leftover in folder.glob(f"{TEMPORARY}*"):
-        if leftover.is_dir():
+        if leftover.is_dir() and not leftover.is_symlink():
             remove(leftover)
         else:
             leftover.unlink()

@@ -31,6 +31,7 @@ from app.training.trainer import Learner
 CONFIG: Final = "config.json"
 ARCHITECTURE: Final = "architecture.json"
 DATA: Final = "data.json"
+FOLDERS: Final = ("checkpoints", "snapshots", "samples", "exports")
 
 Load = Callable[[str], Trainee]
 """Loads the model that `init` names."""
@@ -91,10 +92,10 @@ def open_run(
         if states:
             checkpoint.load(run.checkpoints, states[-1].step, run.learner)
         processes.wait()
-        with disk_errors(run.checkpoints):
-            if processes.first:
-                _begin(run, found, resumed=bool(states))
         try:
+            with disk_errors(run.checkpoints):
+                if processes.first:
+                    _begin(run, found, resumed=bool(states))
             yield run
         finally:
             if run.metrics is not None:
@@ -181,7 +182,7 @@ def _resumed(folder: Path, config: TrainConfig, classes: Classes | None) -> Trai
 def _begin(run: Run, found: Found, *, resumed: bool) -> None:
     """Write what a new run needs, tidy a resumed one, and open the metrics."""
     folder = run.folder
-    for place in (folder, run.checkpoints, folder / "snapshots", folder / "samples"):
+    for place in (folder, *(folder / name for name in FOLDERS)):
         place.mkdir(exist_ok=True)
         sweep(place)
     # First, for it is by this file that a folder is known to be a run.
@@ -194,5 +195,5 @@ def _begin(run: Run, found: Found, *, resumed: bool) -> None:
     replace_json(folder / ARCHITECTURE, as_fields(run.architecture))
     (folder / "metrics.jsonl").touch()
     run.metrics = Metrics(folder / "metrics.jsonl", run.learner.step if resumed else -1)
-    if not resumed:
-        run.save(measure=True)
+    # A resumed run has its checkpoint, but may have been killed before its model was written.
+    run.save(measure=not resumed)

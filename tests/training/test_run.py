@@ -103,6 +103,10 @@ def test_a_killed_run_resumes_where_it_saved_and_ends_bit_for_bit_the_same(
     assert lines[0] == lines[1]
 
 
+def interrupted(run: Run) -> None:
+    raise KeyboardInterrupt
+
+
 def full_disk(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -151,6 +155,21 @@ def test_a_half_written_checkpoint_is_swept_away_and_never_resumed(
     with open_run(settings, folder, load_init=no_init) as run:
         assert run.learner.step == 10
     assert not half.exists()
+
+
+def test_a_run_killed_between_its_checkpoint_and_its_model_makes_up_for_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, folder = config(data), tmp_path / "run"
+    monkeypatch.setattr(Run, "_export", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        go_on(settings, folder)
+    monkeypatch.undo()
+    assert not (folder / "model").exists()
+    (folder / ".tmp-model").symlink_to("checkpoints")
+    go_on(settings, folder, 0)
+    assert (folder / "model").readlink() == Path("exports/00000000")
+    assert not (folder / ".tmp-model").is_symlink()
 
 
 def test_a_metrics_line_that_was_cut_off_is_dropped(data: Path, tmp_path: Path) -> None:
