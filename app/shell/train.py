@@ -184,7 +184,7 @@ def _follow(run: "Run") -> bool:
 
 
 def _report(run: "Run", finished: bool) -> None:
-    for skipped in run.skipped:
+    for skipped in run.decoded.skipped:
         typer.echo(f"skipped {skipped.name}: {skipped.reason}", err=True)
     typer.echo(
         f"{'Finished' if finished else 'Stopped'} at step {run.learner.step} of "

@@ -18,7 +18,7 @@ from app.training.labels import Classes
 from app.training.material import Counter, Found, decode_all, find
 from app.training.journal import Metrics
 from app.training.processes import Processes
-from app.training.run import Run, disk_errors, locked
+from app.training.run import CHECKPOINTS, Run, disk_errors, locked
 from app.training.trainee import (
     Trainee,
     as_fields,
@@ -31,7 +31,7 @@ from app.training.trainer import Learner
 CONFIG: Final = "config.json"
 ARCHITECTURE: Final = "architecture.json"
 DATA: Final = "data.json"
-FOLDERS: Final = ("checkpoints", "snapshots", "samples", "exports")
+FOLDERS: Final = (CHECKPOINTS, "snapshots", "samples", "exports")
 
 Load = Callable[[str], Trainee]
 """Loads the model that `init` names."""
@@ -60,41 +60,32 @@ def open_run(
     Raises:
         StudioError: If the settings, the data, the model or the folder don't fit together.
     """
-    processes, device = processes or Processes(), device or torch.device("cpu")
+    processes = processes or Processes()
     _check_shares(config, processes)
-    found = find(config)
-    resuming = _is_run(folder, config)
+    found, resuming = find(config), _is_run(folder, config)
     trainee = None if resuming else _begun(config, found.classes, load_init)
     if processes.first:
-        folder.mkdir(parents=True, exist_ok=True)
+        with disk_errors(folder / CHECKPOINTS):
+            folder.mkdir(parents=True, exist_ok=True)
     processes.wait()
     with locked(folder) if processes.first else nullcontext():
-        states = checkpoint.saved(folder / "checkpoints")
+        states = checkpoint.saved(folder / CHECKPOINTS)
         if resuming:
             _check_same(folder, config, found, states[-1].step if states else 0)
         if states:
             trainee = _resumed(folder, config, found.classes)
         trainee = trainee or _begun(config, found.classes, load_init)
-        cache = folder / "cache" / str(processes.rank)
-        decoded = decode_all(config, found, trainee.architecture, cache, counter)
-        run = Run(
-            folder,
-            config,
-            trainee.architecture,
-            Learner.new(trainee, config, device),
-            decoded.material,
-            decoded.held_out,
-            decoded.skipped,
-            None,
-            processes,
-            device,
-        )
+        learner = Learner.new(trainee, config, device or torch.device("cpu"))
         if states:
-            checkpoint.load(run.checkpoints, states[-1].step, run.learner)
+            checkpoint.load(folder / CHECKPOINTS, states[-1].step, learner)
+        cache = folder / "cache" / str(processes.rank)
+        with disk_errors(folder / CHECKPOINTS):
+            decoded = decode_all(config, found, trainee.architecture, cache, counter)
+        run = Run(folder, config, trainee.architecture, learner, decoded, processes)
         processes.wait()
         try:
-            with disk_errors(run.checkpoints):
-                if processes.first:
+            if processes.first:
+                with disk_errors(folder / CHECKPOINTS):
                     _begin(run, found, resumed=bool(states))
             yield run
         finally:
@@ -189,8 +180,8 @@ def _begin(run: Run, found: Found, *, resumed: bool) -> None:
     replace_file(folder / CONFIG, run.config.to_json().encode())
     replace_json(folder / DATA, {
         "fingerprints": _fingerprints(found),
-        "pictures": len(run.material.pictures),
-        "skipped": [asdict(skipped) for skipped in run.skipped],
+        "pictures": len(run.decoded.material.pictures),
+        "skipped": [asdict(skipped) for skipped in run.decoded.skipped],
     })  # fmt: skip
     replace_json(folder / ARCHITECTURE, as_fields(run.architecture))
     (folder / "metrics.jsonl").touch()

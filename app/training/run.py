@@ -16,23 +16,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-import torch
 from safetensors import SafetensorError
 
 from app.errors import StudioError
 from app.training import checkpoint
 from app.training.config import TrainConfig
 from app.training.course import Course
-from app.training.dataset import Skipped
 from app.training.export import export_model, replace_model
 from app.training.files import replace_file, replaced_folder, write_tensors
-from app.training.held_out import HeldOut
 from app.training.journal import Metrics
+from app.training.material import Decoded
 from app.training.processes import Processes
 from app.training.samples import WeightsDenoiser, png, sample_grid
 from app.training.trainee import Architecture
-from app.training.trainer import Forward, Learner, Material, TrainStep, objective_of, train
+from app.training.trainer import Forward, Learner, TrainStep, objective_of, train
+
+CHECKPOINTS: Final = "checkpoints"
 
 
 @dataclass(eq=False)
@@ -44,24 +45,18 @@ class Run:
         config: Its settings.
         architecture: The model without its weights.
         learner: The model with them, at the step that the run has reached.
-        material: What is trained on.
-        held_out: What is measured on, at each size, if anything.
-        skipped: The pictures that aren't used.
-        metrics: The open file; None in every process but the first.
+        decoded: What is trained and measured on.
         processes: The processes of the run.
-        device: Where the network is.
+        metrics: The open file; None in every process but the first.
     """
 
     folder: Path
     config: TrainConfig
     architecture: Architecture
     learner: Learner
-    material: Material
-    held_out: dict[int, HeldOut]
-    skipped: tuple[Skipped, ...]
-    metrics: Metrics | None
+    decoded: Decoded
     processes: Processes
-    device: torch.device
+    metrics: Metrics | None = None
 
     @property
     def course(self) -> Course:
@@ -71,7 +66,7 @@ class Run:
     @property
     def checkpoints(self) -> Path:
         """The folder of checkpoints."""
-        return self.folder / "checkpoints"
+        return self.folder / CHECKPOINTS
 
     def steps(self) -> Iterator[TrainStep]:
         """Train on from where the run is, to its end."""
@@ -79,9 +74,8 @@ class Run:
             self.config,
             self.architecture,
             self.learner,
-            self.material,
-            processes=self.processes,
-            device=self.device,
+            self.decoded.material,
+            self.processes,
         )
 
     def after(self, step: TrainStep) -> None:
@@ -132,15 +126,15 @@ class Run:
     def _measure(self) -> dict[str, float]:
         """The mean held-out loss by weights, written to the metrics quarter by quarter."""
         losses: dict[str, float] = {}
-        if self.metrics is None or not self.held_out:
+        if self.metrics is None or not self.decoded.held_out:
             return losses
-        forward = Forward.chosen(self.config, self.device)
+        forward = Forward.chosen(self.config, self.learner.device)
         aim = objective_of(self.architecture, self.config)
         # Before the first step all weights are one.
         names = (checkpoint.RAW, *(self.learner.emas if self.learner.step else ()))
         for name in names:
             weights = self.learner.weights(name)
-            loss = self.held_out[self.size].loss(forward, self.learner, weights, aim)
+            loss = self.decoded.held_out[self.size].loss(forward, self.learner, weights, aim)
             self.metrics.held_out(self.learner.step, name, loss)
             losses[name] = loss.mean
         return losses
@@ -170,7 +164,7 @@ class Run:
                 write_tensors(temporary / f"{name}.safetensors", half)
 
     def _sample(self) -> None:
-        forward = Forward.chosen(self.config, self.device)
+        forward = Forward.chosen(self.config, self.learner.device)
         weights = self.learner.weights(self._best_ema())
         denoiser = WeightsDenoiser(self.learner, weights, forward, self.architecture)
         image = sample_grid(self.config, denoiser, self.size)

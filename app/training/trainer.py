@@ -84,6 +84,11 @@ class Learner:
         pairs = zip(config.ema_names, config.ema_sigma_rels, strict=True)
         return cls(network, optimiser, {name: PowerEma(parameters, s) for name, s in pairs})
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
     def weights(self, name: str = "raw") -> dict[str, Tensor]:
         """The weights called `name`: "raw", or an EMA's; buffers there are none."""
         values: Sequence[Tensor] = list(self.network.parameters())
@@ -167,9 +172,7 @@ def train(
     architecture: Architecture,
     learner: Learner,
     material: Material,
-    *,
     processes: Processes | None = None,
-    device: torch.device | None = None,
 ) -> Iterator[TrainStep]:
     """Train `learner` on from where it is to the end of the course, a step for each `next`.
 
@@ -180,7 +183,7 @@ def train(
     """
     processes = processes or Processes()
     objective, course = objective_of(architecture, config), Course(config)
-    forward = Forward.chosen(config, device or torch.device("cpu"))
+    forward = Forward.chosen(config, learner.device)
     wrapped = processes.wrap(learner.network)
     stepper = _Stepper(config, learner, wrapped, forward, objective, processes)
     timesteps = objective.schedule.num_train_timesteps

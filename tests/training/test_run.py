@@ -386,7 +386,7 @@ def test_the_skipped_pictures_are_in_the_runs_report(tmp_path: Path) -> None:
     (pictures / "broken.jpg").write_bytes(b"no picture")
     with open_run(config(pictures), tmp_path / "run", load_init=no_init) as run:
         assert isinstance(run, Run)
-        assert [skipped.name for skipped in run.skipped] == ["broken.jpg"]
+        assert [skipped.name for skipped in run.decoded.skipped] == ["broken.jpg"]
     report = json.loads((tmp_path / "run" / "data.json").read_text())
     assert report["skipped"][0]["name"] == "broken.jpg"
     assert report["pictures"] == 6
