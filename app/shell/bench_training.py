@@ -39,11 +39,13 @@ def report() -> None:
 
 def measure(rounds: int) -> dict[str, float]:
     """Median pictures per second by contender: training the default model, at its own size."""
+    from app.engine.allocator import keep_freed_memory
     from app.service.model_files import ModelFiles
     from app.service.trainees import load_trainee
     from app.settings import BUNDLED_MODELS, Settings
     from app.training.config import TrainConfig
 
+    keep_freed_memory()  # as `train` does; here all contenders gain from it
     name = Settings().default_model
     trainee = load_trainee(ModelFiles(name, BUNDLED_MODELS / name))
     size = trainee.architecture.unet["sample_size"]

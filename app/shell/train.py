@@ -121,11 +121,13 @@ def _train(config: Any, out: Path, load_init: "Callable[[str], Trainee]") -> Non
     """Open the run, train it to its end or until a signal, and keep it."""
     import torch
 
+    from app.engine.allocator import keep_freed_memory
     from app.engine.devices import choose_device
     from app.settings import Settings
     from app.training.opening import open_run
     from app.training.processes import Processes
 
+    keep_freed_memory()
     settings = Settings.from_environment()
     if settings.threads:
         torch.set_num_threads(settings.threads)
