@@ -60,7 +60,7 @@ def command(
         fields["init"] = str(files.folder.resolve())
         known.setdefault("phases", [{"size": files.unet_config["sample_size"], "views": 100_000}])
         fields.setdefault("phases", known["phases"])
-    if size or views:
+    if size is not None or views is not None:
         fields["phases"] = [_phase(known, size, views)]
     if "data" not in fields:
         raise StudioError("There are no pictures to train on.", "Name a folder with --data.")
@@ -73,8 +73,8 @@ def _phase(known: dict[str, Any], size: int | None, views: int | None) -> dict[s
     last = phases[-1] if isinstance(phases, list) and phases else {}
     last = last if isinstance(last, dict) else {}
     return {
-        "size": size or last.get("size", 64),
-        "views": views or last.get("views", 100_000),
+        "size": last.get("size", 64) if size is None else size,
+        "views": last.get("views", 100_000) if views is None else views,
     }
 
 

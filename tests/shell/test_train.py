@@ -66,6 +66,8 @@ def test_a_terminated_run_saves_and_can_go_on(tmp_path: Path, model_root: Path) 
         (("--out", "RUN", "--data", "docs"), "no picture"),
         (("--out", "RUN", "--data", "assets", "--init", "nobody"), "no model 'nobody'"),
         (("--out", "RUN", "--data", "assets", "--batch-size", "0"), "batch_size"),
+        (("--out", "RUN", "--data", "assets", "--views", "0"), "views"),
+        (("--out", "RUN", "--data", "assets", "--size", "60"), "can't take"),
         (("--out", "RUN", "--data", "assets", "--config", "pyproject.toml"), "build-system"),
         (("--out", "docs", "--data", "assets"), "not empty"),
     ],
