@@ -10,7 +10,6 @@ from torch import Tensor
 from app.diffusion.forward import q_sample
 from app.diffusion.noise import derived_seed
 from app.training.batch import to_unit
-from app.training.config import TrainConfig
 from app.training.dataset import Pixels
 from app.training.objective import Objective
 from app.training.trainer import Forward, Learner, by_quarter
@@ -34,8 +33,8 @@ class HeldOutLoss:
 class HeldOut:
     """The pictures, (N, C, S, S) in [-1, 1], each with a timestep, noise and maybe a label.
 
-    The timesteps lie evenly in [0, T). Neither they nor the noise ever change, so that two
-    losses differ by the weights alone.
+    The timesteps lie evenly in [0, T). Neither they nor the noise ever change, in whatever run,
+    so that two losses on the same pictures differ by the weights alone.
     """
 
     x_0: Tensor
@@ -44,15 +43,13 @@ class HeldOut:
     labels: Tensor | None = None
 
     @classmethod
-    def made(
-        cls, config: TrainConfig, pixels: Pixels, labels: Tensor | None, timesteps: int
-    ) -> "HeldOut":
+    def made(cls, pixels: Pixels, labels: Tensor | None, timesteps: int) -> "HeldOut":
         """From the bytes (N, S, S, C) of the pictures and their labels (N,)."""
         rows = len(pixels) * -(-ROWS // len(pixels))
         index = torch.arange(rows) % len(pixels)
         x_0 = to_unit(pixels)[index]
         # Pictures are in order of their names; so neighbours mustn't get neighbouring timesteps.
-        generator = torch.Generator().manual_seed(derived_seed(config.seed, _NOISE))
+        generator = torch.Generator().manual_seed(derived_seed(_NOISE))
         even = (torch.arange(rows) + 0.5) * (timesteps / rows)
         t = even.long()[torch.randperm(rows, generator=generator)]
         eps = torch.randn(x_0.shape, generator=generator)

@@ -127,8 +127,7 @@ def decode_all(
     labels = None if classes is None else _labels(config, classes, measured)
     timesteps = architecture.schedule.num_train_timesteps
     held_out = {
-        size: HeldOut.made(config, pixels, labels, timesteps)
-        for size, pixels in measured.pixels.items()
+        size: HeldOut.made(pixels, labels, timesteps) for size, pixels in measured.pixels.items()
     }
     return Decoded(material, held_out, pictures.skipped + measured.skipped)
 

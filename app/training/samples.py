@@ -43,7 +43,7 @@ def sample_grid(config: TrainConfig, denoiser: WeightsDenoiser, size: int) -> Im
     """`sample_count` pictures of `size` px by DDIM; with classes, each shows the next one."""
     architecture = denoiser.architecture
     schedule = architecture.schedule
-    noise = SeededNoise([derived_seed(config.seed, _NOISE, i) for i in range(config.sample_count)])
+    noise = SeededNoise([derived_seed(_NOISE, i) for i in range(config.sample_count)])
     x_t = noise.draw((architecture.channels, size, size))
     condition = None
     if architecture.labels:

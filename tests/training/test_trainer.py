@@ -136,7 +136,7 @@ def test_the_held_out_loss_is_l_simple_and_repeats(data: Path) -> None:
     settings = config(data)
     trainee, model = learner(settings)
     pixels = material(settings).pictures.pixels[16][:5]
-    held_out = HeldOut.made(settings, pixels, None, 1000)
+    held_out = HeldOut.made(pixels, None, 1000)
     assert len(held_out.t) == 130
     assert torch.bincount(held_out.t * 4 // 1000).tolist() == [32, 33, 32, 33]
     aim, forward = objective_of(trainee.architecture, settings), Forward()
