@@ -10,7 +10,7 @@ from app.training.held_out import HeldOutLoss
 from app.training.trainer import TrainStep
 
 
-class Metrics:
+class Journal:
     """The open file.
 
     Opening it for a run that resumes after `step` steps drops what lies beyond that step, or

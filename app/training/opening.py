@@ -14,9 +14,9 @@ from app.training import checkpoint
 from app.training.config import PLAN, TrainConfig, read_fields
 from app.training.course import Course
 from app.training.files import read_json, replace_file, replace_json, sweep
+from app.training.journal import Journal
 from app.training.labels import Classes
 from app.training.material import Counter, Found, decode_all, find
-from app.training.journal import Metrics
 from app.training.processes import Processes
 from app.training.run import CHECKPOINTS, Run, disk_errors, locked
 from app.training.trainee import (
@@ -89,8 +89,8 @@ def open_run(
                     _begin(run, found, resumed=bool(states))
             yield run
         finally:
-            if run.metrics is not None:
-                run.metrics.close()
+            if run.journal is not None:
+                run.journal.close()
 
 
 def stored_config(folder: Path) -> dict[str, object] | None:
@@ -185,6 +185,6 @@ def _begin(run: Run, found: Found, *, resumed: bool) -> None:
     })  # fmt: skip
     replace_json(folder / ARCHITECTURE, as_fields(run.architecture))
     (folder / "metrics.jsonl").touch()
-    run.metrics = Metrics(folder / "metrics.jsonl", run.learner.step if resumed else -1)
+    run.journal = Journal(folder / "metrics.jsonl", run.learner.step if resumed else -1)
     # A resumed run has its checkpoint, but may have been killed before its model was written.
     run.save(measure=not resumed)

@@ -26,7 +26,7 @@ from app.training.config import TrainConfig
 from app.training.course import Course
 from app.training.export import export_model, replace_model
 from app.training.files import replace_file, replaced_folder, write_tensors
-from app.training.journal import Metrics
+from app.training.journal import Journal
 from app.training.material import Decoded
 from app.training.processes import Processes
 from app.training.samples import WeightsDenoiser, png, sample_grid
@@ -47,7 +47,7 @@ class Run:
         learner: The model with them, at the step that the run has reached.
         decoded: What is trained and measured on.
         processes: The processes of the run.
-        metrics: The open file; None in every process but the first.
+        journal: The open file; None in every process but the first.
     """
 
     folder: Path
@@ -56,7 +56,7 @@ class Run:
     learner: Learner
     decoded: Decoded
     processes: Processes
-    metrics: Metrics | None = None
+    journal: Journal | None = None
 
     @property
     def course(self) -> Course:
@@ -89,10 +89,10 @@ class Run:
                 f"The loss isn't finite at step {step.step}: the training has diverged.",
                 "Lower learning_rate, and start again from the last checkpoint in a new run.",
             )
-        if self.metrics is None:
+        if self.journal is None:
             return
         with disk_errors(self.checkpoints):
-            self.metrics.step(step)
+            self.journal.step(step)
             last = step.step == self.course.total_steps
             if last or step.step % self.config.save_every == 0:
                 self.save(measure=True)
@@ -107,13 +107,13 @@ class Run:
         Raises:
             StudioError: If the disk takes no more; earlier checkpoints are untouched.
         """
-        if self.metrics is None:
+        if self.journal is None:
             return
         with disk_errors(self.checkpoints):
             losses = self._measure() if measure else {}
             step = self.learner.step
             state = checkpoint.State(step, step * self.config.batch_size, losses)
-            self.metrics.sync()
+            self.journal.sync()
             checkpoint.save(self.checkpoints, self.learner, state)
             checkpoint.prune(self.checkpoints, self.config.keep)
             self._export()
@@ -126,7 +126,7 @@ class Run:
     def _measure(self) -> dict[str, float]:
         """The mean held-out loss by weights, written to the metrics quarter by quarter."""
         losses: dict[str, float] = {}
-        if self.metrics is None or not self.decoded.held_out:
+        if self.journal is None or not self.decoded.held_out:
             return losses
         forward = Forward.chosen(self.config, self.learner.device)
         aim = objective_of(self.architecture, self.config)
@@ -135,7 +135,7 @@ class Run:
         for name in names:
             weights = self.learner.weights(name)
             loss = self.decoded.held_out[self.size].loss(forward, self.learner, weights, aim)
-            self.metrics.held_out(self.learner.step, name, loss)
+            self.journal.held_out(self.learner.step, name, loss)
             losses[name] = loss.mean
         return losses
 
