@@ -9,7 +9,7 @@ import typer
 from app.errors import StudioError
 
 COMMANDS: Final = (
-    "serve", "paint", "noise", "mix", "bound",
+    "serve", "paint", "train", "export", "noise", "mix", "bound",
     "models", "evaluate", "index", "bench", "showcase",
 )  # fmt: skip
 

@@ -46,19 +46,20 @@ def lean_unet(unet: UNet2DModel, dtype: torch.dtype) -> nn.Module:
 
 def _replace_blocks(module: nn.Module) -> None:
     for name, child in list(module.named_children()):
-        if _is_plain_resnet(child):
+        if is_plain_resnet(child):
             setattr(module, name, LeanResnet(child))
-        elif _is_plain_attention(child):
+        elif is_plain_attention(child):
             setattr(module, name, LeanAttention(child))
         else:
             _replace_blocks(child)
 
 
-def _is_plain_resnet(module: nn.Module) -> TypeGuard[ResnetBlock2D]:
+def is_plain_resnet(module: nn.Module) -> TypeGuard[ResnetBlock2D]:
+    """Whether `module` is a residual block with a timestep, and no more."""
     return type(module) is ResnetBlock2D and isinstance(module.time_emb_proj, nn.Linear)
 
 
-def _is_plain_attention(module: nn.Module) -> TypeGuard[Attention]:
+def is_plain_attention(module: nn.Module) -> TypeGuard[Attention]:
     """Whether `module` is self-attention over a map, added to its input, and no more."""
     if type(module) is not Attention or not isinstance(module.processor, AttnProcessor2_0):
         return False

@@ -14,21 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.diffusion.denoiser import TARGETS
-from app.diffusion.schedule import BetaSchedule
+from app.engine.schedules import SCHEDULES
 from app.errors import ModelError
 
 WEIGHTS: Final = "diffusion_pytorch_model.safetensors"
 PICKLES: Final = ("diffusion_pytorch_model.bin", "pytorch_model.bin", "model.ckpt", "model.pt")
 CHECKSUMS: Final = "SHA256SUMS"
 MAX_HEADER: Final = 100_000_000
-
-SCHEDULES: Final[dict[str, BetaSchedule]] = {
-    "linear": "linear",
-    "scaled_linear": "scaled_linear",
-    "squaredcos_cap_v2": "cosine",
-    "sigmoid": "sigmoid",
-}
-"""diffusers' names of the schedules, and ours."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +81,6 @@ class ModelFiles:
                 f"Known ones: {', '.join(TARGETS)}.",
             )
         return config
-
-    @property
-    def beta_schedule(self) -> BetaSchedule:
-        """Our name of the model's noise schedule."""
-        return SCHEDULES[self.scheduler_config.get("beta_schedule", "linear")]
 
     @cached_property
     def labels(self) -> Labels | None:

@@ -15,6 +15,7 @@ from app.diffusion.denoiser import Denoiser
 from app.diffusion.schedule import NoiseSchedule
 from app.engine.batcher import FeatureView, SharedDenoiser, Turns
 from app.engine.devices import choose_device
+from app.engine.schedules import noise_schedule
 from app.engine.unet import UNetDenoiser
 from app.errors import ModelError
 from app.service.model_files import ModelFiles
@@ -68,9 +69,9 @@ class LoadedModel:
         self.info = describe(files)
         self.folder = files.folder
         self.weights = files.weights_sha256
-        self.schedule = _schedule(files)
+        self.schedule = schedule_of(files)
         self._target = files.scheduler_config.get("prediction_type", "epsilon")
-        self._unet = _load_unet(files)
+        self._unet = load_unet(files)
         self._device = device
         self._turns = turns
         self._networks: dict[Precision, UNetDenoiser] = {}
@@ -183,24 +184,26 @@ def describe(files: ModelFiles) -> ModelInfo:
     )
 
 
-def _schedule(files: ModelFiles) -> NoiseSchedule:
-    config = files.scheduler_config
+def schedule_of(files: ModelFiles) -> NoiseSchedule:
+    """The schedule that the model was trained with.
+
+    Raises:
+        ModelError: If its numbers are impossible.
+    """
     try:
-        if config.get("trained_betas") is not None:
-            return NoiseSchedule.from_betas(torch.tensor(config["trained_betas"]))
-        return NoiseSchedule.named(
-            files.beta_schedule,
-            config.get("num_train_timesteps", 1000),
-            config.get("beta_start", 1e-4),
-            config.get("beta_end", 0.02),
-        )
+        return noise_schedule(files.scheduler_config)
     except (ValueError, TypeError) as error:
         raise files.error(
             f"its noise schedule is impossible ({error})", "Mend its file."
         ) from error
 
 
-def _load_unet(files: ModelFiles) -> UNet2DModel:
+def load_unet(files: ModelFiles) -> UNet2DModel:
+    """The network with its weights in fp32, whatever they are stored in.
+
+    Raises:
+        ModelError: If they are missing, damaged, or don't fit its configuration.
+    """
     expected = files.num_parameters  # reads the header, so a truncated file is refused by name
     try:
         unet, report = UNet2DModel.from_pretrained(

@@ -27,8 +27,17 @@ def command(
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 5,
     page: Annotated[bool, typer.Option(help="Also time the page, served by a process.")] = True,
     paintings: Annotated[int, typer.Option(min=1, help="Paintings for the page's memory.")] = 50,
+    train: Annotated[bool, typer.Option("--train", help="Time training instead.")] = False,
 ) -> None:
-    """Time a step and a picture against diffusers' DDPMPipeline, and what streaming costs."""
+    """Time a step and a picture against diffusers' DDPMPipeline, and what streaming costs.
+
+    With --train: the training engine's pictures per second against a bare loop's.
+    """
+    if train:
+        from app.shell.bench_training import report
+
+        report()
+        return
     from app.service.studio import Studio
     from app.settings import Settings
     from app.shell.bench_page import report_page

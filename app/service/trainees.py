@@ -1,0 +1,22 @@
+"""A model folder as the start of a training."""
+
+from app.service.model_files import ModelFiles
+from app.service.models import load_unet, schedule_of
+from app.training.trainee import Architecture, Trainee
+
+
+def load_trainee(files: ModelFiles) -> Trainee:
+    """The model in `files`, its weights in fp32 even if they are stored in fp16.
+
+    Raises:
+        ModelError: If its files are missing, broken, or no DDPM's.
+    """
+    schedule_of(files)  # refuses impossible numbers by the model's name
+    labels = files.labels
+    architecture = Architecture(
+        files.unet_config,
+        files.scheduler_config,
+        labels.names if labels else (),
+        labels.null_label if labels else None,
+    )
+    return Trainee(architecture, load_unet(files))

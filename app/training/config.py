@@ -1,0 +1,299 @@
+"""How a network is trained: one frozen configuration, printed and saved with the run."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from app.diffusion.noise import MAX_SEED
+from app.diffusion.schedule import BetaSchedule, NoiseSchedule
+from app.errors import StudioError
+
+DEFAULT_VLB_WEIGHT: Final = 0.001
+"""Nichol & Dhariwal (2021), section 3.1."""
+
+MAY_CHANGE: Final = frozenset(
+    {"data", "held_out", "keep", "save_every", "sample_every", "sample_count", "sample_steps"}
+    | {"snapshot_every", "memory_mb", "precision", "accumulate"}
+)
+"""Settings that a resumed run may change: none alters which steps are taken, `precision` and
+`accumulate` how they are rounded. Whether the pictures are the same, their fingerprint tells."""
+
+
+PLAN: Final = frozenset({"phases", "decay_share"})
+"""Settings that a resumed run may change as far as they are about steps not yet taken."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Phase(_Strict):
+    """A stretch of training at one picture size: `views` pictures of `size` x `size` pixels."""
+
+    size: int = Field(ge=8, le=1024)
+    views: int = Field(ge=1)
+
+
+class NetworkConfig(_Strict):
+    """A UNet2DModel to be trained from scratch; the default is the bundled model's.
+
+    Attributes:
+        channels: 1 (grey) or 3.
+        block_out_channels: The width of each level, from the finest.
+        attention: Whether each level attends to itself.
+        layers_per_block: Residual blocks a level on the way down; one more on the way up.
+        attention_head_dim: The width of an attention head.
+        norm_num_groups: The groups of each group norm.
+    """
+
+    channels: Literal[1, 3] = 3
+    block_out_channels: tuple[int, ...] = Field(
+        default=(32, 64, 160, 256), min_length=2, max_length=8
+    )
+    attention: tuple[bool, ...] = (False, False, True, True)
+    layers_per_block: int = Field(default=1, ge=1, le=8)
+    attention_head_dim: int = Field(default=32, ge=1)
+    norm_num_groups: int = Field(default=16, ge=1)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if len(self.attention) != len(self.block_out_channels):
+            raise ValueError("attention needs one value for each of block_out_channels")
+        for width in self.block_out_channels:
+            if width < 1 or width % self.norm_num_groups:
+                raise ValueError(
+                    f"norm_num_groups ({self.norm_num_groups}) doesn't divide the width {width}"
+                )
+        for width, attends in zip(self.block_out_channels, self.attention, strict=True):
+            if attends and width % self.attention_head_dim:
+                raise ValueError(
+                    f"attention_head_dim ({self.attention_head_dim}) doesn't divide "
+                    f"the width {width}"
+                )
+        return self
+
+
+class ScheduleConfig(_Strict):
+    """The noise schedule of a network that is trained from scratch; the default is the paper's."""
+
+    name: BetaSchedule = "linear"
+    num_train_timesteps: int = Field(default=1000, ge=2, le=10_000)
+    beta_start: float = 1e-4
+    beta_end: float = 0.02
+
+    @model_validator(mode="after")
+    def _exists(self) -> Self:
+        self.make()
+        return self
+
+    def make(self) -> NoiseSchedule:
+        """The schedule itself."""
+        return NoiseSchedule.named(
+            self.name, self.num_train_timesteps, self.beta_start, self.beta_end
+        )
+
+
+class LabelConfig(_Strict):
+    """Where class labels come from.
+
+    Attributes:
+        source: "folders": the sub-folder of the data that a picture lies in; "manifest": a CSV.
+        manifest: The CSV file, with a header.
+        column: Its column with the class, such as artist or genre.
+        file_column: Its column with the picture's name, or path inside the data folder.
+        dropout: The share of pictures shown with the null label instead of their own, so that
+            the network can be guided (Ho & Salimans 2022).
+        min_pictures: A class of fewer pictures gets the null label.
+    """
+
+    source: Literal["folders", "manifest"]
+    manifest: str | None = None
+    column: str | None = None
+    file_column: str = "file"
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    min_pictures: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.source == "manifest" and not (self.manifest and self.column):
+            raise ValueError("labels from a manifest need `manifest` and `column`")
+        if self.source == "folders" and (self.manifest or self.column):
+            raise ValueError("labels from folders take no `manifest` and no `column`")
+        return self
+
+
+class TrainConfig(_Strict):
+    """Everything that decides how a run goes; docs/training.md has it as a table.
+
+    Attributes:
+        data: The folder of pictures, with its sub-folders.
+        held_out: A folder of pictures that are never trained on.
+        held_out_share: The share of `data` held out instead, chosen by a hash of the name.
+        init: The model folder to start from; None starts from random weights.
+        network: The network to build where there is no `init`.
+        schedule: Its noise schedule.
+        prediction: What the network predicts; None is `init`'s own, or epsilon.
+        objective: "simple" is L_simple (Ho et al., eq. 14), "hybrid" L_simple + lambda L_vlb
+            with a learned variance (Nichol & Dhariwal 2021, eq. 16).
+        vlb_weight: lambda, for "hybrid"; None is 0.001.
+        min_snr_gamma: Weights L_simple by min-SNR-gamma (Hang et al. 2023); None doesn't.
+        labels: Class labels; None trains without.
+        phases: Picture sizes, in order, and how many views each gets.
+        batch_size: Pictures a step, over all processes and parts of an accumulated step.
+        accumulate: Parts that each process takes its share of a step in, to save memory.
+        learning_rate: Its constant value.
+        warmup_steps: Steps over which it rises to that.
+        decay_share: The last share of the run's views over which it falls linearly to nearly 0.
+        beta1: AdamW's decay of the gradient's mean.
+        beta2: AdamW's decay of the gradient's square.
+        weight_decay: AdamW's weight decay.
+        gradient_clip: The largest norm of the gradient; None doesn't clip.
+        ema_sigma_rels: Relative widths of the power-function EMAs (EDM2), each in (0, 0.28).
+        stratified: One timestep from each of `batch_size` equal strata, or all independent.
+        immiscible: Match noise to pictures inside a step (Li et al. 2024).
+        flip: Mirror half of the views.
+        crop_scale: The smallest share of the area in random-resized crops; 1 doesn't crop.
+        fit: How a picture becomes square: its middle is cropped, or it is squashed.
+        min_side: Pictures whose shorter side is smaller are skipped; None is the largest size.
+        precision: "fast" computes in bf16 where the processor has it, "exact" in fp32.
+        seed: All noise, timesteps, order and augmentation derive from it and the step.
+        save_every: Steps between checkpoints, and between held-out losses.
+        keep: How many of the newest checkpoints are kept, beside the best by held-out loss.
+        sample_every: Steps between sample grids; 0 paints none.
+        sample_count: Pictures in a sample grid.
+        sample_steps: DDIM steps of a sample grid.
+        snapshot_every: Steps between EMA snapshots that are kept for good; 0 keeps none.
+        memory_mb: Pictures that need more are kept in a memory-mapped file of the run instead.
+    """
+
+    data: str
+    held_out: str | None = None
+    held_out_share: float | None = Field(default=None, gt=0, lt=1)
+    init: str | None = None
+    network: NetworkConfig | None = None
+    schedule: ScheduleConfig | None = None
+    prediction: Literal["epsilon", "v_prediction"] | None = None
+    objective: Literal["simple", "hybrid"] = "simple"
+    vlb_weight: float | None = Field(default=None, gt=0)
+    min_snr_gamma: float | None = Field(default=None, gt=0)
+    labels: LabelConfig | None = None
+    phases: tuple[Phase, ...] = Field(
+        default=(Phase(size=32, views=150_000), Phase(size=64, views=400_000)), min_length=1
+    )
+    batch_size: int = Field(default=16, ge=1, le=4096)
+    accumulate: int = Field(default=1, ge=1)
+    learning_rate: float = Field(3e-4, gt=0, le=1)
+    warmup_steps: int = Field(default=200, ge=0)
+    decay_share: float = Field(default=1 / 3, ge=0, le=1)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.99, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    gradient_clip: float | None = Field(default=1.0, gt=0)
+    ema_sigma_rels: tuple[float, ...] = Field(default=(0.05, 0.10), min_length=1, max_length=4)
+    stratified: bool = True
+    immiscible: bool = False
+    flip: bool = True
+    crop_scale: float = Field(default=1.0, gt=0, le=1)
+    fit: Literal["crop", "squash"] = "crop"
+    min_side: int | None = Field(default=None, ge=1)
+    precision: Literal["fast", "exact"] = "fast"
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    save_every: int = Field(default=500, ge=1)
+    keep: int = Field(default=2, ge=1)
+    sample_every: int = Field(default=5000, ge=0)
+    sample_count: int = Field(default=16, ge=1, le=256)
+    sample_steps: int = Field(default=50, ge=1)
+    snapshot_every: int = Field(default=5000, ge=0)
+    memory_mb: int = Field(default=1024, ge=1)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.held_out is not None and self.held_out_share is not None:
+            raise ValueError("give held_out or held_out_share, not both")
+        if self.init is not None and (self.network or self.schedule):
+            raise ValueError("network and schedule are those of init: leave them out")
+        if self.objective == "simple" and self.vlb_weight is not None:
+            raise ValueError('vlb_weight belongs to objective "hybrid"')
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate ({self.accumulate}) doesn't divide batch_size ({self.batch_size})"
+            )
+        if len(set(self.ema_sigma_rels)) < len(self.ema_sigma_rels) or not all(
+            0 < sigma < 0.28 for sigma in self.ema_sigma_rels
+        ):
+            raise ValueError("ema_sigma_rels must differ and lie in (0, 0.28)")
+        if self.min_side is not None and self.min_side > 100_000:
+            raise ValueError(f"min_side is {self.min_side}")
+        T = self.schedule.num_train_timesteps if self.schedule else None
+        if T is not None and self.sample_steps > T:
+            raise ValueError(f"sample_steps ({self.sample_steps}) exceeds T ({T})")
+        return self
+
+    @classmethod
+    def checked(cls, fields: Mapping[str, object]) -> Self:
+        """A configuration of `fields`, as JSON or TOML would have them.
+
+        Raises:
+            StudioError: If a setting is missing, unknown, of a wrong type or out of range, or
+                if two contradict each other.
+        """
+        try:
+            # By way of JSON: only there do strict types take a list for a tuple.
+            return cls.model_validate_json(json.dumps(dict(fields)))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            what = first["msg"].removeprefix("Value error, ")
+            raise StudioError(
+                f"The training configuration can't be used: {where + ': ' if where else ''}{what}.",
+                "docs/training.md lists the settings.",
+            ) from error
+        except (TypeError, ValueError) as error:
+            raise StudioError(
+                f"The training configuration can't be used: {error}.",
+                "Give numbers, texts, lists and tables only.",
+            ) from error
+
+    def to_json(self) -> str:
+        """Every setting, defaults included, so that a later default changes nothing."""
+        return self.model_dump_json(indent=2)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The picture sizes of all phases, each once, ascending."""
+        return tuple(sorted({phase.size for phase in self.phases}))
+
+    @property
+    def ema_names(self) -> tuple[str, ...]:
+        """What each EMA is called in files and metrics: "ema-0.050"."""
+        return tuple(f"ema-{sigma:.3f}" for sigma in self.ema_sigma_rels)
+
+    def differences(self, other: "TrainConfig") -> list[str]:
+        """The names of the settings that differ and may not change when a run is resumed."""
+        return [
+            name
+            for name in type(self).model_fields
+            if name not in MAY_CHANGE and getattr(self, name) != getattr(other, name)
+        ]
+
+
+def read_fields(path: Path) -> dict[str, Any]:
+    """The settings in a JSON file, or in a TOML file if it is named so, not yet checked.
+
+    Raises:
+        StudioError: If there is no such file, or it can't be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        fields = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except (OSError, ValueError) as error:
+        raise StudioError(
+            f"The configuration {path} can't be read: {error}.", "Give a JSON or a TOML file."
+        ) from error
+    if not isinstance(fields, dict):
+        raise StudioError(f"The configuration {path} is no table of settings.", "Give an object.")
+    return fields

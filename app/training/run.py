@@ -1,0 +1,208 @@
+"""A run: a folder that training happens in, and can be resumed from.
+
+config.json          every setting
+architecture.json    the model without its weights
+data.json            the data's fingerprint, and the pictures that were skipped and why
+metrics.jsonl        a line for each step and each held-out loss
+checkpoints/<step>/  all that it takes to go on; the newest few and the best
+snapshots/<step>/    EMA weights in fp16, kept for good
+samples/<step>.png   what the model paints from noise that never changes
+model                a link to the newest model in exports/, for DDPMPipeline and the studio
+"""
+
+import fcntl
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from safetensors import SafetensorError
+
+from app.errors import StudioError
+from app.training import checkpoint
+from app.training.config import TrainConfig
+from app.training.course import Course
+from app.training.export import export_model, replace_model
+from app.training.files import replace_file, replaced_folder, write_tensors
+from app.training.journal import Journal
+from app.training.material import Decoded
+from app.training.processes import Processes
+from app.training.samples import WeightsDenoiser, png, sample_grid
+from app.training.trainee import Architecture
+from app.training.trainer import Forward, Learner, TrainStep, objective_of, train
+
+CHECKPOINTS: Final = "checkpoints"
+
+
+@dataclass(eq=False)
+class Run:
+    """An opened run; `app.training.opening.open_run` makes one.
+
+    Attributes:
+        folder: Where it is kept.
+        config: Its settings.
+        architecture: The model without its weights.
+        learner: The model with them, at the step that the run has reached.
+        decoded: What is trained and measured on.
+        processes: The processes of the run.
+        journal: The open file; None in every process but the first.
+    """
+
+    folder: Path
+    config: TrainConfig
+    architecture: Architecture
+    learner: Learner
+    decoded: Decoded
+    processes: Processes
+    journal: Journal | None = None
+
+    @property
+    def course(self) -> Course:
+        """Its plan."""
+        return Course(self.config)
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.folder / CHECKPOINTS
+
+    def steps(self) -> Iterator[TrainStep]:
+        """Train on from where the run is, to its end."""
+        return train(
+            self.config,
+            self.architecture,
+            self.learner,
+            self.decoded.material,
+            self.processes,
+        )
+
+    def after(self, step: TrainStep) -> None:
+        """Keep what the run's settings say is kept after this step.
+
+        Raises:
+            StudioError: If the loss is no number any more, or the disk takes no more.
+        """
+        if not (math.isfinite(step.loss) and math.isfinite(step.gradient_norm)):
+            raise StudioError(
+                f"The loss isn't finite at step {step.step}: the training has diverged.",
+                "Lower learning_rate, and start again from the last checkpoint in a new run.",
+            )
+        if self.journal is None:
+            return
+        with disk_errors(self.checkpoints):
+            self.journal.step(step)
+            last = step.step == self.course.total_steps
+            if last or step.step % self.config.save_every == 0:
+                self.save(measure=True)
+            if _due(step.step, self.config.snapshot_every):
+                self._snapshot()
+            if last or _due(step.step, self.config.sample_every):
+                self._sample()
+
+    def save(self, *, measure: bool = False) -> None:
+        """Write a checkpoint and the model; with `measure`, the held-out losses first.
+
+        Raises:
+            StudioError: If the disk takes no more; earlier checkpoints are untouched.
+        """
+        if self.journal is None:
+            return
+        with disk_errors(self.checkpoints):
+            losses = self._measure() if measure else {}
+            step = self.learner.step
+            state = checkpoint.State(step, step * self.config.batch_size, losses)
+            self.journal.sync()
+            checkpoint.save(self.checkpoints, self.learner, state)
+            checkpoint.prune(self.checkpoints, self.config.keep)
+            self._export()
+
+    @property
+    def size(self) -> int:
+        """The side of the pictures of the step that was last taken."""
+        return self.course.size(max(0, self.learner.step - 1))
+
+    def _measure(self) -> dict[str, float]:
+        """The mean held-out loss by weights, written to the metrics quarter by quarter."""
+        losses: dict[str, float] = {}
+        if self.journal is None or not self.decoded.held_out:
+            return losses
+        forward = Forward.chosen(self.config, self.learner.device)
+        aim = objective_of(self.architecture, self.config)
+        # Before the first step all weights are one.
+        names = (checkpoint.RAW, *(self.learner.emas if self.learner.step else ()))
+        for name in names:
+            weights = self.learner.weights(name)
+            loss = self.decoded.held_out[self.size].loss(forward, self.learner, weights, aim)
+            self.journal.held_out(self.learner.step, name, loss)
+            losses[name] = loss.mean
+        return losses
+
+    def _best_ema(self) -> str:
+        """The EMA with the least held-out loss when that was last measured; else the first."""
+        measured = [s for s in checkpoint.saved(self.checkpoints) if set(s.held_out) > {"raw"}]
+        if not measured:
+            return self.config.ema_names[0]
+        newest = measured[-1].held_out
+        return min(self.config.ema_names, key=lambda name: newest[name])
+
+    def _export(self) -> None:
+        folder = self.folder / "exports" / f"{self.learner.step:08d}"
+        if not folder.is_dir():
+            weights = self.learner.weights(self._best_ema())
+            export_model(folder, self.architecture, weights, size=self.size)
+        replace_model(self.folder / "model", folder)
+
+    def _snapshot(self) -> None:
+        folder = self.folder / "snapshots" / f"{self.learner.step:08d}"
+        if folder.is_dir():
+            return
+        with replaced_folder(folder) as temporary:
+            for name in self.learner.emas:
+                half = {n: w.half() for n, w in self.learner.weights(name).items()}
+                write_tensors(temporary / f"{name}.safetensors", half)
+
+    def _sample(self) -> None:
+        forward = Forward.chosen(self.config, self.learner.device)
+        weights = self.learner.weights(self._best_ema())
+        denoiser = WeightsDenoiser(self.learner, weights, forward, self.architecture)
+        image = sample_grid(self.config, denoiser, self.size)
+        folder = self.folder / "samples"
+        folder.mkdir(exist_ok=True)
+        replace_file(folder / f"{self.learner.step:08d}.png", png(image))
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+@contextmanager
+def disk_errors(checkpoints: Path) -> Iterator[None]:
+    """Turn an error of the disk into a StudioError that says where the run can go on from."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        states = checkpoint.saved(checkpoints)
+        there = f"step {states[-1].step}" if states else "the beginning"
+        raise StudioError(
+            f"The run can't be written to the disk: {error}.",
+            f"Mend that, then give the same command: it goes on from {there}.",
+        ) from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the run, so that no second process trains in it.
+
+    Raises:
+        StudioError: If another process does already.
+    """
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StudioError(
+                f"Another process is training in {folder}.", "Wait for it, or stop it first."
+            ) from error
+        yield

@@ -1,0 +1,16 @@
+"""docs/training.md lists every setting."""
+
+import pytest
+
+from app.settings import ROOT
+from app.training.config import LabelConfig, NetworkConfig, Phase, ScheduleConfig, TrainConfig
+
+TEXT = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("table", [TrainConfig, NetworkConfig, ScheduleConfig, LabelConfig, Phase])
+def test_every_setting_is_documented(
+    table: type[TrainConfig | NetworkConfig | ScheduleConfig | LabelConfig | Phase],
+) -> None:
+    missing = [n for n in table.model_fields if f"`{n}`" not in TEXT and f'"{n}"' not in TEXT]
+    assert missing == []
