@@ -93,5 +93,5 @@ def asked_of(page: Page) -> list[str]:
 
 
 def to_server(asked: list[str]) -> list[str]:
-    """Those of them that a server answers, but for the page's own heartbeat."""
-    return [url for url in asked if not re.match(r"data:|blob:", url) and "heartbeat" not in url]
+    """Those of them that ask for work: no fonts or scripts, and not the page's own heartbeat."""
+    return [url for url in asked if not re.search(r"^data:|^blob:|/assets/|heartbeat", url)]
