@@ -275,7 +275,16 @@ function mountPlayer(element, trigger, props, watch) {
     find("[data-ask=branch]").disabled = !over || at < 0 || film.frames[at].i >= run.steps;
     find(".player-link").disabled = !about?.link;
     find(".player-actions").title = about?.recipe ?? "";
+    showNearest(about?.nearest ?? "");
     root.classList.toggle("away", isLive() && !follow);
+  }
+
+  // Once there has been such a line its place stays, so that nothing moves with the next run.
+  function showNearest(words) {
+    const line = find(".player-nearest");
+    line.textContent = words && `nearest training painting: ${words}`;
+    line.title = line.textContent;
+    if (words) line.hidden = false;
   }
 
   // ---- playing

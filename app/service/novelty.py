@@ -2,6 +2,7 @@
 
 import threading
 
+from app.errors import StudioError
 from app.service.models import LoadedModel, ModelStore
 from app.service.pictures import Pixels
 from app.training.features import FeatureSpace, bottleneck_space
@@ -12,6 +13,19 @@ from app.training.novelty_files import load_index
 def model_features(model: LoadedModel) -> FeatureSpace:
     """What `model` itself sees in pictures (N, S, S, 3); its steps and these take turns."""
     return bottleneck_space(model, model.info.channels, model.info.num_train_timesteps)
+
+
+def nearness(found: Nearest) -> str:
+    """`found` in words: "Poplars, Claude Monet: 37% of paintings it never saw come that near"."""
+    name = ", ".join(filter(None, (found.title, found.artist)))
+    if found.is_copy:
+        return f"{name}: taken for a copy of it"
+    others = (
+        "of paintings it never saw come that near to one it was trained on"
+        if found.control == "held-out"
+        else "of its training paintings come that near to another"
+    )
+    return f"{name}: {found.percentile:.0f}% {others}"
 
 
 class Novelty:
@@ -34,6 +48,14 @@ class Novelty:
         model = self._models.load(model_id)
         index = self._index(model)
         return None if index is None else index.nearest(picture, model_features(model))
+
+    def in_words(self, model_id: str, picture: Pixels) -> str:
+        """`nearest_painting` as a person reads it; empty where the model has no index."""
+        try:
+            found = self.nearest_painting(model_id, picture)
+        except StudioError as error:
+            return str(error)  # An index of other weights, say: the painting is none the worse.
+        return "" if found is None else nearness(found)
 
     def _index(self, model: LoadedModel) -> NoveltyIndex | None:
         with self._lock:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from app.errors import StudioError
 from app.service.moments import Moment
+from app.service.novelty import Novelty
 from app.service.painting import Painter
 from app.service.pictures import Pixels, evenly_spaced, read_recipe
 from app.service.recipe import Recipe
@@ -42,12 +43,14 @@ class Example:
         name: Its files' name without their ending.
         total: The number of steps.
         moments: What lies in the film, from left to right.
+        nearest: Which training painting it comes nearest to, in words.
         folder: Where its files are.
     """
 
     name: str
     total: int
     moments: tuple[FilmMoment, ...]
+    nearest: str
     folder: Path
 
     @property
@@ -87,6 +90,7 @@ def load_examples(folder: Path) -> tuple[Example, ...]:
                 entry["name"],
                 entry["total"],
                 tuple(FilmMoment(**moment) for moment in entry["moments"]),
+                entry["nearest"],
                 folder,
             )
             for entry in json.loads(index.read_text(encoding="utf-8"))
@@ -95,22 +99,21 @@ def load_examples(folder: Path) -> tuple[Example, ...]:
         raise StudioError(f"{index.name} can't be read.", "Run make showcase.") from error
 
 
-def save_examples(painter: Painter, recipes: Sequence[Recipe], folder: Path) -> None:
+def save_examples(
+    painter: Painter, novelty: Novelty, recipes: Sequence[Recipe], folder: Path
+) -> None:
     """Paint `recipes`, one picture each, and put them into `folder` instead of what is there."""
     folder.mkdir(parents=True, exist_ok=True)
     painted = [results(painter, painter.complete(recipe))[0] for recipe in recipes]
     for old in folder.iterdir():
         old.unlink()
-    index = [_save(result, folder) for result in painted]
-    text = json.dumps(
-        [{"name": e.name, "total": e.total, "moments": e.moments} for e in index],
-        default=asdict,
-        indent=1,
-    )
+    examples = [_save(result, novelty, folder) for result in painted]
+    entries = [{name: vars(e)[name] for name in vars(e) if name != "folder"} for e in examples]
+    text = json.dumps(entries, default=asdict, indent=1, ensure_ascii=False)
     (folder / INDEX).write_text(text + "\n", encoding="utf-8")
 
 
-def _save(result: Result, folder: Path) -> Example:
+def _save(result: Result, novelty: Novelty, folder: Path) -> Example:
     moments = [result.film[i] for i in evenly_spaced(FILM_MOMENTS, len(result.film))]
     (folder / f"{result.name}.png").write_bytes(result.png())
     sheet = Image.fromarray(film_sheet(moments, result.recipe.picture))
@@ -119,7 +122,8 @@ def _save(result: Result, folder: Path) -> Example:
         FilmMoment(m.index, m.t, round(m.signal, 6), round(m.snr_db, 2) if m.t else None)
         for m in moments
     )
-    return Example(result.name, result.recipe.steps, said, folder)
+    nearest = novelty.in_words(result.recipe.model, result.pixels)
+    return Example(result.name, result.recipe.steps, said, nearest, folder)
 
 
 def film_sheet(moments: Sequence[Moment], picture: int) -> Pixels:

@@ -33,7 +33,7 @@ def command() -> None:
         raise StudioError("The screenshots need a browser.", "Install the package chromium.")
     studio = Studio(Settings())
     recipes = [DEFAULT.recipe(studio.settings.default_model, seed) for seed in EXAMPLE_SEEDS]
-    save_examples(studio.painter, recipes, ASSETS / "showcase")
+    save_examples(studio.painter, studio.novelty, recipes, ASSETS / "showcase")
     of_strip = studio.painter.complete(recipes[EXAMPLE_SEEDS.index(STRIP_SEED)])
     save_keepsakes(studio)
     (ASSETS / "strip.png").write_bytes(results(studio.painter, of_strip)[0].strip())

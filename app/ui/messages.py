@@ -65,6 +65,7 @@ class FinishedPicture:
         recipe: What painted it, in a short line of text.
         seed: The seed of its noise.
         link: What follows "?recipe=" in a link that restores its settings; empty for none.
+        nearest: Which training painting it comes nearest to, in words; empty where unknown.
     """
 
     src: str
@@ -72,6 +73,7 @@ class FinishedPicture:
     recipe: str
     seed: int
     link: str = ""
+    nearest: str = ""
 
 
 @dataclass(frozen=True)

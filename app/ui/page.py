@@ -73,5 +73,5 @@ def serve(settings: Settings) -> None:
         show_error=True,
         theme=StudioTheme(),
         css=STUDIO_CSS,
-        head=STUDIO_HEAD,
+        head=f"<title>{TITLE}</title>{STUDIO_HEAD}",
     )

@@ -10,6 +10,7 @@ from app.service.painting import Painter
 from app.service.recipe import Recipe
 from app.service.results import Result, results
 from app.service.showcase import Example
+from app.service.studio import Studio
 from app.ui.faults import explained
 from app.ui.player import (
     Download,
@@ -48,7 +49,7 @@ def recipe_of(run: str) -> Recipe:
 
 
 def paint_messages(
-    painter: Painter, wish: Callable[[], Recipe], clock: Clock = time.monotonic
+    studio: Studio, wish: Callable[[], Recipe], clock: Clock = time.monotonic
 ) -> Iterator[Message]:
     """Paint what is wished for a player: its start, its frames as they come, its end.
 
@@ -56,13 +57,13 @@ def paint_messages(
     goes wrong becomes a Failure, so that no player is left waiting.
     """
     try:
-        yield from _messages(painter, painter.complete(wish()), clock)
+        yield from _messages(studio, studio.painter.complete(wish()), clock)
     except Exception as error:
         yield failure(error)
 
 
-def _messages(painter: Painter, recipe: Recipe, clock: Clock) -> Iterator[Message]:
-    info = painter.models.load(recipe.model).info
+def _messages(studio: Studio, recipe: Recipe, clock: Clock) -> Iterator[Message]:
+    painter, info = studio.painter, studio.models.load(recipe.model).info
     run = RunMessages(
         title=summary(recipe),
         pictures=recipe.pictures,
@@ -74,7 +75,10 @@ def _messages(painter: Painter, recipe: Recipe, clock: Clock) -> Iterator[Messag
     stream, total = painter.paint(recipe), painter.network_steps(recipe)
 
     def finished() -> Iterator[FinishedPicture]:
-        return (finished_picture(result) for result in results(painter, recipe))
+        return (
+            finished_picture(result, studio.novelty.in_words(recipe.model, result.pixels))
+            for result in results(painter, recipe)
+        )
 
     yield from film_messages(run, stream, total, finished, clock)
 
@@ -120,7 +124,7 @@ def player_frame(moment: Moment, quality: int) -> PlayerFrame:
     return PlayerFrame(moment.index, moment.t, moment.snr_db, moment.signal, src)
 
 
-def finished_picture(result: Result) -> FinishedPicture:
+def finished_picture(result: Result, nearest: str) -> FinishedPicture:
     """A result as the player's row of finished pictures shows it."""
     recipe = result.recipe
     return FinishedPicture(
@@ -129,6 +133,7 @@ def finished_picture(result: Result) -> FinishedPicture:
         recipe=summary(recipe),
         seed=recipe.seed + recipe.picture,
         link=recipe.to_link(),
+        nearest=nearest,
     )
 
 
@@ -141,6 +146,7 @@ def film_message(example: Example) -> Film:
         recipe=summary(recipe),
         seed=recipe.seed + recipe.picture,
         link=recipe.to_link(),
+        nearest=example.nearest,
     )
     return Film(
         run=run_name(recipe),

@@ -312,6 +312,9 @@ def test_the_bundled_model_paints_in_the_browser(page: Page) -> None:
     page.get_by_role("option", name=re.compile("^impressionist-64")).click()
     page.get_by_role("button", name="quick", exact=True).click()
     recipe = painted(page, steps=3, pictures=2)
+    expect(page.locator(".player-nearest")).to_have_text(
+        re.compile("^nearest training painting: .")
+    )
     weights = (BUNDLED_MODELS / "impressionist-64" / "SHA256SUMS").read_text().split()[0]
     assert recipe.weights == weights
 

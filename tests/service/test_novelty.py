@@ -31,6 +31,14 @@ def store(model_root: Path, tmp_path: Path) -> ModelStore:
     return store
 
 
+def test_nearness_is_said_in_words(store: ModelStore) -> None:
+    novelty = Novelty(store)
+    assert novelty.in_words("tiny", TRAINING[7]) == "Field 7, A. Painter: taken for a copy of it"
+    unlike = landscapes(1, seed=9)[0]
+    assert "% of its training paintings come that near" in novelty.in_words("tiny", unlike)
+    assert Novelty(store).in_words("plain", unlike) == ""
+
+
 def test_the_nearest_painting_is_named(store: ModelStore) -> None:
     found = Novelty(store).nearest_painting("tiny", TRAINING[7])
     assert found is not None

@@ -9,6 +9,7 @@ from PIL import Image
 
 from app.errors import StudioError
 from app.service.models import ModelStore
+from app.service.novelty import Novelty
 from app.service.painting import Painter
 from app.service.recipe import Recipe
 from app.service.showcase import FILM_MOMENTS, INDEX, load_examples, save_examples
@@ -23,7 +24,7 @@ def painter(model_root: Path) -> Painter:
 def test_examples_come_back_as_they_were_painted(painter: Painter, tmp_path: Path) -> None:
     wishes = [Recipe(model="tiny", steps=steps, seed=steps) for steps in (60, 5)]
     (tmp_path / "old.png").write_bytes(b"an example of other weights")
-    save_examples(painter, wishes, tmp_path)
+    save_examples(painter, Novelty(painter.models), wishes, tmp_path)
     long, short = load_examples(tmp_path)
     assert not (tmp_path / "old.png").exists()
     assert (len(long.moments), len(short.moments)) == (FILM_MOMENTS, 6)

@@ -154,7 +154,7 @@ def _wire_controls(studio: Studio, fields: Controls) -> None:
 
 def _wire_painting(studio: Studio, tab: _Easel, player: Player) -> None:
     def start(*values: Any) -> Iterator[Message]:
-        yield from paint_messages(studio.painter, lambda: easel.recipe_from(values))
+        yield from paint_messages(studio, lambda: easel.recipe_from(values))
 
     def asked(variations: float, event: gr.EventData) -> Iterator[Message]:
         try:
@@ -168,7 +168,7 @@ def _wire_painting(studio: Studio, tab: _Easel, player: Player) -> None:
             return
         seed = secrets.randbelow(MAX_SEED + 1)
         branch = partial(studio.painter.branch, recipe, wish.frame, int(variations), seed)
-        yield from paint_messages(studio.painter, branch)
+        yield from paint_messages(studio, branch)
 
     streaming: dict[str, Any] = {
         "show_progress": "hidden",
@@ -206,7 +206,7 @@ def _wire_recipes(studio: Studio, tab: _Easel, player: Player, page: gr.Blocks) 
     def paint_branch(recipe: str) -> Iterator[Message]:
         # The controls can't say where a branch began, so it is painted at once.
         if recipe:
-            yield from paint_messages(studio.painter, partial(Recipe.from_json, recipe))
+            yield from paint_messages(studio, partial(Recipe.from_json, recipe))
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     outputs = [*tab.fields.all, branch]
