@@ -351,7 +351,11 @@ function mountPlayer(element, trigger, props, watch) {
 
   // ---- messages
 
-  const deal = { start: begin, frames: addFrames, film: openFilm, end, error: fail, download };
+  // Gradio may say a message again when an event ends: a run begins once.
+  const begun = new Set();
+  const beginOnce = (message) => begun.has(message.run) || (begun.add(message.run), begin(message));
+
+  const deal = { start: beginOnce, frames: addFrames, film: openFilm, end, error: fail, download };
 
   function receive() {
     if (!props.value) return;

@@ -1,7 +1,7 @@
 """From the service's moments to the player's messages, throttled but complete."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Final
 from uuid import uuid4
 
@@ -50,7 +50,7 @@ def recipe_of(run: str) -> Recipe:
 
 def paint_messages(
     studio: Studio, wish: Callable[[], Recipe], clock: Clock = time.monotonic
-) -> Iterator[Message]:
+) -> Generator[Message, None, None]:
     """Paint what is wished for a player: its start, its frames as they come, its end.
 
     Each message brings all kept frames since the last one; there are at most 15 a second. What

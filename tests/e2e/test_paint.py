@@ -134,6 +134,13 @@ def test_stop_ends_a_run_and_the_next_one_paints(page: Page) -> None:
     assert painted(page).steps == 8
 
 
+def test_a_new_run_ends_the_one_before(page: Page, studio: Server) -> None:
+    paint(page, steps=1000, pictures=16)
+    expect(page.locator(".player-moments button").first).to_be_enabled()
+    assert painted(page).steps == 8
+    expect_idle(studio)
+
+
 def cpu_seconds(server: Server) -> float:
     """The processor time that the server has used."""
     times = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()[11:13]

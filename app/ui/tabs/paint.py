@@ -19,6 +19,7 @@ from app.settings import ASSETS
 from app.ui import controls as easel
 from app.ui.controls import Controls
 from app.ui.faults import said
+from app.ui.latest import LatestRun
 from app.ui.player import Message, Player, PlayerEvent
 from app.ui.restore import experiment_in
 from app.ui.stream import download, failure, film_message, paint_messages, recipe_of
@@ -46,8 +47,9 @@ def paint_tab(
             if examples:
                 _example_row(examples, player)
     _wire_controls(studio, tab.fields)
-    _wire_painting(studio, tab, player)
-    _wire_recipes(studio, tab, player, page)
+    runs = LatestRun()
+    _wire_painting(studio, tab, player, runs)
+    _wire_recipes(studio, tab, player, page, runs)
     return tab.recipe_file
 
 
@@ -152,11 +154,12 @@ def _wire_controls(studio: Studio, fields: Controls) -> None:
     )
 
 
-def _wire_painting(studio: Studio, tab: _Easel, player: Player) -> None:
-    def start(*values: Any) -> Iterator[Message]:
-        yield from paint_messages(studio, lambda: easel.recipe_from(values))
+def _wire_painting(studio: Studio, tab: _Easel, player: Player, runs: LatestRun) -> None:
+    def start(request: gr.Request, *values: Any) -> Iterator[Message]:
+        run = paint_messages(studio, lambda: easel.recipe_from(values))
+        yield from runs.follow(str(request.session_hash), run)
 
-    def asked(variations: float, event: gr.EventData) -> Iterator[Message]:
+    def asked(variations: float, event: gr.EventData, request: gr.Request) -> Iterator[Message]:
         try:
             wish = PlayerEvent.of(event)
             recipe = recipe_of(wish.run).about(wish.picture)
@@ -168,20 +171,24 @@ def _wire_painting(studio: Studio, tab: _Easel, player: Player) -> None:
             return
         seed = secrets.randbelow(MAX_SEED + 1)
         branch = partial(studio.painter.branch, recipe, wish.frame, int(variations), seed)
-        yield from paint_messages(studio, branch)
+        yield from runs.follow(str(request.session_hash), paint_messages(studio, branch))
 
     streaming: dict[str, Any] = {
         "show_progress": "hidden",
         "api_visibility": "private",
         "concurrency_id": NETWORK,
         "concurrency_limit": MAX_PAINTERS,
+        # Else Gradio ignores a click until it has heard that the run before is over.
+        "trigger_mode": "multiple",
     }
     painting = tab.paint.click(start, tab.fields.all, player, **streaming)
     asking = player.select(asked, tab.variations, player, **streaming)
     player.stop(fn=None, cancels=[painting, asking], api_visibility="private")
 
 
-def _wire_recipes(studio: Studio, tab: _Easel, player: Player, page: gr.Blocks) -> None:
+def _wire_recipes(
+    studio: Studio, tab: _Easel, player: Player, page: gr.Blocks, runs: LatestRun
+) -> None:
     branch = gr.State("")
     nothing = [gr.skip()] * (len(tab.fields.all) + 1)
 
@@ -203,10 +210,11 @@ def _wire_recipes(studio: Studio, tab: _Easel, player: Player, page: gr.Blocks) 
         link = request.query_params.get("recipe")
         return restore(Recipe.from_link(link)) if link else nothing
 
-    def paint_branch(recipe: str) -> Iterator[Message]:
+    def paint_branch(recipe: str, request: gr.Request) -> Iterator[Message]:
         # The controls can't say where a branch began, so it is painted at once.
         if recipe:
-            yield from paint_messages(studio, partial(Recipe.from_json, recipe))
+            run = paint_messages(studio, partial(Recipe.from_json, recipe))
+            yield from runs.follow(str(request.session_hash), run)
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     outputs = [*tab.fields.all, branch]
