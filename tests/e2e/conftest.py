@@ -8,12 +8,15 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from app.shell.server import Server, running_server
 from app.ui.theme import STUDIO_CSS, STUDIO_HEAD, StudioTheme
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+# On a busy machine a first interaction takes seconds; what never comes still fails the test.
+expect.set_options(timeout=30_000)
 
 Serve = Callable[[gr.Blocks], str]
 
