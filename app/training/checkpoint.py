@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from app.errors import StudioError
-from app.training.files import read_json, remove, replaced_folder, write_tensors
+from app.training.files import read_json, remove, replaced_folder
 from app.training.files import replace_json as write_json
+from app.training.tensors import write_tensors
 from app.training.trainer import Learner
 
 RAW: Final = "raw"

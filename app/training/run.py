@@ -25,11 +25,12 @@ from app.training import checkpoint
 from app.training.config import TrainConfig
 from app.training.course import Course
 from app.training.export import export_model, replace_model
-from app.training.files import replace_file, replaced_folder, write_tensors
+from app.training.files import replace_file, replaced_folder
 from app.training.journal import Journal
 from app.training.material import Decoded
 from app.training.processes import Processes
 from app.training.samples import WeightsDenoiser, png, sample_grid
+from app.training.tensors import write_tensors
 from app.training.trainee import Architecture
 from app.training.trainer import Forward, Learner, TrainStep, objective_of, train
 

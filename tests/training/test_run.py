@@ -26,6 +26,7 @@ from app.training.choosing import export_choice
 from app.training.config import TrainConfig
 from app.training.opening import open_run
 from app.training.run import Run
+from app.training.tensors import write_tensors
 from tests.conftest import save_tiny_model
 from tests.training.tiny import config, fields, no_init, save_pictures
 
@@ -329,7 +330,7 @@ def test_a_checkpoint_of_another_architecture_or_a_damaged_one_is_refused(
     newest = folder / "checkpoints" / "00000010"
     whole = (newest / "weights.safetensors").read_bytes()
     weights = checkpoint.read_weights(folder / "checkpoints", 10, "raw")
-    files.write_tensors(newest / "weights.safetensors", {**weights, "extra": torch.ones(1)})
+    write_tensors(newest / "weights.safetensors", {**weights, "extra": torch.ones(1)})
     with pytest.raises(StudioError, match="another architecture"):
         go_on(settings, folder)
     (newest / "weights.safetensors").write_bytes(whole[:-10])
