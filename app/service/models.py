@@ -180,7 +180,7 @@ def describe(files: ModelFiles) -> ModelInfo:
         num_train_timesteps=files.scheduler_config.get("num_train_timesteps", 1000),
         labels=labels.names if labels else (),
         null_label=labels.null_label if labels else None,
-        learned_variance=unet["out_channels"] == 2 * unet["in_channels"],
+        learned_variance=files.learned_variance,
     )
 
 
