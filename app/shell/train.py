@@ -192,6 +192,7 @@ def _follow(run: "Run", *, bars: bool) -> bool:
         nonlocal stopping
         stopping = True
 
+    run.is_stopping = lambda: stopping
     before = {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGINT)}
     total, done = run.course.total_steps, run.learner.step
     try:

@@ -49,13 +49,15 @@ def checkpoint_folder(root: Path, step: int) -> Path:
 
 
 def save(root: Path, learner: Learner, state: State) -> Path:
-    """Write a checkpoint to `root`; one of the same step is kept as it is.
+    """Write a checkpoint to `root`; one of the same step at most gets the losses it lacks.
 
     Raises:
         OSError: If it can't be written; earlier checkpoints are untouched.
     """
     folder = checkpoint_folder(root, state.step)
     if folder.is_dir():
+        if state.held_out:
+            write_json(folder / "state.json", asdict(state))
         return folder
     trained = learner.optimiser.state
     moments = {n: trained[p] for n, p in learner.network.named_parameters() if p in trained}
