@@ -47,7 +47,7 @@ def survives(bench: Bench, kills: list[str], moments: random.Random) -> None:
         bench.until(lambda: bool(bench.trainers()) or bench.job(jobs[-1]).state is State.DONE)
         if bench.job(jobs[-1]).state is State.DONE:
             jobs.append(bench.start(name="disturbed again"))
-        time.sleep(moments.uniform(0, 4))
+        time.sleep(moments.uniform(0, 3))
         kill(bench, whom)
     for job in jobs:
         assert finished(bench, job) == undisturbed
