@@ -7,15 +7,22 @@ DATA/jobs/<id>/log.txt      what the trainer said
 DATA/jobs/<id>/alive        locked as long as a trainer of the job lives
 """
 
+import errno
 import fcntl
 import hashlib
+import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from app.errors import JobError
 from app.training.files import read_json, replace_json
+
+MAX_NAME: Final = 80
+LOG_BYTES: Final = 20_000
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,14 @@ class JobFolder:
                 f"The job {self.path.name} is damaged.", "Delete its folder; its run is in it."
             ) from error
 
+    def read_log(self) -> str:
+        """The end of what the job's trainers said."""
+        if not self.log.is_file():
+            return ""
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - LOG_BYTES))
+            return file.read().decode("utf-8", "replace")
+
     def saved_step(self) -> int:
         """The step of the newest checkpoint; -1 before the first."""
         folder = self.run / "checkpoints"
@@ -128,6 +143,28 @@ def new_id() -> str:
     return secrets.token_hex(8)
 
 
+def checked_name(name: str) -> str:
+    """A job's name on one line.
+
+    Raises:
+        JobError: If it is empty or too long.
+    """
+    name = " ".join(name.split())
+    if not 0 < len(name) <= MAX_NAME:
+        raise JobError("The job's name is empty or too long.", f"Give 1 to {MAX_NAME} letters.")
+    return name
+
+
+def taken_bytes(root: Path) -> int:
+    """What all files below `root` take on the disk."""
+    return sum(
+        path.lstat().st_size
+        for where, _, names in os.walk(root)
+        for path in (Path(where, name) for name in names)
+        if path.is_symlink() or path.exists()  # a checkpoint may be removed meanwhile
+    )
+
+
 def owner_hash(owner: str) -> str:
     """How an owner is kept: the disk needn't know the token that lets them in."""
     return hashlib.sha256(owner.encode()).hexdigest()
@@ -143,3 +180,23 @@ def is_locked(path: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+@contextmanager
+def changing(root: Path) -> Iterator[None]:
+    """Change the jobs in `root`: one change at a time, whichever process makes it.
+
+    Raises:
+        JobError: If the disk is full, or can't be written.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with (root / ".lock").open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise JobError(
+            "The disk is full." if full else f"The jobs can't be written: {error}.",
+            "Make room on it, then try again.",
+        ) from error

@@ -1,10 +1,11 @@
-"""What a job has made: its newest model."""
+"""What a job has made: its samples and its newest model."""
 
 import zipfile
 from pathlib import Path
 from typing import Final
 
 from app.errors import JobError
+from app.service.jobs.job import Sample
 from app.service.jobs.record import JobFolder
 from app.service.model_files import ModelFiles
 
@@ -22,6 +23,12 @@ def model_of(folder: JobFolder, job_id: str) -> ModelFiles:
     if not path.is_dir():
         raise JobError("The job has no model yet.", "Wait for its first checkpoint.")
     return ModelFiles(f"{job_id}-{int(path.name)}", path)
+
+
+def samples_of(folder: JobFolder) -> tuple[Sample, ...]:
+    """The sample grids that the job has painted, oldest first."""
+    found = sorted((folder.run / "samples").glob("[0-9]*.png"))
+    return tuple(Sample(int(path.stem), path) for path in found)
 
 
 def write_zip(model: ModelFiles, target: Path) -> None:

@@ -4,14 +4,9 @@ Nothing about a job is kept in memory: where it is, the engine's store and the l
 processes tell; how far it is, its run's files.
 """
 
-import errno
-import fcntl
-import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +18,14 @@ from app.service.jobs.plan import Plan, extended
 from app.service.jobs.record import (
     JobFolder,
     Record,
+    changing,
+    checked_name,
     job_folders,
     new_id,
     owner_hash,
+    taken_bytes,
 )
-from app.service.jobs.result import model_of, write_zip
+from app.service.jobs.result import model_of, samples_of, write_zip
 from app.service.jobs.status import job_of
 from app.service.jobs.worker import is_worker_alive, start_worker
 from app.service.model_files import ModelFiles
@@ -41,8 +39,6 @@ from app.training.files import remove, replace_file
 from app.training.material import find
 from app.training.trainee import check_architecture
 
-MAX_NAME: Final = 80
-LOG_BYTES: Final = 20_000
 MAX_READERS: Final = 32
 WORKER_SECONDS: Final = 5.0
 
@@ -90,14 +86,14 @@ class Jobs:
         record = Record(
             id=new_id(),
             owner=owner_hash(owner),
-            name=_checked_name(name),
+            name=checked_name(name),
             base_model=base.id,
             set_id=pictures.id,
             total_steps=Course(config).total_steps,
             attempt=1,
             created=time.time(),
         )
-        with self._changing():
+        with changing(self._root):
             self._check_room()
             folder = JobFolder(self._root / record.id)
             folder.path.mkdir()
@@ -131,7 +127,7 @@ class Jobs:
         Raises:
             JobError: If there is no such job, or it has ended.
         """
-        with self._changing():
+        with changing(self._root):
             job = self.show(owner, job_id)
             if job.state in ENDED:
                 raise JobError(f"The job is {job.state}.", "There is nothing to stop.")
@@ -144,7 +140,7 @@ class Jobs:
         Raises:
             JobError: If there is no such job, it goes on already, or there is no room.
         """
-        with self._changing():
+        with changing(self._root):
             job, folder = self.show(owner, job_id), self._find(owner, job_id)
             if job.state not in (State.STOPPED, State.FAILED, State.INTERRUPTED):
                 raise JobError(f"The job is {job.state}.", "Only what was stopped can go on.")
@@ -163,7 +159,7 @@ class Jobs:
             StudioError: If there is no such job, it hasn't ended, there is no room, or its
                 learning rate has begun to fall.
         """
-        with self._changing():
+        with changing(self._root):
             job, folder = self.show(owner, job_id), self._find(owner, job_id)
             if job.state not in ENDED:
                 raise JobError(f"The job is {job.state}.", "Stop it first.")
@@ -187,9 +183,9 @@ class Jobs:
         Raises:
             JobError: If there is no such job, or the name is empty or too long.
         """
-        with self._changing():
+        with changing(self._root):
             folder = self._find(owner, job_id)
-            folder.write(folder.read().renamed(_checked_name(name)))
+            folder.write(folder.read().renamed(checked_name(name)))
         return self.show(owner, job_id)
 
     def delete(self, owner: str, job_id: str) -> None:
@@ -198,7 +194,7 @@ class Jobs:
         Raises:
             JobError: If there is no such job, or it hasn't ended.
         """
-        with self._changing():
+        with changing(self._root):
             job, folder = self.show(owner, job_id), self._find(owner, job_id)
             if job.state not in ENDED:
                 raise JobError(f"The job is {job.state}.", "Stop it first.")
@@ -226,8 +222,7 @@ class Jobs:
         Raises:
             JobError: If they have none of that id.
         """
-        found = (self._find(owner, job_id).run / "samples").glob("[0-9]*.png")
-        return tuple(Sample(int(path.stem), path) for path in sorted(found))
+        return samples_of(self._find(owner, job_id))
 
     def log(self, owner: str, job_id: str) -> str:
         """The end of what the job's trainers said.
@@ -235,12 +230,7 @@ class Jobs:
         Raises:
             JobError: If they have none of that id.
         """
-        path = self._find(owner, job_id).log
-        if not path.is_file():
-            return ""
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - LOG_BYTES))
-            return file.read().decode("utf-8", "replace")
+        return self._find(owner, job_id).read_log()
 
     def model(self, owner: str, job_id: str) -> ModelFiles:
         """The job's newest model; its id changes with each checkpoint.
@@ -291,35 +281,9 @@ class Jobs:
         return folder
 
     def _check_room(self) -> None:
-        taken = sum(
-            os.lstat(os.path.join(where, name)).st_size
-            for where, _, names in os.walk(self._root)
-            for name in names
-        )
+        taken = taken_bytes(self._root)
         if taken > self._settings.job_quota_mb * 1_000_000:
             raise JobError(
                 f"The jobs take {taken / 1e9:.1f} GB, more than is set aside for them.",
                 "Delete some, or raise PLEIN_AIR_JOB_QUOTA_MB.",
             )
-
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """One change at a time, whichever process makes it."""
-        try:
-            self._root.mkdir(parents=True, exist_ok=True)
-            with (self._root / ".lock").open("wb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                yield
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise JobError(
-                "The disk is full." if full else f"The jobs can't be written: {error}.",
-                "Make room on it, then try again.",
-            ) from error
-
-
-def _checked_name(name: str) -> str:
-    name = " ".join(name.split())
-    if not 0 < len(name) <= MAX_NAME:
-        raise JobError("The job's name is empty or too long.", f"Give 1 to {MAX_NAME} letters.")
-    return name

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ MAX_DEATHS: Final = 5
 """Sudden deaths of a job's trainers in a row, without a checkpoint between them."""
 
 LOG_BYTES: Final = 1_000_000
+MIN_FREE: Final = 20_000_000
 
 
 class Ending(StrEnum):
@@ -126,6 +128,9 @@ def _held(path: Path, is_asked_to_end: Callable[[], bool]) -> Iterator[IO[bytes]
 
 def _last_words(log: Path) -> tuple[str, str]:
     """The message and the hint that a failed trainer ended with."""
+    if shutil.disk_usage(log.parent).free < MIN_FREE:
+        # Its own words may not have found a place either.
+        return "The disk is full.", "Make room on it, then resume the job."
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-2:]
     if len(lines) == 2 and not lines[-1].startswith(" "):
         return lines[0], lines[1]

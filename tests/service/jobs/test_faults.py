@@ -1,25 +1,33 @@
 """kill -9 at any moment: every job ends done, once, as if nothing had happened."""
 
+import json
 import os
 import random
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.service.jobs.job import Job, State
 from app.service.jobs.worker import is_worker_alive
-from tests.service.jobs.conftest import OWNER, Bench
+from tests.service.jobs.conftest import OWNER, PLAN, Bench
 from tests.service.jobs.test_jobs import steps
 
+MEASURED = replace(PLAN, held_out_share=0.2)
 
-def finished(bench: Bench, job: Job) -> bytes:
-    """The weights of a job that is done, with every step once in its metrics."""
+
+def finished(bench: Bench, job: Job) -> tuple[bytes, list[dict[str, object]]]:
+    """The weights and the metrics, without its speed, of a job that is done."""
     done = bench.until_state(job, State.DONE, State.FAILED, seconds=90)
     assert done.state is State.DONE, done
     assert steps(bench, job) == list(range(1, job.total_steps + 1))
-    return bench.weights(job)
+    text = (bench.folder(job) / "run" / "metrics.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    for line in lines:
+        line.pop("pictures_per_second", None)
+    return bench.weights(job), lines
 
 
 def kill(bench: Bench, whom: str) -> None:
@@ -41,12 +49,12 @@ def kill(bench: Bench, whom: str) -> None:
 def survives(bench: Bench, kills: list[str], moments: random.Random) -> None:
     """A job that is killed so often ends with the weights of one that wasn't."""
     bench.worker()
-    undisturbed = finished(bench, bench.start(name="undisturbed"))
-    jobs = [bench.start(name="disturbed")]
+    undisturbed = finished(bench, bench.start(MEASURED, "undisturbed"))
+    jobs = [bench.start(MEASURED, "disturbed")]
     for whom in kills:
         bench.until(lambda: bool(bench.trainers()) or bench.job(jobs[-1]).state is State.DONE)
         if bench.job(jobs[-1]).state is State.DONE:
-            jobs.append(bench.start(name="disturbed again"))
+            jobs.append(bench.start(MEASURED, "disturbed again"))
         time.sleep(moments.uniform(0, 3))
         kill(bench, whom)
     for job in jobs:

@@ -37,7 +37,10 @@ def test_a_job_is_done_its_loss_falls_and_its_model_loads(bench: Bench, tmp_path
     assert "Finished at step 40" in bench.jobs.log(OWNER, job.id)
 
     model = bench.jobs.model(OWNER, job.id)
-    assert ModelStore((model.folder.parent,), "cpu").load(model.folder.name).info.size == 16
+    store = ModelStore((), "cpu")
+    store.adopt(model)
+    assert store.load(model.id).info.size == 16
+    assert store.list() == (), "others aren't shown it"
     bench.jobs.download(OWNER, job.id, tmp_path / "model.zip")
     with zipfile.ZipFile(tmp_path / "model.zip") as archive:
         archive.extractall(tmp_path / "unpacked")
