@@ -10,10 +10,10 @@ export DEFAULT_TORCH := torch==2.13.0
 export TORCH PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench showcase clean
+.PHONY: help run test test-faults bench showcase clean
 
 help: ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 18
 	@sed -n '/^# TORCH/,/^$$/s/^# \{0,1\}//p' Makefile
 
 run: ## install what is missing, then open the page on 127.0.0.1:7860 (or GRADIO_SERVER_PORT)
@@ -27,6 +27,10 @@ test: ## check style and types, then run the tests (ARGS="..." goes to pytest)
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy app tests
 	.venv/bin/python -m pytest $(ARGS)
+
+test-faults: ## kill trainings and their workers at random moments, for minutes
+	@bash .ci/install test
+	.venv/bin/python -m pytest -m faults $(ARGS)
 
 bench: ## time a step and a picture against diffusers' own pipeline
 	@bash .ci/install run

@@ -10,7 +10,7 @@ from app.errors import StudioError
 
 COMMANDS: Final = (
     "serve", "paint", "train", "export", "noise", "mix", "bound",
-    "models", "evaluate", "index", "bench", "showcase",
+    "models", "evaluate", "index", "bench", "showcase", "worker", "jobs",
 )  # fmt: skip
 
 

@@ -25,3 +25,11 @@ class RecipeError(StudioError):
 
 class PictureError(StudioError):
     """A person's picture that can't be read or used."""
+
+
+class UploadError(StudioError):
+    """An upload that is refused as a whole."""
+
+
+class JobError(StudioError):
+    """A training job that isn't there, or can't do what is asked of it."""

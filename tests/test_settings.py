@@ -22,11 +22,24 @@ def test_each_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLEIN_AIR_MODELS": str(tmp_path),
             "PLEIN_AIR_DEVICE": "cpu",
             "PLEIN_AIR_THREADS": "1",
+            "PLEIN_AIR_DATA": str(tmp_path / "new"),
+            "PLEIN_AIR_SINGLE_USER": "0",
+            "PLEIN_AIR_UPLOAD_QUOTA_MB": "10",
+            "PLEIN_AIR_JOB_QUOTA_MB": "20",
+            "PLEIN_AIR_JOB_THREADS": "3",
         }
     )
     assert (settings.server_name, settings.server_port) == ("0.0.0.0", 7999)
     assert (settings.device, settings.threads) == ("cpu", 1)
+    assert (settings.data_dir, settings.single_user) == (tmp_path / "new", False)
+    assert (settings.upload_quota_mb, settings.job_quota_mb, settings.job_threads) == (10, 20, 3)
     assert settings.model_roots == (BUNDLED_MODELS, tmp_path)
+
+
+def test_another_process_can_be_given_the_same_settings(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, single_user=False, models_dir=tmp_path, threads=2)
+    assert Settings.from_environment(settings.variables()) == settings
+    assert Settings.from_environment(Settings().variables()) == Settings()
 
 
 @pytest.mark.parametrize(
@@ -38,6 +51,9 @@ def test_each_variable_reaches_its_setting(tmp_path: Path) -> None:
         ("PLEIN_AIR_THREADS", "-1"),
         ("PLEIN_AIR_DEVICE", "toaster"),
         ("PLEIN_AIR_MODELS", "/no/such/folder"),
+        ("PLEIN_AIR_DATA", __file__),
+        ("PLEIN_AIR_SINGLE_USER", "yes"),
+        ("PLEIN_AIR_JOB_QUOTA_MB", "0"),
     ],
 )
 def test_a_value_that_can_not_be_used_is_named(variable: str, value: str) -> None:

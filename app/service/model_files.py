@@ -64,6 +64,11 @@ class ModelFiles:
             raise self.error(f"its sample_size is {size!r}", "It must be square, up to 1024 px.")
         return config
 
+    @property
+    def learned_variance(self) -> bool:
+        """Whether the network predicts its variance."""
+        return bool(self.unet_config["out_channels"] == 2 * self.unet_config["in_channels"])
+
     @cached_property
     def scheduler_config(self) -> dict[str, Any]:
         """scheduler_config.json, checked for what Plein Air can follow."""

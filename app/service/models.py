@@ -24,6 +24,8 @@ from app.service.recipe import Precision
 MAX_LOADED: Final = 2
 """Models kept in memory; the one used longest ago goes first."""
 
+MAX_ADOPTED: Final = 1_000
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -108,6 +110,7 @@ class ModelStore:
         self._device = choose_device(device)
         self._turns = Turns()
         self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
+        self._adopted: OrderedDict[str, ModelFiles] = OrderedDict()
         self._lock = threading.Lock()
 
     def list(self) -> tuple[ModelInfo, ...]:
@@ -142,12 +145,21 @@ class ModelStore:
             self._loaded.move_to_end(model_id)
             return self._loaded[model_id]
 
+    def adopt(self, files: ModelFiles) -> None:
+        """Make a model that lies elsewhere known by its id, to who knows that; it isn't listed."""
+        with self._lock:
+            self._adopted[files.id] = files
+            if len(self._adopted) > MAX_ADOPTED:
+                self._adopted.popitem(last=False)
+
     def find(self, model_id: str) -> ModelFiles:
         """The files of the model called `model_id`.
 
         Raises:
             ModelError: If there is none of that name.
         """
+        if model_id in self._adopted:
+            return self._adopted[model_id]
         found = self._find()
         if model_id not in found:
             raise ModelError(
@@ -180,7 +192,7 @@ def describe(files: ModelFiles) -> ModelInfo:
         num_train_timesteps=files.scheduler_config.get("num_train_timesteps", 1000),
         labels=labels.names if labels else (),
         null_label=labels.null_label if labels else None,
-        learned_variance=unet["out_channels"] == 2 * unet["in_channels"],
+        learned_variance=files.learned_variance,
     )
 
 

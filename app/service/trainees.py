@@ -12,11 +12,19 @@ def load_trainee(files: ModelFiles) -> Trainee:
         ModelError: If its files are missing, broken, or no DDPM's.
     """
     schedule_of(files)  # refuses impossible numbers by the model's name
+    return Trainee(architecture_of(files), load_unet(files))
+
+
+def architecture_of(files: ModelFiles) -> Architecture:
+    """The model in `files` without its weights.
+
+    Raises:
+        ModelError: If its configurations are missing, broken, or no DDPM's.
+    """
     labels = files.labels
-    architecture = Architecture(
+    return Architecture(
         files.unet_config,
         files.scheduler_config,
         labels.names if labels else (),
         labels.null_label if labels else None,
     )
-    return Trainee(architecture, load_unet(files))

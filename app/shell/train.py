@@ -1,9 +1,13 @@
 """`python -m app train`: train a model on a folder of pictures, or go on with a run."""
 
+import os
 import signal
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from tqdm import tqdm
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
     from app.service.model_files import ModelFiles
     from app.training.run import Run
     from app.training.trainee import Trainee
+
+SAVING_SECONDS: Final = 4.5
 
 
 def command(
@@ -36,8 +42,13 @@ def command(
     immiscible: Annotated[bool | None, typer.Option(help="Match noise to pictures.")] = None,
     seed: Annotated[int | None, typer.Option(help="All randomness derives from it.")] = None,
     save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
+    until_stdin_closes: Annotated[
+        bool, typer.Option(help="Save and end when stdin does, as when the parent dies.")
+    ] = False,
 ) -> None:
     """Train a model on pictures. What is left out is as --config, or the run, or a default says."""
+    if until_stdin_closes:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     from app.training.config import TrainConfig
 
     flags = {
@@ -64,7 +75,17 @@ def command(
         fields["phases"] = [_phase(known, size, views)]
     if "data" not in fields:
         raise StudioError("There are no pictures to train on.", "Name a folder with --data.")
-    _train(TrainConfig.checked(fields), out, lambda name: load(find(name)))
+    bars = not until_stdin_closes
+    _train(TrainConfig.checked(fields), out, lambda name: load(find(name)), bars=bars)
+
+
+def _end_with_stdin() -> None:
+    """Wait until stdin's other end is closed, then end as by SIGTERM, at the latest by SIGKILL."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(SAVING_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _phase(known: dict[str, Any], size: int | None, views: int | None) -> dict[str, int]:
@@ -117,7 +138,13 @@ def _models() -> "tuple[Callable[[str], ModelFiles], Callable[[ModelFiles], Trai
     return find, load_trainee
 
 
-def _train(config: Any, out: Path, load_init: "Callable[[str], Trainee]") -> None:  # noqa: ANN401
+def _train(
+    config: Any,  # noqa: ANN401
+    out: Path,
+    load_init: "Callable[[str], Trainee]",
+    *,
+    bars: bool,
+) -> None:
     """Open the run, train it to its end or until a signal, and keep it."""
     import torch
 
@@ -133,11 +160,12 @@ def _train(config: Any, out: Path, load_init: "Callable[[str], Trainee]") -> Non
         torch.set_num_threads(settings.threads)
     device = choose_device(settings.device)
     processes = Processes.join(device)
+    bars = bars and processes.first
     if processes.first:
         typer.echo(config.to_json())
 
     def counter(total: int) -> Callable[[], object]:
-        bar = tqdm(total=total, unit="picture", desc="decoding", disable=not processes.first)
+        bar = tqdm(total=total, unit="picture", desc="decoding", disable=not bars)
         return bar.update
 
     try:
@@ -149,14 +177,14 @@ def _train(config: Any, out: Path, load_init: "Callable[[str], Trainee]") -> Non
             device=device,
             counter=counter,
         ) as run:
-            finished = _follow(run)
+            finished = _follow(run, bars=bars)
             if processes.first:
                 _report(run, finished)
     finally:
         processes.leave()
 
 
-def _follow(run: "Run") -> bool:
+def _follow(run: "Run", *, bars: bool) -> bool:
     """Train until the end, or until a signal in any process; whether the end was reached."""
     stopping = False
 
@@ -164,12 +192,11 @@ def _follow(run: "Run") -> bool:
         nonlocal stopping
         stopping = True
 
+    run.is_stopping = lambda: stopping
     before = {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGINT)}
     total, done = run.course.total_steps, run.learner.step
     try:
-        with tqdm(
-            total=total, initial=done, unit="step", desc="training", disable=not run.processes.first
-        ) as bar:
+        with tqdm(total=total, initial=done, unit="step", desc="training", disable=not bars) as bar:
             for step in run.steps():
                 run.after(step)
                 bar.set_postfix_str(

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from app.errors import StudioError
-from app.training.files import read_json, remove, replaced_folder, write_tensors
+from app.training.files import read_json, remove, replaced_folder
 from app.training.files import replace_json as write_json
+from app.training.tensors import write_tensors
 from app.training.trainer import Learner
 
 RAW: Final = "raw"
@@ -48,13 +49,15 @@ def checkpoint_folder(root: Path, step: int) -> Path:
 
 
 def save(root: Path, learner: Learner, state: State) -> Path:
-    """Write a checkpoint to `root`; one of the same step is kept as it is.
+    """Write a checkpoint to `root`; one of the same step at most gets the losses it lacks.
 
     Raises:
         OSError: If it can't be written; earlier checkpoints are untouched.
     """
     folder = checkpoint_folder(root, state.step)
     if folder.is_dir():
+        if state.held_out:
+            write_json(folder / "state.json", asdict(state))
         return folder
     trained = learner.optimiser.state
     moments = {n: trained[p] for n, p in learner.network.named_parameters() if p in trained}

@@ -3,13 +3,10 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
-
-import safetensors.torch
-from torch import Tensor
 
 TEMPORARY: Final = ".tmp-"
 """How the names of unfinished folders and files begin."""
@@ -21,13 +18,6 @@ def write_bytes(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file and wait until the disk has it."""
-    # Through bytes: safetensors' own writer doesn't sync, and hides the system's error.
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, safetensors.torch.save(plain))
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Held-out loss: L_simple on pictures that aren't trained on, always with the same noise."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,11 +57,21 @@ class HeldOut:
 
     @torch.no_grad()
     def loss(
-        self, forward: Forward, learner: Learner, weights: Mapping[str, Tensor], aim: Objective
-    ) -> HeldOutLoss:
-        """L_simple, without any weighting, of the learner's network with `weights`."""
+        self,
+        forward: Forward,
+        learner: Learner,
+        weights: Mapping[str, Tensor],
+        aim: Objective,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> HeldOutLoss | None:
+        """L_simple, without any weighting, of the learner's network with `weights`.
+
+        None if `is_stopping` meanwhile: it can take longer than whoever stops a run waits.
+        """
         parts = []
         for start in range(0, len(self.t), BATCH):
+            if is_stopping():
+                return None
             rows = slice(start, start + BATCH)
             x_0, t, eps = self.x_0[rows], self.t[rows], self.eps[rows]
             labels = None if self.labels is None else self.labels[rows]

@@ -187,4 +187,4 @@ def _begin(run: Run, found: Found, *, resumed: bool) -> None:
     (folder / "metrics.jsonl").touch()
     run.journal = Journal(folder / "metrics.jsonl", run.learner.step if resumed else -1)
     # A resumed run has its checkpoint, but may have been killed before its model was written.
-    run.save(measure=not resumed)
+    run.save(measure=not resumed or run.is_unmeasured)

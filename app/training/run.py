@@ -12,7 +12,7 @@ model                a link to the newest model in exports/, for DDPMPipeline an
 
 import fcntl
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,13 @@ from app.training import checkpoint
 from app.training.config import TrainConfig
 from app.training.course import Course
 from app.training.export import export_model, replace_model
-from app.training.files import replace_file, replaced_folder, write_tensors
+from app.training.files import remove, replace_file, replaced_folder
+from app.training.held_out import HeldOutLoss
 from app.training.journal import Journal
 from app.training.material import Decoded
 from app.training.processes import Processes
 from app.training.samples import WeightsDenoiser, png, sample_grid
+from app.training.tensors import write_tensors
 from app.training.trainee import Architecture
 from app.training.trainer import Forward, Learner, TrainStep, objective_of, train
 
@@ -48,6 +50,7 @@ class Run:
         decoded: What is trained and measured on.
         processes: The processes of the run.
         journal: The open file; None in every process but the first.
+        is_stopping: Whether whoever trains is about to stop, and waits for it.
     """
 
     folder: Path
@@ -57,6 +60,7 @@ class Run:
     decoded: Decoded
     processes: Processes
     journal: Journal | None = None
+    is_stopping: Callable[[], bool] = lambda: False
 
     @property
     def course(self) -> Course:
@@ -93,7 +97,7 @@ class Run:
             return
         with disk_errors(self.checkpoints):
             self.journal.step(step)
-            last = step.step == self.course.total_steps
+            last = self._is_last
             if last or step.step % self.config.save_every == 0:
                 self.save(measure=True)
             if _due(step.step, self.config.snapshot_every):
@@ -114,6 +118,9 @@ class Run:
             step = self.learner.step
             state = checkpoint.State(step, step * self.config.batch_size, losses)
             self.journal.sync()
+            if losses:
+                # What was exported before it was measured may be of the lesser average.
+                remove(self.folder / "exports" / f"{step:08d}")
             checkpoint.save(self.checkpoints, self.learner, state)
             checkpoint.prune(self.checkpoints, self.config.keep)
             self._export()
@@ -123,21 +130,43 @@ class Run:
         """The side of the pictures of the step that was last taken."""
         return self.course.size(max(0, self.learner.step - 1))
 
+    @property
+    def is_unmeasured(self) -> bool:
+        """Whether the held-out losses are due at the newest checkpoint, and it has none."""
+        states = checkpoint.saved(self.checkpoints)
+        return bool(
+            self.decoded.held_out
+            and states
+            and not states[-1].held_out
+            and (self._is_last or states[-1].step % self.config.save_every == 0)
+        )
+
+    @property
+    def _is_last(self) -> bool:
+        return self.learner.step == self.course.total_steps
+
     def _measure(self) -> dict[str, float]:
-        """The mean held-out loss by weights, written to the metrics quarter by quarter."""
-        losses: dict[str, float] = {}
+        """The mean held-out loss by weights, written to the metrics quarter by quarter.
+
+        Empty if the run is to stop meanwhile: it is measured when it goes on.
+        """
+        losses: dict[str, HeldOutLoss] = {}
         if self.journal is None or not self.decoded.held_out:
-            return losses
+            return {}
         forward = Forward.chosen(self.config, self.learner.device)
         aim = objective_of(self.architecture, self.config)
+        held_out = self.decoded.held_out[self.size]
         # Before the first step all weights are one.
         names = (checkpoint.RAW, *(self.learner.emas if self.learner.step else ()))
         for name in names:
             weights = self.learner.weights(name)
-            loss = self.decoded.held_out[self.size].loss(forward, self.learner, weights, aim)
+            loss = held_out.loss(forward, self.learner, weights, aim, self.is_stopping)
+            if loss is None:
+                return {}
+            losses[name] = loss
+        for name, loss in losses.items():
             self.journal.held_out(self.learner.step, name, loss)
-            losses[name] = loss.mean
-        return losses
+        return {name: loss.mean for name, loss in losses.items()}
 
     def _best_ema(self) -> str:
         """The EMA with the least held-out loss when that was last measured; else the first."""

@@ -21,7 +21,7 @@ from app.service.model_files import ModelFiles
 from app.service.models import ModelStore
 from app.service.trainees import load_trainee
 from app.settings import ROOT
-from app.training import checkpoint, files
+from app.training import checkpoint, files, tensors
 from app.training.choosing import export_choice
 from app.training.config import TrainConfig
 from app.training.opening import open_run
@@ -103,6 +103,29 @@ def test_a_killed_run_resumes_where_it_saved_and_ends_bit_for_bit_the_same(
     assert lines[0] == lines[1]
 
 
+def test_a_run_that_stops_while_it_measures_makes_up_for_it(data: Path, tmp_path: Path) -> None:
+    settings = config(data, held_out_share=0.2)
+    go_on(settings, tmp_path / "straight")
+    with open_run(settings, tmp_path / "stopped", load_init=no_init) as run:
+        run.is_stopping = lambda: run.learner.step == 10
+        for step in run.steps():
+            run.after(step)
+            if run.is_stopping():
+                break
+    [begun, stopped] = checkpoint.saved(tmp_path / "stopped" / "checkpoints")
+    assert (begun.step, stopped.step, stopped.held_out) == (0, 10, {})
+    go_on(settings, tmp_path / "stopped")
+
+    straight, stopped_ends = (
+        tmp_path / name / "checkpoints" / "00000020" for name in ("straight", "stopped")
+    )
+    assert_same_bits(straight, stopped_ends)
+    lines = [read_metrics(tmp_path / name) for name in ("straight", "stopped")]
+    for line in (*lines[0], *lines[1]):
+        line.pop("pictures_per_second", None)
+    assert lines[0] == lines[1]
+
+
 def interrupted(run: Run) -> None:
     raise KeyboardInterrupt
 
@@ -129,7 +152,8 @@ def test_a_full_disk_loses_only_the_steps_since_the_last_save(
         write(path, content)
 
     with open_run(settings, folder, load_init=no_init) as run:
-        monkeypatch.setattr(files, "write_bytes", writes_until_full)
+        for module in (files, tensors):
+            monkeypatch.setattr(module, "write_bytes", writes_until_full)
         for step in islice(run.steps(), 9):
             run.after(step)
         step = next(run.steps())
@@ -329,7 +353,7 @@ def test_a_checkpoint_of_another_architecture_or_a_damaged_one_is_refused(
     newest = folder / "checkpoints" / "00000010"
     whole = (newest / "weights.safetensors").read_bytes()
     weights = checkpoint.read_weights(folder / "checkpoints", 10, "raw")
-    files.write_tensors(newest / "weights.safetensors", {**weights, "extra": torch.ones(1)})
+    tensors.write_tensors(newest / "weights.safetensors", {**weights, "extra": torch.ones(1)})
     with pytest.raises(StudioError, match="another architecture"):
         go_on(settings, folder)
     (newest / "weights.safetensors").write_bytes(whole[:-10])

@@ -141,6 +141,7 @@ def test_the_held_out_loss_is_l_simple_and_repeats(data: Path) -> None:
     assert torch.bincount(held_out.t * 4 // 1000).tolist() == [32, 33, 32, 33]
     aim, forward = objective_of(trainee.architecture, settings), Forward()
     losses = [held_out.loss(forward, model, model.weights(), aim) for _ in range(2)]
+    assert losses[0] is not None
     assert losses[0] == losses[1]
     schedule = trainee.architecture.schedule
     x_t = q_sample(schedule, held_out.x_0, held_out.t, held_out.eps)

@@ -1,0 +1,1 @@
+"""Training jobs: started, followed, stopped and resumed, whatever process dies meanwhile."""

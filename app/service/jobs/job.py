@@ -1,0 +1,64 @@
+"""What a person is told about a training job."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class State(StrEnum):
+    """Where a job is; there are no others.
+
+    QUEUED waits for its turn, SAVING was stopped and its trainer still writes, INTERRUPTED has
+    lost its worker and goes on by itself when there is one again.
+    """
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SAVING = "saving"
+    DONE = "done"
+    STOPPED = "stopped"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job, at the moment that it was asked about.
+
+    Attributes:
+        id: Random; only its owner gets to know it.
+        name: What its owner calls it.
+        base_model: The id of the model that it begins with.
+        set_id: The id of its pictures.
+        created: When it was started, in seconds since 1970.
+        state: Where it is.
+        step: Steps done.
+        total_steps: Steps of the whole run.
+        saved_step: The step of its newest checkpoint and model; -1 before the first.
+        pictures_per_second: At its last step; 0 before the first.
+        seconds_left: At that speed; None where it isn't running.
+        message: Why it failed; empty otherwise.
+        hint: What to do about that.
+    """
+
+    id: str
+    name: str
+    base_model: str
+    set_id: str
+    created: float
+    state: State
+    step: int
+    total_steps: int
+    saved_step: int
+    pictures_per_second: float
+    seconds_left: float | None
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A grid of pictures painted after `step` steps, from the same noise each time."""
+
+    step: int
+    path: Path

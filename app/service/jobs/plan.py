@@ -1,0 +1,130 @@
+"""What a person chooses about a training, and the configuration that it makes."""
+
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Self, get_args
+
+from app.errors import JobError
+from app.service.model_files import ModelFiles
+from app.service.sets.store import PictureSet
+from app.training.config import TrainConfig
+
+Preset = Literal["taste", "evening", "long"]
+PRESETS: Final[tuple[Preset, ...]] = get_args(Preset)
+
+_STEPS: Final = {"taste": 200, "evening": 10_000, "long": 40_000}
+_SAVE_EVERY: Final = {"taste": 50, "evening": 250, "long": 500}
+_HELD_OUT: Final = 5
+"""Held-out pictures that are expected at least; a smaller set than ten times that has none."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a model is to be fine-tuned; docs/training.md explains each setting.
+
+    The variance is learned where the base model learned it.
+
+    Attributes:
+        steps: Steps of the run.
+        batch_size: Pictures a step.
+        learning_rate: Constant after the warm-up, so that a job can be extended at any time.
+        ema_sigma_rels: Widths of the averages.
+        immiscible: Match noise to pictures.
+        labels: Train with the classes of the set; the base model must have as many.
+        save_every: Steps between checkpoints.
+        sample_every: Steps between sample grids.
+        sample_count: Pictures in a grid.
+        sample_steps: Their DDIM steps.
+        held_out_share: The share of the pictures that is measured on; None measures nothing.
+        precision: "fast" or "exact".
+        seed: All randomness derives from it.
+    """
+
+    steps: int
+    batch_size: int = 16
+    learning_rate: float = 1e-4
+    ema_sigma_rels: tuple[float, ...] = (0.05, 0.10)
+    immiscible: bool = False
+    labels: bool = False
+    save_every: int = 250
+    sample_every: int = 1_000
+    sample_count: int = 16
+    sample_steps: int = 30
+    held_out_share: float | None = None
+    precision: Literal["fast", "exact"] = "fast"
+    seed: int = 0
+
+    @classmethod
+    def preset(cls, name: str, pictures: int) -> Self:
+        """The plan called `name` for a set of so many pictures.
+
+        Raises:
+            JobError: If there is none of that name.
+        """
+        if name not in PRESETS:
+            raise JobError(f"There is no preset {name!r}.", f"Choose {', '.join(PRESETS)}.")
+        every = _SAVE_EVERY[name]
+        share = max(0.05, _HELD_OUT / pictures) if pictures >= 10 * _HELD_OUT else None
+        return replace(
+            cls(_STEPS[name]),
+            save_every=every,
+            sample_every=every if name == "taste" else 4 * every,
+            held_out_share=share,
+        )
+
+    def config(self, base: ModelFiles, pictures: PictureSet) -> TrainConfig:
+        """The trainer's configuration.
+
+        Raises:
+            StudioError: If a setting is out of range, or two contradict each other.
+        """
+        if self.labels and not pictures.labels:
+            raise JobError(
+                "The set of pictures has no classes.", "Upload a zip with a folder for each class."
+            )
+        if self.sample_every % self.save_every:
+            # A trainer that is stopped while it paints may be killed: it must have saved by then.
+            raise JobError(
+                f"sample_every ({self.sample_every}) is no multiple of save_every "
+                f"({self.save_every}).",
+                "Make it one.",
+            )
+        labels = {
+            "source": "manifest",
+            "manifest": str(pictures.manifest.absolute()),
+            "column": "label",
+        }
+        return TrainConfig.checked({
+            "data": str(pictures.pictures.absolute()),
+            "init": str(base.folder.absolute()),
+            "held_out_share": self.held_out_share,
+            "objective": "hybrid" if base.learned_variance else "simple",
+            "labels": labels if self.labels else None,
+            "phases": [
+                {"size": base.unet_config["sample_size"], "views": self.steps * self.batch_size}
+            ],
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "warmup_steps": min(50, self.steps // 4),
+            "decay_share": 0,
+            "ema_sigma_rels": self.ema_sigma_rels,
+            "immiscible": self.immiscible,
+            "precision": self.precision,
+            "seed": self.seed,
+            "save_every": self.save_every,
+            "keep": 1,
+            "sample_every": self.sample_every,
+            "sample_count": self.sample_count,
+            "sample_steps": self.sample_steps,
+            "snapshot_every": 0,
+        })  # fmt: skip
+
+
+def extended(config: TrainConfig, steps: int) -> TrainConfig:
+    """The configuration with `steps` more at the end.
+
+    Raises:
+        StudioError: If that is no whole positive number.
+    """
+    fields = config.model_dump(mode="json")
+    fields["phases"][-1]["views"] += steps * config.batch_size
+    return TrainConfig.checked(fields)

@@ -1,0 +1,137 @@
+"""A job's trainer: a process of its own, started, watched and ended."""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Final
+
+from app.service.jobs.record import JobFolder
+from app.settings import ROOT, environment_with
+
+SAVING_SECONDS: Final = 4.5
+"""A trainer that hasn't saved and ended by then is killed: its last checkpoint is whole."""
+
+LOOK_SECONDS: Final = 0.1
+MAX_DEATHS: Final = 5
+"""Sudden deaths of a job's trainers in a row, without a checkpoint between them."""
+
+LOG_BYTES: Final = 1_000_000
+MIN_FREE: Final = 20_000_000
+
+
+class Ending(StrEnum):
+    """How the work on a job ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    ASKED = "asked"
+
+
+def train(
+    folder: JobFolder, device_lock: Path, threads: int, is_asked_to_end: Callable[[], bool]
+) -> tuple[Ending, str, str]:
+    """Train the job to its end, or until asked: how it ended, and a failure's message and hint.
+
+    A trainer that dies suddenly is followed by another, which resumes from the last checkpoint.
+    """
+    deaths = 0
+    while True:
+        before = folder.saved_step()
+        with (
+            _held(device_lock, is_asked_to_end) as device,
+            _held(folder.alive, is_asked_to_end) as alive,
+        ):
+            if device is None or alive is None or is_asked_to_end():
+                return Ending.ASKED, "", ""
+            code = _run(folder, threads, (device, alive), is_asked_to_end)
+        if folder.saved_step() >= folder.read().total_steps and code == 0:
+            return Ending.DONE, "", ""
+        if is_asked_to_end():
+            return Ending.ASKED, "", ""
+        if code > 0:
+            return Ending.FAILED, *_last_words(folder.log)
+        deaths = deaths + 1 if folder.saved_step() <= before else 1
+        if deaths == MAX_DEATHS:
+            return (
+                Ending.FAILED,
+                f"The training was killed {deaths} times without getting on.",
+                "It may need more memory than there is: choose a smaller batch, then resume.",
+            )
+
+
+def _run(
+    folder: JobFolder,
+    threads: int,
+    locks: tuple[IO[bytes], ...],
+    is_asked_to_end: Callable[[], bool],
+) -> int:
+    """Run one trainer to its end: its exit code, negative if a signal ended it."""
+    environment = environment_with(
+        {"PLEIN_AIR_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+    )
+    command = ("train", "--config", folder.config, "--out", folder.run, "--until-stdin-closes")
+    too_long = folder.log.exists() and folder.log.stat().st_size > LOG_BYTES
+    with folder.log.open("wb" if too_long else "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", *command],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            # The locks go with it: they are held until this process has let go and it has ended.
+            pass_fds=[lock.fileno() for lock in locks],
+        )
+    with process:
+        while process.poll() is None:
+            if is_asked_to_end():
+                _end(process)
+            time.sleep(LOOK_SECONDS)
+    return process.returncode
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Have the trainer save and end; kill it and all that it started if it doesn't."""
+    process.terminate()
+    try:
+        process.wait(SAVING_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def _held(path: Path, is_asked_to_end: Callable[[], bool]) -> Iterator[IO[bytes] | None]:
+    """The file with its lock, waited for; None if asked to end before it was free."""
+    with path.open("wb") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if is_asked_to_end():
+                    yield None
+                    return
+                time.sleep(LOOK_SECONDS)
+            else:
+                yield file
+                return
+
+
+def _last_words(log: Path) -> tuple[str, str]:
+    """The message and the hint that a failed trainer ended with."""
+    if shutil.disk_usage(log.parent).free < MIN_FREE:
+        # Its own words may not have found a place either.
+        return "The disk is full.", "Make room on it, then resume the job."
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-2:]
+    if len(lines) == 2 and not lines[-1].startswith(" "):
+        return lines[0], lines[1]
+    return "The training failed.", "Its log says more."

@@ -1,0 +1,234 @@
+"""The sets of pictures that were uploaded, each once, whoever brings it.
+
+DATA/sets/<sha256>/pictures/  the pictures, square, named by their contents
+DATA/sets/<sha256>/labels.csv each picture's class, where there are classes
+DATA/sets/<sha256>/set.json   names, what was left out and why
+DATA/sets/<sha256>/holders/   an empty file for each owner and each job that has the set
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from app.errors import StudioError, UploadError
+from app.service.sets.ingest import LABELS, PICTURES, RESULT, SECONDS
+from app.service.uploads import FITS, Fit
+from app.settings import ROOT, Settings, environment_with
+from app.training.files import read_json, remove
+
+MAX_UPLOAD: Final = 2_000_000_000
+READER: Final = ("-m", "app.service.sets.ingest")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that a person sent: where the server put it, and what they call it."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """A set of pictures to train on.
+
+    Attributes:
+        id: The hash of its content.
+        folder: Where it is kept.
+        fit: How its pictures were made square.
+        labels: Its classes; empty without.
+        names: The person's name of each picture.
+        files: The file of each, in `folder`/pictures.
+        skipped: What was left out, and why.
+        bytes: What its pictures take on the disk.
+    """
+
+    id: str
+    folder: Path
+    fit: Fit
+    labels: tuple[str, ...]
+    names: tuple[str, ...]
+    files: tuple[Path, ...]
+    skipped: tuple[tuple[str, str], ...]
+    bytes: int
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def pictures(self) -> Path:
+        """The folder to train on."""
+        return self.folder / PICTURES
+
+    @property
+    def manifest(self) -> Path:
+        """The table of classes; there where `labels` aren't empty."""
+        return self.folder / LABELS
+
+
+class Sets:
+    """The sets in the data folder; an owner sees those that they brought."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._root = settings.data_dir / "sets"
+        self._quota = settings.upload_quota_mb * 1_000_000
+
+    def add(
+        self, owner: str, uploads: Sequence[Upload], fit: Fit = "crop", *, labels: bool = False
+    ) -> PictureSet:
+        """Read pictures and zips, and keep them as `owner`'s.
+
+        Args:
+            owner: Who brings them.
+            uploads: The files.
+            fit: How a picture becomes square.
+            labels: Whether a zip's folders are classes.
+
+        Raises:
+            UploadError: If the upload is refused as a whole, or there is no room for it.
+        """
+        if fit not in FITS:
+            raise UploadError(f"There is no way {fit!r} to square.", "Choose crop or squash.")
+        if not uploads or sum(upload.path.stat().st_size for upload in uploads) > MAX_UPLOAD:
+            raise UploadError(
+                f"The upload is empty or has more than {MAX_UPLOAD // 1_000_000:,} MB.",
+                "Send pictures, or a zip of pictures.",
+            )
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".new-", dir=self._root) as temporary:
+                fields = _ingest(uploads, Path(temporary), fit, labels=labels)
+                with self._locked():
+                    return self._keep(owner, Path(temporary), fields)
+        except OSError as error:
+            raise UploadError(
+                f"The upload can't be kept: {error.strerror}.", "Make room on the disk."
+            ) from error
+
+    def list(self, owner: str) -> tuple[PictureSet, ...]:
+        """The sets of `owner`."""
+        return tuple(
+            _load(folder) for folder in self._folders() if _marker(folder, owner).is_file()
+        )
+
+    def show(self, owner: str, set_id: str) -> PictureSet:
+        """The set `set_id` of `owner`.
+
+        Raises:
+            UploadError: If they have none of that id.
+        """
+        for found in self.list(owner):
+            if found.id == set_id:
+                return found
+        raise UploadError("There is no such set of pictures.", "Upload the pictures again.")
+
+    def hold(self, found: PictureSet, holder: str) -> None:
+        """Keep the set as long as `holder`, an owner or a job, has it."""
+        with self._locked():
+            _marker(found.folder, holder).touch()
+
+    def release(self, set_id: str, holder: str) -> None:
+        """Let go of a set; the last to do so removes it."""
+        with self._locked():
+            for folder in self._folders():
+                if folder.name == set_id:
+                    _marker(folder, holder).unlink(missing_ok=True)
+                    if not any((folder / "holders").iterdir()):
+                        remove(folder)
+
+    def _keep(self, owner: str, new: Path, fields: dict[str, object]) -> PictureSet:
+        folder = self._root / str(fields["id"])
+        if not folder.is_dir():
+            taken = sum(_load(other).bytes for other in self._folders())
+            if taken + int(str(fields["bytes"])) > self._quota:
+                raise UploadError(
+                    "There is no room for more pictures.",
+                    "Delete sets that aren't needed, or raise PLEIN_AIR_UPLOAD_QUOTA_MB.",
+                )
+            (new / "holders").mkdir()
+            os.rename(new, folder)
+            new.mkdir()  # the context that made it expects to find it
+        _marker(folder, owner).touch()
+        return _load(folder)
+
+    def _folders(self) -> Iterator[Path]:
+        if self._root.is_dir():
+            for folder in sorted(self._root.iterdir()):
+                if not folder.name.startswith(".") and (folder / RESULT).is_file():
+                    yield folder
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self._root / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _ingest(uploads: Sequence[Upload], out: Path, fit: Fit, *, labels: bool) -> dict[str, object]:
+    """Read the uploads in another process; the fields of the set.json that it wrote."""
+    request = {
+        "files": [(str(upload.path.absolute()), upload.name) for upload in uploads],
+        "out": str(out.absolute()),
+        "fit": fit,
+        "labels": labels,
+    }
+    try:
+        done = subprocess.run(
+            [sys.executable, *READER],
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            env=environment_with({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}),
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UploadError(
+            "Reading the upload took too long.", "Send fewer pictures, or smaller ones."
+        ) from error
+    if done.returncode or not (out / RESULT).is_file():
+        names = done.stdout.splitlines()
+        last = json.loads(names[-1]) if names else uploads[0].name
+        raise UploadError(
+            f"The upload is refused: reading {last!r} took too much memory or time.",
+            "Leave that file out.",
+        )
+    fields: dict[str, object] = read_json(out / RESULT)
+    refused = fields.get("refused")
+    if isinstance(refused, list):
+        raise UploadError(*refused)
+    return fields
+
+
+def _marker(folder: Path, holder: str) -> Path:
+    return folder / "holders" / hashlib.sha256(holder.encode()).hexdigest()
+
+
+def _load(folder: Path) -> PictureSet:
+    try:
+        fields = read_json(folder / RESULT)
+        pictures = fields["pictures"]
+        return PictureSet(
+            id=fields["id"],
+            folder=folder,
+            fit=fields["fit"],
+            labels=tuple(fields["labels"]),
+            names=tuple(picture["name"] for picture in pictures),
+            files=tuple(folder / PICTURES / picture["file"] for picture in pictures),
+            skipped=tuple((name, reason) for name, reason in fields["skipped"]),
+            bytes=fields["bytes"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StudioError(
+            f"The set of pictures {folder.name} is damaged.", "Delete its folder and upload again."
+        ) from error

@@ -1,0 +1,84 @@
+"""`python -m app jobs`: the training jobs, for whoever runs the studio: everybody's."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from app.errors import StudioError
+
+if TYPE_CHECKING:
+    from app.service.jobs.job import Job
+    from app.service.jobs.service import Jobs
+    from app.service.sets.store import Sets
+
+Action = Literal["list", "show", "start", "stop", "resume", "rm"]
+OWNER = "shell"
+
+
+def command(
+    action: Annotated[Action, typer.Argument(help="What to do.")],
+    job: Annotated[str, typer.Argument(help="A job's id; for start, its name.")] = "",
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, dir_okay=False, help="start: a picture or a zip; repeatable."),
+    ] = None,
+    init: Annotated[str | None, typer.Option(help="start: the base model's id.")] = None,
+    preset: Annotated[str, typer.Option(help="start: taste, evening or long.")] = "taste",
+    fit: Annotated[Literal["crop", "squash"], typer.Option(help="start: to a square.")] = "crop",
+) -> None:
+    """List, show, start, stop, resume or remove training jobs; a worker carries them out."""
+    from app.service.jobs.service import Jobs
+    from app.service.models import ModelStore
+    from app.service.sets.store import Sets
+    from app.settings import Settings
+
+    settings = Settings.from_environment()
+    sets = Sets(settings)
+    jobs = Jobs(settings, ModelStore(settings.model_roots, "cpu"), sets, administrator=True)
+    try:
+        match action:
+            case "list":
+                for each in jobs.list(OWNER):
+                    typer.echo(_line(each))
+            case "show":
+                typer.echo(_line(jobs.show(OWNER, job)))
+                typer.echo(jobs.log(OWNER, job), nl=False)
+            case "start":
+                _start(jobs, sets, job, data, init or settings.default_model, preset, fit)
+            case "stop":
+                typer.echo(_line(jobs.stop(OWNER, job)))
+            case "resume":
+                typer.echo(_line(jobs.resume(OWNER, job)))
+            case "rm":
+                jobs.delete(OWNER, job)
+    finally:
+        jobs.close()
+
+
+def _start(
+    jobs: "Jobs",
+    sets: "Sets",
+    name: str,
+    data: list[Path] | None,
+    init: str,
+    preset: str,
+    fit: Literal["crop", "squash"],
+) -> None:
+    from app.service.jobs.plan import Plan
+    from app.service.sets.store import Upload
+
+    if not data:
+        raise StudioError("There are no pictures to train on.", "Name files with --data.")
+    pictures = sets.add(OWNER, [Upload(path, path.name) for path in data], fit)
+    for left_out, reason in pictures.skipped:
+        typer.echo(f"left out {left_out}: {reason}", err=True)
+    plan = Plan.preset(preset, len(pictures))
+    typer.echo(_line(jobs.start(OWNER, init, pictures.id, plan, name or pictures.id[:8])))
+    jobs.tend()
+
+
+def _line(job: "Job") -> str:
+    left = "" if job.seconds_left is None else f"  {job.seconds_left / 60:.0f} min left"
+    fault = f"  {job.message} {job.hint}" if job.message else ""
+    return f"{job.id}  {job.state:<11}  {job.step}/{job.total_steps}  {job.name}{left}{fault}"

@@ -1,0 +1,117 @@
+"""kill -9 at any moment: every job ends done, once, as if nothing had happened."""
+
+import json
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.service.jobs.job import Job, State
+from app.service.jobs.worker import is_worker_alive
+from tests.service.jobs.conftest import OWNER, PLAN, Bench
+from tests.service.jobs.test_jobs import steps
+
+MEASURED = replace(PLAN, held_out_share=0.2)
+
+
+def finished(bench: Bench, job: Job) -> tuple[bytes, list[dict[str, object]]]:
+    """The weights and the metrics, without its speed, of a job that is done."""
+    done = bench.until_state(job, State.DONE, State.FAILED, seconds=90)
+    assert done.state is State.DONE, done
+    assert steps(bench, job) == list(range(1, job.total_steps + 1))
+    text = (bench.folder(job) / "run" / "metrics.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    for line in lines:
+        line.pop("pictures_per_second", None)
+    return bench.weights(job), lines
+
+
+def kill(bench: Bench, whom: str) -> None:
+    """Kill the trainer, the worker, or both, as a power cut would."""
+    victims = [] if whom == "worker" else bench.trainers()
+    if whom != "trainer":
+        victims += [worker.pid for worker in bench.workers if worker.poll() is None]
+    for victim in victims:
+        try:
+            os.kill(victim, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    if whom != "trainer":
+        for worker in bench.workers:
+            worker.wait()
+        bench.worker()
+
+
+def survives(bench: Bench, kills: list[str], moments: random.Random) -> None:
+    """A job that is killed so often ends with the weights of one that wasn't."""
+    bench.worker()
+    undisturbed = finished(bench, bench.start(MEASURED, "undisturbed"))
+    jobs = [bench.start(MEASURED, "disturbed")]
+    for whom in kills:
+        bench.until(lambda: bool(bench.trainers()) or bench.job(jobs[-1]).state is State.DONE)
+        if bench.job(jobs[-1]).state is State.DONE:
+            jobs.append(bench.start(MEASURED, "disturbed again"))
+        time.sleep(moments.uniform(0, 3))
+        kill(bench, whom)
+    for job in jobs:
+        assert finished(bench, job) == undisturbed
+
+
+def test_jobs_survive_the_death_of_trainer_and_worker(bench: Bench) -> None:
+    survives(bench, ["trainer", "worker", "both"], random.Random(0))
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1_200)
+def test_jobs_survive_twenty_deaths(bench: Bench) -> None:
+    moments = random.Random()
+    kills = [moments.choice(["trainer", "worker", "both"]) for _ in range(20)]
+    survives(bench, kills, moments)
+
+
+def test_of_two_workers_one_runs_the_job_and_the_other_takes_it_over(bench: Bench) -> None:
+    job = bench.start()
+    first = bench.worker()
+    bench.until(lambda: is_worker_alive(bench.settings.data_dir))
+    second = bench.worker()
+    most = 0
+    while bench.job(job).state is not State.DONE:
+        most = max(most, len(bench.trainers()))
+        if first.poll() is None and bench.job(job).step >= 3:
+            first.terminate()
+            assert first.wait(10) == 0
+            assert bench.trainers() == []
+            assert bench.folder(job).joinpath("log.txt").read_text().count("Stopped at") == 1
+        time.sleep(0.02)
+    assert (most, second.poll()) == (1, None)
+    assert steps(bench, job) == list(range(1, 41))
+    assert bench.jobs.log(OWNER, job.id).count("Finished") == 1
+
+
+def test_what_nobody_works_on_gets_a_worker(bench: Bench) -> None:
+    job, data = bench.start(), bench.settings.data_dir
+    bench.jobs.tend()
+    bench.jobs.tend()
+    bench.until_state(job, State.RUNNING)
+    bench.jobs.stop(OWNER, job.id)
+    end_started_worker(data)
+    bench.until(lambda: not is_worker_alive(data))
+    bench.jobs.tend()
+    assert bench.job(job).state is State.STOPPED
+    assert not is_worker_alive(data), "there is nothing to do"
+
+
+def end_started_worker(data_dir: Path) -> None:
+    """End the worker that `tend` started, which is nobody's child that the test knows."""
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            ours = f"PLEIN_AIR_DATA={data_dir}".encode() in (path / "environ").read_bytes()
+            command = (path / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if ours and b"\0worker\0--until-idle" in command:
+            os.kill(int(path.name), signal.SIGTERM)

@@ -1,0 +1,139 @@
+"""Uploads become sets: each kept once, seen by those who brought it, whatever is in the files."""
+
+import csv
+import io
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.errors import UploadError
+from app.service.sets import ingest
+from app.service.sets.ingest import MAX_SIDE
+from app.service.sets.store import Sets, Upload
+from app.settings import Settings
+from tests.service.test_uploads import declared
+from tests.training.tiny import save_pictures
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "data", single_user=False)
+
+
+def uploads(folder: Path, count: int = 5) -> list[Upload]:
+    files = sorted(save_pictures(folder, count).rglob("*.png"))
+    return [Upload(path, path.name) for path in files]
+
+
+def size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def zipped(folder: Path, path: Path) -> Upload:
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*.png")):
+            archive.write(file, file.relative_to(folder))
+    return Upload(path, "my pictures.zip")
+
+
+def test_pictures_are_squared_and_the_unusable_named(settings: Settings, tmp_path: Path) -> None:
+    files = uploads(tmp_path / "in")
+    Image.new("RGB", (600, 400), (0, 0, 255)).save(tmp_path / "wide.jpg")
+    (tmp_path / "text.txt").write_text("no picture")
+    (tmp_path / "huge.png").write_bytes(declared(60_000, 60_000))
+    Image.new("L", (15, 40)).save(tmp_path / "small.png")
+    for name in ("wide.jpg", "text.txt", "huge.png", "small.png"):
+        files.append(Upload(tmp_path / name, name))
+    files.append(replace(files[0], name="../again.png"))
+
+    kept = Sets(settings).add("me", files)
+    assert len(kept) == 6
+    sizes = sorted(size(path) for path in kept.files)
+    assert sizes == [(20, 20)] * 5 + [(MAX_SIDE, MAX_SIDE)]
+    assert [name for name, _ in kept.skipped] == [
+        "text.txt", "huge.png", "small.png", "../again.png"
+    ]  # fmt: skip
+    reasons = dict(kept.skipped)
+    assert "no picture" in reasons["text.txt"]
+    assert "too many pixels" in reasons["huge.png"]
+    assert "fewer than 16" in reasons["small.png"]
+    assert reasons["../again.png"] == f"it is the same as {files[0].name}"
+
+
+def test_the_same_upload_is_kept_once_for_all_who_bring_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in")
+    mine = sets.add("me", files)
+    theirs = sets.add("them", [zipped(tmp_path / "in", tmp_path / "a.zip")])
+    assert mine.id == theirs.id
+    assert sets.add("me", files, "squash").id != mine.id
+    assert len(sets.list("me")) == 2
+    assert len(sets.list("them")) == 1
+    with pytest.raises(UploadError, match="no such set"):
+        sets.show("nobody", mine.id)
+    sets.release(mine.id, "me")
+    assert sets.show("them", mine.id).folder.is_dir()
+    sets.release(mine.id, "them")
+    assert not mine.folder.exists()
+
+
+def test_the_folders_of_a_zip_become_classes(settings: Settings, tmp_path: Path) -> None:
+    save_pictures(tmp_path / "in", 6)
+    upload = zipped(tmp_path / "in", tmp_path / "a.zip")
+    kept = Sets(settings).add("me", [upload], labels=True)
+    assert kept.labels == ("garden", "river")
+    with kept.manifest.open(encoding="utf-8", newline="") as file:
+        table = {row["file"]: row["label"] for row in csv.DictReader(file)}
+    named = dict(zip((path.name for path in kept.files), kept.names, strict=True))
+    assert {named[file].split("/")[0]: label for file, label in table.items()} == {
+        "garden": "garden",
+        "river": "river",
+    }
+
+
+def test_what_can_not_be_kept_is_refused(settings: Settings, tmp_path: Path) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in")
+    with pytest.raises(UploadError, match="Only 3"):
+        sets.add("me", files[:3])
+    with pytest.raises(UploadError, match="empty"):
+        sets.add("me", [])
+    with (tmp_path / "big.zip").open("wb") as file:
+        file.truncate(3_000_000_000)
+    with pytest.raises(UploadError, match="more than"):
+        sets.add("me", [Upload(tmp_path / "big.zip", "big.zip")])
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr("../one.png", b"")
+    with pytest.raises(UploadError, match=r"\.\./one\.png"):
+        sets.add("me", [Upload(tmp_path / "bad.zip", "bad.zip")])
+    with pytest.raises(UploadError, match="no room"):
+        Sets(replace(settings, upload_quota_mb=0)).add("me", files)
+    assert sets.list("me") == ()
+    assert [path.name for path in (settings.data_dir / "sets").iterdir()] == [".lock"]
+
+
+def test_a_picture_that_ends_its_reader_is_named_and_nothing_else_ends(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = uploads(tmp_path / "in")
+    noise = np.random.default_rng(0).integers(0, 256, (6_000, 8_000, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "jpeg", quality=1)
+    (tmp_path / "greedy.jpg").write_bytes(buffer.getvalue())
+    # Its memory allows for an ordinary picture only, as if this one were far larger.
+    limited = tmp_path / "limited"
+    limited.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(ingest.__file__).parents[3])!r})\n"
+        "from app.service.sets import ingest\n"
+        "ingest.MEMORY = 400 << 20\n"
+        "ingest.main()\n"
+    )
+    monkeypatch.setattr("app.service.sets.store.READER", (str(limited),))
+    with pytest.raises(UploadError, match=r"greedy\.jpg.*memory"):
+        Sets(settings).add("me", [*files, Upload(tmp_path / "greedy.jpg", "greedy.jpg")])
