@@ -6,13 +6,18 @@ also makes the queue fair, first come first served, so no stream waits for anoth
 picture.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Final, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
 from app.diffusion.denoiser import Condition, Prediction, Target
+
+T = TypeVar("T")
 
 
 class Network(Protocol):
@@ -23,15 +28,38 @@ class Network(Protocol):
         ...
 
 
-class Turns:
-    """The thread that owns the device; steps queue for it in the order they come."""
+PROCESSORS: Final = torch.get_num_threads()
+"""What torch would use by itself."""
 
-    def __init__(self) -> None:
-        self._owner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
+
+class Turns:
+    """The thread that owns the device and the processors; work queues for it as it comes.
+
+    Every other thread is left one processor: as soon as OpenMP has more workers than there are
+    processors, it puts them to sleep at every barrier, and a step takes twice as long.
+
+    Attributes:
+        threads: How many the owner computes with.
+    """
+
+    def __init__(self, threads: int = 0) -> None:
+        self.threads = threads or PROCESSORS
+        self._owner = ThreadPoolExecutor(
+            max_workers=1,
+            thread_name_prefix="network",
+            initializer=_compute_with,
+            initargs=(self.threads,),
+        )
+        self.run(lambda: None)  # now, for what follows is what threads that come later take over
+        torch.set_num_threads(1)
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do `work` on the owner's thread when it is this caller's turn, and wait for it."""
+        return self._owner.submit(work).result()
 
     def take(self, network: Network, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Run one step of `network` when it is this caller's turn, and wait for it."""
-        return self._owner.submit(network.forward, x_t, t, labels).result()
+        """One step of `network`, in turn."""
+        return self.run(partial(network.forward, x_t, t, labels))
 
     def close(self) -> None:
         """End the thread after the steps that wait."""
@@ -55,6 +83,11 @@ class FeatureView:
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """The features (B, D) at `x_t` and `t`; labels have no part in them."""
         return self.network.features(x_t, t)
+
+
+def _compute_with(threads: int) -> None:
+    torch.get_num_threads()  # a thread's first question sets it to the process's number
+    torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True, eq=False)

@@ -91,8 +91,8 @@ class LoadedModel:
     def _network(self, precision: Precision) -> UNetDenoiser:
         with self._lock:
             if precision not in self._networks:
-                self._networks[precision] = UNetDenoiser(
-                    self._unet, device=self._device, precision=precision
+                self._networks[precision] = self._turns.run(
+                    lambda: UNetDenoiser(self._unet, device=self._device, precision=precision)
                 )
             return self._networks[precision]
 
@@ -101,14 +101,15 @@ class ModelStore:
     """The model folders below `roots`, by name; a name that two roots share is the first's.
 
     What is named is looked up among the folders found, so a name is never used as a path.
+
+    Attributes:
+        turns: The thread that all its networks run on.
     """
 
     def __init__(self, roots: Sequence[Path], device: str = "auto", threads: int = 0) -> None:
         self._roots = tuple(roots)
-        if threads:
-            torch.set_num_threads(threads)
         self._device = choose_device(device)
-        self._turns = Turns()
+        self.turns = Turns(threads)
         self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
         self._adopted: OrderedDict[str, ModelFiles] = OrderedDict()
         self._lock = threading.Lock()
@@ -139,7 +140,7 @@ class ModelStore:
         """
         with self._lock:
             if model_id not in self._loaded:
-                self._loaded[model_id] = LoadedModel(self.find(model_id), self._device, self._turns)
+                self._loaded[model_id] = LoadedModel(self.find(model_id), self._device, self.turns)
                 if len(self._loaded) > MAX_LOADED:
                     self._loaded.popitem(last=False)
             self._loaded.move_to_end(model_id)

@@ -67,7 +67,10 @@ def _contenders(studio: "Studio", model: str, steps: int) -> tuple[Painters, int
 
     def by_diffusers(batch: int) -> object:
         generators = [torch.Generator().manual_seed(seed) for seed in range(batch)]
-        return pipeline(batch, generators, num_inference_steps=steps)
+        # On the thread that has the processors, as it would in a process of its own.
+        return studio.models.turns.run(
+            lambda: pipeline(batch, generators, num_inference_steps=steps)
+        )
 
     def by_studio(precision: str) -> Callable[[int], object]:
         def paint(batch: int) -> object:
@@ -118,7 +121,7 @@ def _machine(studio: "Studio", model: str, flop: int) -> str:
     device = choose_device(studio.settings.device)
     return (
         f"{studio.models.describe(model).summary} · {flop / 1e9:.2f} GFLOP a step · "
-        f"torch {torch.__version__} on {device}, {torch.get_num_threads()} threads · "
+        f"torch {torch.__version__} on {device}, {studio.models.turns.threads} threads · "
         f"fast is {str(fast_dtype(device)).removeprefix('torch.')}"
     )
 
