@@ -23,13 +23,20 @@ run: ## install what is missing, then open the page on 127.0.0.1:7860 (or GRADIO
 test: ## check style and types, then run the tests (ARGS="..." goes to pytest)
 	@bash .ci/install test
 	@bash .ci/chromium
+	@bash .ci/postgres
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy app tests
+ifdef ARGS
 	.venv/bin/python -m pytest $(ARGS)
+else
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "not faults and not e2e" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "e2e and not faults" -n 2 --dist loadfile
+endif
 
 test-faults: ## kill trainings and their workers at random moments, for minutes
 	@bash .ci/install test
+	@bash .ci/postgres
 	.venv/bin/python -m pytest -m faults $(ARGS)
 
 bench: ## time a step and a picture against diffusers' own pipeline

@@ -1,7 +1,8 @@
 """The page's entry, on a laptop and on a Space: settings -> studio -> page -> launch."""
 
-from app.settings import Settings
-from app.ui.page import serve
+from app.settings import spin_briefly
+from app.shell.serve import command
 
 if __name__ == "__main__":
-    serve(Settings.from_environment())
+    spin_briefly()
+    command()

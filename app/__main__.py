@@ -7,15 +7,18 @@ from typing import Final
 import typer
 
 from app.errors import StudioError
+from app.settings import spin_briefly
 
 COMMANDS: Final = (
     "serve", "paint", "train", "export", "noise", "mix", "bound",
-    "models", "evaluate", "index", "bench", "showcase", "worker", "jobs",
+    "models", "push", "evaluate", "index", "bench", "showcase", "api",
+    "worker", "jobs", "preflight", "regroup",
 )  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command that `arguments`, by default the process's own, name."""
+    spin_briefly()
     arguments = sys.argv[1:] if arguments is None else arguments
     studio = typer.Typer(
         name="python -m app",

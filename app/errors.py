@@ -14,6 +14,9 @@ class StudioError(Exception):
         self.message = message
         self.hint = hint
 
+    def __reduce__(self) -> tuple[type["StudioError"], tuple[str, str]]:
+        return type(self), (self.message, self.hint)  # to be pickled between processes
+
 
 class ModelError(StudioError):
     """A model that is not there, or whose files don't fit together."""
@@ -33,3 +36,15 @@ class UploadError(StudioError):
 
 class JobError(StudioError):
     """A training job that isn't there, or can't do what is asked of it."""
+
+
+class HubError(StudioError):
+    """What the Hugging Face Hub refused, or couldn't be asked."""
+
+
+class UnreachableError(HubError):
+    """The Hub couldn't be asked at all."""
+
+
+class LimitError(StudioError):
+    """A request that is more than an open studio does for one visitor."""

@@ -11,9 +11,11 @@ function mountBound(root, { trigger, props, watch, tab }) {
       <button type="button" class="lab-quiet" data-scale="linear" aria-pressed="true">linear</button>
       <button type="button" class="lab-quiet" data-scale="log" aria-pressed="false">logarithmic</button>
       <span class="lab-actions-name lab-apart">save</span>
+      <button type="button" class="lab-quiet" data-ask="png" disabled title="the table and the plots, with their recipe inside">PNG</button>
       <button type="button" class="lab-quiet" data-save disabled title="every term with its error, as a table">CSV</button></div>`;
   const status = statusLine(root, trigger, "bound");
   const saving = root.querySelector("[data-save]");
+  const asking = root.querySelector("[data-ask]");
   let run = null;
   let rows = []; // one list for each line
   let due = false;
@@ -89,7 +91,7 @@ function mountBound(root, { trigger, props, watch, tab }) {
     root.dataset.terms = "0";
     status.state(message.live ? "live" : "idle");
     status.say(message.words);
-    saving.disabled = true;
+    saving.disabled = asking.disabled = true;
     add(message.rows ?? []);
     later();
   }
@@ -100,7 +102,7 @@ function mountBound(root, { trigger, props, watch, tab }) {
       rows[row.line].push(row);
     }
     root.dataset.terms = Math.max(...rows.map((line) => line.length));
-    saving.disabled = !rows.some((line) => line.length);
+    saving.disabled = asking.disabled = !rows.some((line) => line.length);
   }
 
   function csv() {
@@ -115,6 +117,7 @@ function mountBound(root, { trigger, props, watch, tab }) {
     const button = event.target.closest("button");
     if (!button) return;
     if (button === saving) csv();
+    if (button === asking) trigger("select", { ask: "png", log });
     if (button.dataset.scale) {
       log = button.dataset.scale === "log";
       for (const each of root.querySelectorAll("[data-scale]")) each.setAttribute("aria-pressed", String(each === button));
@@ -124,6 +127,7 @@ function mountBound(root, { trigger, props, watch, tab }) {
 
   receiveBy({ props, watch }, {
     bound: start,
+    download: save,
     terms(message) {
       if (message.run !== run?.run) return;
       add(message.rows);

@@ -1,10 +1,10 @@
 // What the laboratories' instruments share: a place for each tab's t and picture, words, canvases.
 
-const COLOURS = ["--lily", "--ochre", "--poppy", "--wisteria", "--accent"];
+const COLOURS = ["--lily", "--ochre", "--accent", "--wisteria", "--poppy"]; // poppy is t's own
 const benches = new Map(); // tab -> {t, T, material, ...}
 
 function bench(tab) {
-  if (!benches.has(tab)) benches.set(tab, { t: 500, T: 1000, mix: 0.5, rule: "linear" });
+  if (!benches.has(tab)) benches.set(tab, { t: 500, T: 1000, mix: 0.5, rule: "variance_kept" });
   return benches.get(tab);
 }
 

@@ -3,8 +3,8 @@
 const RULES = {
   linear: { colour: "--lily" },
   shared: { colour: "--ochre" },
-  variance_kept: { colour: "--poppy", dash: "8 8" },
-  slerp: { colour: "--accent", dash: "2 6" },
+  variance_kept: { colour: "--accent", dash: "8 8" },
+  slerp: { colour: "--poppy", dash: "2 6" },
 };
 const NEARLY_PARALLEL = 0.9995;
 
@@ -36,7 +36,7 @@ function mountMixture(root, { props, watch, tab }) {
   root.innerHTML = `
   <section class="lab-stage lab-four" aria-label="two pictures mixed at t">
     ${figure("first", maths("x", { sub: "t" }), "of A")}
-    ${figure("mixed", maths("x̄", { sub: "t" }), "mixed, what is decoded")}
+    ${figure("mixed", maths("x̄", { sub: "t" }), "the mixture")}
     ${figure("second", maths("x′", { sub: "t" }), "of B")}
     <div class="lab-variance"></div>
   </section>
@@ -106,7 +106,8 @@ function mountGrid(root, { trigger, props, watch }) {
     const { columns, rows, tile } = message;
     place.style.setProperty("--columns", columns.length);
     place.style.setProperty("--rows", rows.length);
-    const cell = (row, column) => `<canvas role="cell" data-row="${row}" data-column="${column}" aria-label="${rows[row]}, ${columns[column].replace(/<[^>]*>/g, "")}"></canvas>`;
+    const [said, above] = [rows, columns].map((names) => names.map((name) => name.replace(/<[^>]*>/g, "")));
+    const cell = (row, column) => `<canvas role="cell" data-row="${row}" data-column="${column}" aria-label="${said[row]}, ${above[column]}"></canvas>`;
     place.innerHTML = `<span></span>${columns.map((name) => `<b role="columnheader">${name}</b>`).join("")}` +
       rows.map((name, row) => `<b role="rowheader">${name}</b>${columns.map((_, column) => cell(row, column)).join("")}`).join("");
     const ends = await Promise.all([message.first, message.second].map(bitmapOf));
@@ -117,7 +118,6 @@ function mountGrid(root, { trigger, props, watch }) {
     status.say(message.words);
     button.disabled = true;
     for (const part of message.parts) await row(part);
-    if (!message.live) button.disabled = true; // a stored grid is not on the server
   }
 
   function paintCell(row, column, tile) {
@@ -207,6 +207,7 @@ function mountMorph(root, { trigger, props, watch }) {
     status.state(message.live ? "live" : "idle");
     status.say(message.words);
     for (const each of message.parts) await part(each);
+    if (!message.live) savable();
     go(message.live ? 0 : tiles.length >> 1);
   }
 
@@ -228,6 +229,10 @@ function mountMorph(root, { trigger, props, watch }) {
     if (message.run !== morph?.run) return;
     status.state("finished");
     status.say(message.words);
+    savable();
+  }
+
+  function savable() {
     for (const button of root.querySelectorAll("[data-ask]")) button.disabled = false;
   }
 

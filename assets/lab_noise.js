@@ -10,7 +10,8 @@ async function materialOf(message) {
   return { x0: pixelsOf(bitmap), eps: floats16(message.eps), side: bitmap.width, alphaBar: message.alpha_bar };
 }
 
-function histogramSvg(values) {
+// `w` and `h` are the box's own, so that letters keep their size.
+function histogramSvg(values, [w, h]) {
   const counts = new Float32Array(BINS);
   for (const value of values) {
     const bin = Math.floor(((value + REACH) / (2 * REACH)) * BINS);
@@ -18,26 +19,25 @@ function histogramSvg(values) {
   }
   const unit = BINS / (2 * REACH) / values.length; // from counts to density
   const top = NORMAL_TOP * 1.9;
-  const [w, h] = [320, 320];
-  const floor = h - 26;
+  const floor = h - 22;
   const y = (density) => floor - Math.min(1, density / top) * (floor - 8);
   const bars = Array.from(counts, (count, i) => {
     const at = y(count * unit);
-    return `<rect x="${(i * w) / BINS + 0.5}" width="${w / BINS - 1}" y="${at.toFixed(1)}" height="${(floor - at).toFixed(1)}"/>`;
+    return `<rect x="${(i * w) / BINS + 0.5}" width="${Math.max(1, w / BINS - 1)}" y="${at.toFixed(1)}" height="${(floor - at).toFixed(1)}"/>`;
   });
   const curve = Array.from({ length: 81 }, (_, i) => {
     const value = -REACH + (i / 80) * 2 * REACH;
     return `${((i / 80) * w).toFixed(1)},${y(NORMAL_TOP * Math.exp((-value * value) / 2)).toFixed(1)}`;
   });
-  const ticks = [-3, -2, -1, 0, 1, 2, 3].map((v) => `<text x="${((v + REACH) / (2 * REACH)) * w}" y="${h - 8}" text-anchor="middle">${String(v).replace("-", "−")}</text>`);
-  return `<svg viewBox="0 0 ${w} ${h}" preserveAspectRatio="none" role="img" aria-label="histogram of the values of x_t"><g class="bars">${bars.join("")}</g>
+  const ticks = [-3, -2, -1, 0, 1, 2, 3].map((v) => `<text x="${((v + REACH) / (2 * REACH)) * w}" y="${h - 6}" text-anchor="middle">${String(v).replace("-", "−")}</text>`);
+  return `<svg viewBox="0 0 ${w} ${h}" role="img" aria-label="histogram of the values of x_t"><g class="bars">${bars.join("")}</g>
     <polyline class="normal" points="${curve.join(" ")}"/>${ticks.join("")}</svg>`;
 }
 
 function mountNoise(root, { props, watch, tab }) {
   root.innerHTML = `
   <section class="lab-stage" aria-label="the forward process">
-    <figure><figcaption>${maths("x", { sub: "0" })}<span>the picture as the model sees it</span></figcaption>
+    <figure><figcaption>${maths("x", { sub: "0" })}<span>as the model sees it</span></figcaption>
       <div class="lab-box"><canvas data-view="x_0" role="img" aria-label="the picture"></canvas></div></figure>
     <figure><figcaption>${maths("x", { sub: "t" })}<span>what is left of it</span></figcaption>
       <div class="lab-box"><canvas data-view="x_t" role="img" aria-label="the noised picture"></canvas></div></figure>
@@ -61,7 +61,8 @@ function mountNoise(root, { props, watch, tab }) {
     const x_t = noised(x0, fresh ? gaussian(x0.length) : material.eps, a);
     drawValues(find("[data-view=x_0]"), x0, side);
     drawValues(find("[data-view=x_t]"), x_t, side);
-    find(".lab-histogram").innerHTML = histogramSvg(x_t);
+    const box = find(".lab-histogram");
+    box.innerHTML = histogramSvg(x_t, [box.clientWidth || 320, box.clientHeight || 320]);
     const { mean, std } = moments(x_t);
     write("alpha_bar", a < 0.001 ? a.toExponential(2).replace("-", "−") : a.toFixed(4));
     write("signal", `${percent(a)} %`);

@@ -11,6 +11,8 @@ window.pleinAir = {
   grid: mountGrid,
   morph: mountMorph,
   bound: mountBound,
+  train: mountTrain,
+  trainSet: mountTrainSet,
   share,
   // Which picture of which run the Paint tab shows, as JSON; "null" where there is none.
   painted() {

@@ -163,12 +163,12 @@ function mountPlayer(element, trigger, props, watch) {
     find("[data-read=snr]").textContent = decibels(snr_db);
     find("[data-read=signal]").textContent = percent(signal);
     const marked = findAll(".player-moments button");
-    const nearest = Math.round((i / run.steps) * (marked.length - 1));
+    const nearest = Math.round((i / (run.steps || 1)) * (marked.length - 1));
     marked.forEach((button, n) => button.toggleAttribute("aria-current", n === nearest));
   }
 
   function showLoaded() {
-    root.style.setProperty("--loaded", (film.frames.at(-1)?.i ?? 0) / run.steps);
+    root.style.setProperty("--loaded", (film.frames.at(-1)?.i ?? 0) / (run.steps || 1));
   }
 
   function go(k) {
@@ -230,7 +230,7 @@ function mountPlayer(element, trigger, props, watch) {
   function buildMoments(steps) {
     const count = Math.min(MOMENTS, steps + 1);
     find(".player-moments").innerHTML = Array.from({ length: count }, (_, n) => {
-      const i = Math.round((n * steps) / (count - 1));
+      const i = Math.round((n * steps) / (count - 1 || 1));
       return `<li><button type="button" data-i="${i}" disabled aria-label="not painted yet"><canvas></canvas><span>&nbsp;</span></button></li>`;
     }).join("");
   }

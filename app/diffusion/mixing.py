@@ -20,6 +20,8 @@ from app.diffusion.schedule import NoiseSchedule
 
 MixingRule = Literal["linear", "shared", "variance_kept", "slerp"]
 MIXING_RULES: Final[tuple[MixingRule, ...]] = get_args(MixingRule)
+DEFAULT_RULE: Final[MixingRule] = "variance_kept"
+"""What it gives has as much noise as the network expects; half as much is painted as a blur."""
 
 NEARLY_PARALLEL: Final = 0.9995
 """The cosine beyond which slerp's sin(angle) is too small to divide by."""

@@ -36,14 +36,21 @@ class Turns:
     """The thread that owns the device and the processors; work queues for it as it comes.
 
     Every other thread is left one processor: as soon as OpenMP has more workers than there are
-    processors, it puts them to sleep at every barrier, and a step takes twice as long.
+    processors, it puts them to sleep at every barrier, and a step takes twice as long. Where
+    another process has some of the processors, the owner keeps to those that are free: workers
+    that wait at a barrier for one that has no processor made a step take a hundred times as long.
+
+    Args:
+        threads: torch's; 0 leaves the number to torch.
+        free: Says before each piece of work how many processors are free for it.
 
     Attributes:
-        threads: How many the owner computes with.
+        threads: The most that the owner computes with.
     """
 
-    def __init__(self, threads: int = 0) -> None:
+    def __init__(self, threads: int = 0, free: Callable[[], int] | None = None) -> None:
         self.threads = threads or PROCESSORS
+        self._free = free
         self._owner = ThreadPoolExecutor(
             max_workers=1,
             thread_name_prefix="network",
@@ -55,7 +62,7 @@ class Turns:
 
     def run(self, work: Callable[[], T]) -> T:
         """Do `work` on the owner's thread when it is this caller's turn, and wait for it."""
-        return self._owner.submit(work).result()
+        return self._owner.submit(self._do, work).result()
 
     def take(self, network: Network, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         """One step of `network`, in turn."""
@@ -64,6 +71,13 @@ class Turns:
     def close(self) -> None:
         """End the thread after the steps that wait."""
         self._owner.shutdown()
+
+    def _do(self, work: Callable[[], T]) -> T:
+        if self._free:
+            threads = min(self.threads, self._free())
+            if threads != torch.get_num_threads():
+                torch.set_num_threads(threads)
+        return work()
 
 
 class Featured(Protocol):

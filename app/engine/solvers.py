@@ -86,7 +86,8 @@ class EulerAncestral:
         return torch.as_tensor(stepped[0]) * a_s.sqrt().to(x_t)
 
 
-def _dpm_solver(schedule: NoiseSchedule, timesteps: Tensor, *, sde: bool) -> MultistepSolver:
+def dpm_solver(schedule: NoiseSchedule, timesteps: Tensor, *, sde: bool) -> MultistepSolver:
+    """DPM-Solver++ 2M for one stream through `timesteps`; with `sde`, noise is added back."""
     scheduler = DPMSolverMultistepScheduler(
         trained_betas=schedule.betas.tolist(),
         algorithm_type="sde-dpmsolver++" if sde else "dpmsolver++",
@@ -109,14 +110,14 @@ SOLVERS: Final = (
         "DPM-Solver++ 2M",
         "A second-order solver of the probability-flow equation: good in 12 to 25 steps.",
         stochastic=False,
-        make=lambda schedule, timesteps, eta: _dpm_solver(schedule, timesteps, sde=False),
+        make=lambda schedule, timesteps, eta: dpm_solver(schedule, timesteps, sde=False),
     ),
     SamplerKind(
         "dpm-solver-sde",
         "DPM-Solver++ 2M SDE",
-        "The same order with noise added back: 25 to 50 steps.",
+        "A second-order solver that adds noise back at every step: good in 25 to 100 steps.",
         stochastic=True,
-        make=lambda schedule, timesteps, eta: _dpm_solver(schedule, timesteps, sde=True),
+        make=lambda schedule, timesteps, eta: dpm_solver(schedule, timesteps, sde=True),
     ),
     SamplerKind(
         "unipc",

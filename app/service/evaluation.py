@@ -26,6 +26,7 @@ from app.training.evaluation import (
 )
 from app.training.features import FeatureSpace, StyleNetwork, as_tensor
 from app.training.novelty import NoveltyIndex, build_index
+from app.training.processes import Processes
 from app.training.random_network import RandomNetwork
 from app.training.reference import Pictures, paintings
 
@@ -109,6 +110,7 @@ class Evaluator:
         index: The model's novelty index, where it has one.
         style: Whether the style network takes part.
         seed: Of the noise, the bootstrap and what is drawn for the floor.
+        processes: Those that paint with this one; the others call `paint_all` alone.
 
     Raises:
         ModelError: If the model isn't there or can't be used.
@@ -125,8 +127,9 @@ class Evaluator:
         *,
         style: bool = True,
         seed: int = 0,
+        processes: Processes | None = None,
     ) -> None:
-        self._painter, self._seed = painter, seed
+        self._painter, self._seed, self._processes = painter, seed, processes
         self._model: LoadedModel = painter.models.load(model_id)
         self._reference, self._training = reference, training
         self._random = RandomNetwork()
@@ -179,7 +182,7 @@ class Evaluator:
     def row(self, plan: Plan, runs: Sequence[Recipe], step: Step) -> Row:
         """Paint and judge `plan`, whose `runs` are what `recipes` made of it."""
         began = time.monotonic()
-        samples = paint_all(self._painter, runs, step)
+        samples = paint_all(self._painter, runs, step, self._processes)
         seconds = time.monotonic() - began
         novelty = None
         if self._index and self._control:

@@ -9,6 +9,7 @@ from app.service.pictures import Pixels, noise_pixels, picture_pixels
 
 MAX_KEPT: Final = 250
 MAX_KEPT_TILES: Final = 4700
+TILE: Final = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +51,13 @@ class Retrace:
     steps: int
 
 
-def kept_frames(steps: int, pictures: int, views: int = 3) -> tuple[int, ...]:
-    """Which of the `steps` + 1 frames a page keeps: evenly spread, first and last always."""
-    room = min(MAX_KEPT, MAX_KEPT_TILES // (pictures * views), steps + 1)
+def kept_frames(steps: int, pictures: int, side: int, views: int = 3) -> tuple[int, ...]:
+    """Which of the `steps` + 1 frames a page keeps: evenly spread, first and last always.
+
+    Of pictures with a large `side`, in pixels, fewer are kept: they take as much memory.
+    """
+    tiles = pictures * views * max(1, side / TILE) ** 2
+    room = max(2, min(MAX_KEPT, int(MAX_KEPT_TILES / tiles), steps + 1))
     return tuple(sorted({round(i * steps / (room - 1)) for i in range(room)}))
 
 

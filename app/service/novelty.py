@@ -36,10 +36,10 @@ class Novelty:
         self._indexes: dict[str, NoveltyIndex | None] = {}
         self._lock = threading.Lock()
 
-    def nearest_painting(self, model_id: str, picture: Pixels) -> Nearest | None:
-        """The training painting that comes nearest to `picture`, (S, S, 3) of the model's size.
+    def nearest_paintings(self, model_id: str, pictures: Pixels) -> tuple[Nearest, ...] | None:
+        """The training painting nearest to each of `pictures`, (N, S, S, 3) of the model's size.
 
-        None where the model has no index. One pass through half of the network.
+        None where the model has no index. One pass through half of the network for all.
 
         Raises:
             ModelError: If the model isn't there or can't be used.
@@ -47,15 +47,16 @@ class Novelty:
         """
         model = self._models.load(model_id)
         index = self._index(model)
-        return None if index is None else index.nearest(picture, model_features(model))
+        return None if index is None else index.nearest(pictures, model_features(model))
 
-    def in_words(self, model_id: str, picture: Pixels) -> str:
-        """`nearest_painting` as a person reads it; empty where the model has no index."""
+    def in_words(self, model_id: str, pictures: Pixels) -> tuple[str, ...]:
+        """`nearest_paintings` as a person reads it; empty words where the model has no index."""
         try:
-            found = self.nearest_painting(model_id, picture)
+            found = self.nearest_paintings(model_id, pictures)
         except StudioError as error:
-            return str(error)  # An index of other weights, say: the painting is none the worse.
-        return "" if found is None else nearness(found)
+            # An index of other weights, say: the paintings are none the worse.
+            return (str(error),) * len(pictures)
+        return ("",) * len(pictures) if found is None else tuple(map(nearness, found))
 
     def _index(self, model: LoadedModel) -> NoveltyIndex | None:
         with self._lock:

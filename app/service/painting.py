@@ -15,6 +15,8 @@ from app.diffusion.samplers import SAMPLERS
 from app.diffusion.schedule import NoiseSchedule
 from app.engine.solvers import SOLVERS
 from app.errors import RecipeError
+from app.service.lending import lend
+from app.service.limits import Limits
 from app.service.models import LoadedModel, ModelStore
 from app.service.moments import Moment, Retrace, kept_frames, moment_of
 from app.service.recent import Recent
@@ -24,19 +26,31 @@ SAMPLER_KINDS: Final = {kind.name: kind for kind in (*SAMPLERS, *SOLVERS)}
 
 
 class Painter:
-    """Paints recipes with the models of a store."""
+    """Paints recipes with the models of a store.
 
-    def __init__(self, models: ModelStore) -> None:
+    Attributes:
+        models: The models.
+        limits: What one request may ask for.
+    """
+
+    def __init__(self, models: ModelStore, limits: Limits | None = None) -> None:
         self.models = models
+        self.limits = limits or Limits()
         self._recent: Recent[tuple[Moment, ...]] = Recent()
+        self._stream = lend(
+            models, _moments, lambda _, recipe: (self.network_steps(recipe), recipe.pictures)
+        )
 
     def complete(self, recipe: Recipe) -> Recipe:
         """The recipe as it will be painted here: with the weights' hash and the versions.
 
         Raises:
+            LimitError: If it is more than one request may ask for.
             ModelError: If the model isn't there or can't be used.
             RecipeError: If the model can't paint this recipe.
         """
+        side = self.models.describe(recipe.model).size
+        self.limits.check_work(self.network_steps(recipe), recipe.pictures, side)
         model = self.models.load(recipe.model)
         self._check(recipe, model)
         here = Versions(
@@ -97,14 +111,10 @@ class Painter:
         """
         model = self.models.load(recipe.model)
         self._check(recipe, model)
-        kept = set(kept_frames(recipe.steps, recipe.pictures))
+        kept = set(kept_frames(recipe.steps, recipe.pictures, model.info.size))
         film = []
-        for frame in self._frames(recipe, model):
-            if isinstance(frame, Retrace):
-                yield frame
-                continue
-            moment = moment_of(frame, model.schedule)
-            if moment.index in kept:
+        for moment in self._stream(model, recipe):
+            if isinstance(moment, Moment) and moment.index in kept:
                 film.append(moment)
             yield moment
         self._recent.put(recipe.about(0), tuple(film), sum(m.nbytes for m in film))
@@ -131,34 +141,6 @@ class Painter:
         """The film of `recipe` if it was painted lately and is still kept."""
         return self._recent.get(recipe.about(0))
 
-    def _frames(self, recipe: Recipe, model: LoadedModel) -> Iterator[Frame | Retrace]:
-        noise = SeededNoise(recipe.noise_seeds)
-        if recipe.parent is None or recipe.frame is None:
-            side = model.info.size
-            x_start = noise.draw((model.info.channels, side, side))
-        else:
-            for frame in self._frames(recipe.parent, model):
-                if isinstance(frame, Retrace):
-                    yield frame
-                elif frame.index == recipe.frame:
-                    x_t = frame.x_t[recipe.parent.picture]
-                    x_start = x_t.expand(recipe.pictures, *x_t.shape).clone()
-                    break
-                else:
-                    yield Retrace(frame.index + 1, recipe.frame)
-        timesteps = _timesteps(recipe, model.schedule)
-        kind = SAMPLER_KINDS[recipe.sampler]
-        yield from reverse_process(
-            denoiser_for(recipe, model),
-            model.schedule,
-            x_start,
-            timesteps,
-            sampler=kind.make(model.schedule, timesteps, recipe.eta),
-            noise=noise,
-            clip=recipe.clip,
-            condition=condition_for(recipe, recipe.pictures),
-        )
-
     def _check(self, recipe: Recipe, model: LoadedModel) -> None:
         info, kind = model.info, SAMPLER_KINDS.get(recipe.sampler)
         if kind is None:
@@ -182,6 +164,45 @@ class Painter:
                     "A branch can't change the model.", f"Paint it with {recipe.parent.model}."
                 )
             self._check(recipe.parent, model)
+
+
+def _moments(model: LoadedModel, recipe: Recipe) -> Iterator[Moment | Retrace]:
+    for frame in _frames(model, recipe):
+        yield frame if isinstance(frame, Retrace) else moment_of(frame, model.schedule)
+
+
+def _frames(model: LoadedModel, recipe: Recipe) -> Iterator[Frame | Retrace]:
+    noise = SeededNoise(recipe.noise_seeds)
+    if recipe.parent is None or recipe.frame is None:
+        side = model.info.size
+        x_start = noise.draw((model.info.channels, side, side))
+    else:
+        for frame in _frames(model, recipe.parent):
+            if isinstance(frame, Retrace):
+                yield frame
+            elif frame.index == recipe.frame:
+                x_t = frame.x_t[recipe.parent.picture]
+                x_start = x_t.expand(recipe.pictures, *x_t.shape).clone()
+                break
+            else:
+                yield Retrace(frame.index + 1, recipe.frame)
+    yield from frames_from(recipe, model, x_start, _timesteps(recipe, model.schedule), noise)
+
+
+def frames_from(
+    recipe: Recipe, model: LoadedModel, x_start: Tensor, timesteps: Tensor, noise: SeededNoise
+) -> Iterator[Frame]:
+    """The reverse process as `recipe` says, from `x_start` (B, C, H, W) over the `timesteps`."""
+    return reverse_process(
+        denoiser_for(recipe, model),
+        model.schedule,
+        x_start,
+        timesteps,
+        sampler=SAMPLER_KINDS[recipe.sampler].make(model.schedule, timesteps, recipe.eta),
+        noise=noise,
+        clip=recipe.clip,
+        condition=condition_for(recipe, len(x_start)),
+    )
 
 
 def _check_label(recipe: Recipe, model: LoadedModel) -> None:

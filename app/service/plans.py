@@ -13,6 +13,7 @@ from app.service.painting import Painter
 from app.service.pictures import Pixels
 from app.service.recipe import MAX_PICTURES, Recipe
 from app.training.features import require_style_network
+from app.training.processes import Processes
 from app.training.random_network import SMALLEST
 
 LEAST: Final = 16
@@ -96,12 +97,30 @@ def recipes(
     return tuple(runs)
 
 
-def paint_all(painter: Painter, runs: Sequence[Recipe], step: Step) -> Pixels:
-    """The finished pictures of `runs`, (N, S, S, 3); `step` is called after each moment."""
-    finished = []
-    for run in runs:
-        for moment in painter.paint(run):
-            step()
-            if isinstance(moment, Moment) and moment.index == moment.total:
-                finished.append(moment.x_t)
-    return np.concatenate(finished)
+def paint_all(
+    painter: Painter,
+    runs: Sequence[Recipe],
+    step: Step,
+    processes: Processes | None = None,
+) -> Pixels:
+    """The finished pictures of `runs`, (N, S, S, 3), in their order.
+
+    Args:
+        painter: Paints them.
+        runs: A batch each.
+        step: Called after each moment that this process painted.
+        processes: Those that share the work; each paints every n-th run, and all get the pictures.
+    """
+    processes = processes or Processes()
+    own = range(processes.rank, len(runs), processes.count)
+    finished = [(i, _painted(painter, runs[i], step)) for i in own]
+    ordered = sorted(processes.gather_objects(finished), key=lambda numbered: numbered[0])
+    return np.concatenate([pictures for _, pictures in ordered])
+
+
+def _painted(painter: Painter, run: Recipe, step: Step) -> Pixels:
+    for moment in painter.paint(run):
+        step()
+        if isinstance(moment, Moment) and moment.index == moment.total:
+            finished = moment.x_t
+    return finished

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from app.diffusion.noise import MAX_SEED, derived_seed
 from app.diffusion.reverse import Spacing
 from app.errors import RecipeError
+from app.service.wording import in_words
 
 MAX_PICTURES: Final = 16
 MAX_STEPS: Final = 1000
@@ -25,6 +26,20 @@ MAX_JSON: Final = 8192
 Precision = Literal["exact", "fast"]
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
+
+ModelName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?)?$",
+        max_length=161,
+    ),
+]
+"""A folder's name, or owner/name or owner/name@revision of a model of the Hub."""
+
+
+def file_stem(model: str) -> str:
+    """How a file of `model` is called: its id, whose slash would name a folder."""
+    return model.replace("/", "-")
 
 
 class Document(BaseModel):
@@ -89,13 +104,8 @@ class Document(BaseModel):
     @classmethod
     def fault(cls, error: ValidationError) -> RecipeError:
         """What to tell a person whose fields pydantic refuses."""
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        what = first["msg"].removeprefix("Value error, ")
-        return RecipeError(
-            f"The {cls.called} can't be used: {where + ': ' if where else ''}{what}.",
-            "Nothing was changed.",
-        )
+        what, hint = in_words(error)
+        return RecipeError(f"The {cls.called} can't be used: {what}.", hint)
 
 
 class Versions(BaseModel):
@@ -136,9 +146,9 @@ class Recipe(Document):
     called: ClassVar[str] = "recipe"
 
     format: Literal["plein-air/1"] = "plein-air/1"
-    model: Name
+    model: ModelName
     weights: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
-    sampler: Name = "ddim"
+    sampler: Name = "dpm-solver-sde"
     steps: int = Field(default=50, ge=1, le=MAX_STEPS)
     spacing: Spacing = "trailing"
     eta: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)

@@ -16,7 +16,7 @@ from app.service.pictures import (
     film_strip,
     png_bytes,
 )
-from app.service.recipe import Recipe
+from app.service.recipe import Recipe, file_stem
 
 STRIP_PICTURES: Final = 10
 
@@ -39,7 +39,7 @@ class Result:
         recipe = self.recipe
         branch = f"-from-{recipe.parent.seed}-{recipe.frame}" if recipe.parent else ""
         seed = recipe.seed + recipe.picture
-        return f"{recipe.model}-{recipe.sampler}-{recipe.steps}-seed-{seed}{branch}"
+        return f"{file_stem(recipe.model)}-{recipe.sampler}-{recipe.steps}-seed-{seed}{branch}"
 
     @property
     def pixels(self) -> Pixels:

@@ -122,7 +122,7 @@ def _save(result: Result, novelty: Novelty, folder: Path) -> Example:
         FilmMoment(m.index, m.t, round(m.signal, 6), round(m.snr_db, 2) if m.t else None)
         for m in moments
     )
-    nearest = novelty.in_words(result.recipe.model, result.pixels)
+    nearest = novelty.in_words(result.recipe.model, result.pixels[None])[0]
     return Example(result.name, result.recipe.steps, said, nearest, folder)
 
 

@@ -1,7 +1,7 @@
 """A model folder as the start of a training."""
 
 from app.service.model_files import ModelFiles
-from app.service.models import load_unet, schedule_of
+from app.service.weights import load_unet, schedule_of
 from app.training.trainee import Architecture, Trainee
 
 

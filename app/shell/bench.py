@@ -31,12 +31,14 @@ def command(
 ) -> None:
     """Time a step and a picture against diffusers' DDPMPipeline, and what streaming costs.
 
-    With --train: the training engine's pictures per second against a bare loop's.
+    With --train: the training engine's pictures per second against a bare loop's, and what a
+    painting and a training take from each other.
     """
     if train:
-        from app.shell.bench_training import report
+        from app.shell import bench_sharing, bench_training
 
-        report()
+        bench_training.report()
+        bench_sharing.report()
         return
     from app.service.studio import Studio
     from app.settings import Settings

@@ -28,7 +28,7 @@ class Visit:
 
 
 class Easel:
-    """The Paint tab of a served page, without a browser."""
+    """The Paint tab of a served page, opened once, without a browser."""
 
     def __init__(self, server: Server, model: str) -> None:
         self._url = server.url + "gradio_api/queue/"
@@ -42,20 +42,20 @@ class Easel:
         )
         self._fields = [known[id_] for id_ in self._event["inputs"]]
         self._model = model
+        self._session = uuid4().hex
 
     def paint(self, **choices: object) -> Visit:
         """Click Paint, with `choices` by the controls' labels, and wait for the end."""
         chosen = {"model": self._model} | choices
-        session = uuid4().hex
         request = {
             "data": [chosen.get(props.get("label"), props.get("value")) for props in self._fields],
             "fn_index": self._event["id"],
-            "session_hash": session,
+            "session_hash": self._session,
         }
         began = time.perf_counter()
         httpx.post(self._url + "join", json=request).raise_for_status()
         first = None
-        for line in self._stream(session):
+        for line in self._stream():
             if first is None and '\\"frames\\":[{' in line:
                 first = time.perf_counter() - began
             if '"msg":"process_completed"' in line:
@@ -64,8 +64,8 @@ class Easel:
             raise StudioError("The page painted nothing.", "Look at the server's log.")
         return Visit(first, time.perf_counter() - began)
 
-    def _stream(self, session: str) -> Iterator[str]:
-        parameters = {"session_hash": session}
+    def _stream(self) -> Iterator[str]:
+        parameters = {"session_hash": self._session}
         with httpx.stream("GET", self._url + "data", params=parameters, timeout=300) as answer:
             yield from answer.iter_lines()
 

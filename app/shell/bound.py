@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -11,9 +12,9 @@ import typer
 from app.shell.laboratory import PICTURE_HELP, save, source_named, watched
 
 if TYPE_CHECKING:
+    from app.service.laboratory.bounding import Subject
     from app.service.laboratory.bounds import BoundMoment, SubjectBound
     from app.service.laboratory.experiment import Source
-    from app.service.laboratory.experiments import Subject
 
 COLUMNS: Final = (
     *("subject", "kind", "t", "weight", "bpd", "bpd_error", "eps_mse"),
@@ -41,9 +42,9 @@ def command(
     seed: Annotated[int, typer.Option(help="Of the draws and the choice of steps.")] = 0,
     precision: Annotated[str, typer.Option(help="exact or fast.")] = "exact",
 ) -> None:
-    """Compute L_T, every L_{t-1}, and L_0; the terms go into a CSV for each model."""
+    """Compute L_T, every L_{t-1}, and L_0: a CSV of terms for each model, a figure of all."""
+    from app.service.laboratory.bounding import Bounding
     from app.service.laboratory.bounds import BoundMoment
-    from app.service.laboratory.experiments import Bounding
     from app.service.studio import Studio
     from app.settings import Settings
 
@@ -59,18 +60,21 @@ def command(
         wishes.append(
             lab.complete(Bounding.checked({"model": name, "subjects": subjects} | settings))
         )
+    result = lab.started(Bounding.joined(wishes))
     for bounding in wishes:
         steps = lab.network_steps(bounding) + 1
         stream = watched(lab.bound(bounding), steps, bounding.model)
         moments = [moment for moment in stream if isinstance(moment, BoundMoment)]
         _report(bounding.model, moments[-1].subjects)
         save(out, f"{bounding.model}-bound-seed-{seed}.csv", terms_csv(moments).encode())
+        result = replace(result, moments=(*result.moments, tuple(moments)))
+    save(out, f"{result.name}.png", result.png())
 
 
 def _subjects(
     sources: "Sequence[tuple[str, Source]]", *, shuffled: bool, noise: bool
 ) -> "tuple[Subject, ...]":
-    from app.service.laboratory.experiments import Subject
+    from app.service.laboratory.bounding import Subject
 
     subjects = []
     for name, source in sources:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from app.service.evaluation import Evaluation, Evaluator
     from app.service.plans import Plan
     from app.service.recipe import Recipe
+    from app.training.processes import Processes
 
 
 def command(
@@ -35,17 +36,24 @@ def command(
         bool, typer.Option("--style/--no-style", help="Judge with the style network too.")
     ] = True,
 ) -> None:
-    """Print a table, sampler by sampler: MMD, patches, spectrum, precision, recall, novelty."""
+    """Print a table, sampler by sampler: MMD, patches, spectrum, precision, recall, novelty.
+
+    Processes that torchrun started paint together.
+    """
+    from app.engine.devices import choose_device
     from app.service.evaluation import Evaluator
     from app.service.evaluation_report import to_markdown
-    from app.service.plans import LEAST, parse_plan, recipes, require_judgeable
+    from app.service.plans import LEAST, paint_all, parse_plan, recipes, require_judgeable
     from app.service.studio import Studio
     from app.settings import Settings
     from app.training.novelty_files import load_index
+    from app.training.processes import Processes
     from app.training.reference import load_pictures, picture_files
 
-    painter = Studio(Settings.from_environment()).painter
-    plans = [parse_plan(text, count) for text in sampler or ["ddim:50"]]
+    settings = Settings.from_environment()
+    processes = Processes.join(choose_device(settings.device))
+    painter = Studio(settings).painter
+    plans = [parse_plan(text, count) for text in sampler or ["dpm-solver-sde:50"]]
     info = painter.models.describe(model)
     require_judgeable(info, style=style)
     runs = [
@@ -58,19 +66,33 @@ def command(
         _require_writable(out)
     loaded = painter.models.load(model)
     index = load_index(loaded.folder, loaded.weights)
-
-    typer.echo("reading the pictures and measuring them", err=True)
-    reference = load_pictures(data, info.size, info.channels, LEAST)
-    training = load_pictures(train, info.size, info.channels, LEAST) if train else None
-    evaluator = Evaluator(painter, model, reference, training, index, style=style, seed=seed)
-    typer.echo(to_markdown(_measure(evaluator, plans, runs, precision, out)))
+    try:
+        if processes.first:
+            typer.echo("reading the pictures and measuring them", err=True)
+            size, channels = info.size, info.channels
+            evaluator = Evaluator(
+                painter,
+                model,
+                load_pictures(data, size, channels, LEAST),
+                load_pictures(train, size, channels, LEAST) if train else None,
+                index,
+                style=style,
+                seed=seed,
+                processes=processes,
+            )
+            typer.echo(to_markdown(_measure(evaluator, plans, runs, processes, out)))
+        else:
+            for batches in runs:
+                paint_all(painter, batches, lambda: None, processes)
+    finally:
+        processes.leave()
 
 
 def _measure(
     evaluator: "Evaluator",
     plans: "Sequence[Plan]",
     runs: "Sequence[Sequence[Recipe]]",
-    precision: str,
+    processes: "Processes",
     out: Path | None,
 ) -> "Evaluation":
     """Measure all of it, with a bar for each part, and write `out` after each row."""
@@ -82,11 +104,15 @@ def _measure(
         training_loss = evaluator.training_loss(bar.update)
     rows = []
     for plan, batches in zip(plans, runs, strict=True):
-        moments = len(batches) * (plan.steps + 1)
+        moments = len(batches[:: processes.count]) * (plan.steps + 1)
         with tqdm(total=moments, unit="step", desc=f"{plan.sampler} {plan.steps}") as bar:
             rows.append(evaluator.row(plan, batches, bar.update))
         evaluation = Evaluation(
-            evaluator.provenance(precision), loss, training_loss, evaluator.control(), tuple(rows)
+            evaluator.provenance(runs[0][0].precision),
+            loss,
+            training_loss,
+            evaluator.control(),
+            tuple(rows),
         )
         if out:  # The next row may take hours.
             unfinished = out.with_name(out.name + ".tmp")

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from app.service.jobs.service import Jobs
     from app.service.sets.store import Sets
 
-Action = Literal["list", "show", "start", "stop", "resume", "rm"]
-OWNER = "shell"
+Action = Literal["list", "show", "start", "stop", "resume", "keep", "unkeep", "rm"]
 
 
 def command(
@@ -27,31 +26,42 @@ def command(
     preset: Annotated[str, typer.Option(help="start: taste, evening or long.")] = "taste",
     fit: Annotated[Literal["crop", "squash"], typer.Option(help="start: to a square.")] = "crop",
 ) -> None:
-    """List, show, start, stop, resume or remove training jobs; a worker carries them out."""
+    """List, show, start, stop, resume, keep or remove training jobs; a worker carries them out.
+
+    A job that is kept is never offered for deletion on the page.
+    """
+    from dataclasses import replace
+
     from app.service.jobs.service import Jobs
-    from app.service.models import ModelStore
+    from app.service.own_models import OwnModels
+    from app.service.owners import ALONE
     from app.service.sets.store import Sets
     from app.settings import Settings
 
     settings = Settings.from_environment()
     sets = Sets(settings)
-    jobs = Jobs(settings, ModelStore(settings.model_roots, "cpu"), sets, administrator=True)
+    jobs = Jobs(settings, OwnModels(replace(settings, device="cpu")), sets, administrator=True)
     try:
         match action:
             case "list":
-                for each in jobs.list(OWNER):
+                for each in jobs.list(ALONE):
                     typer.echo(_line(each))
             case "show":
-                typer.echo(_line(jobs.show(OWNER, job)))
-                typer.echo(jobs.log(OWNER, job), nl=False)
+                shown = jobs.show(ALONE, job)
+                typer.echo(_line(shown))
+                if shown.model_steps:
+                    typer.echo(f"models: {' '.join(f'{job}-{at}' for at in shown.model_steps)}")
+                typer.echo(jobs.log(ALONE, job), nl=False)
             case "start":
                 _start(jobs, sets, job, data, init or settings.default_model, preset, fit)
             case "stop":
-                typer.echo(_line(jobs.stop(OWNER, job)))
+                typer.echo(_line(jobs.stop(ALONE, job)))
             case "resume":
-                typer.echo(_line(jobs.resume(OWNER, job)))
+                typer.echo(_line(jobs.resume(ALONE, job)))
+            case "keep" | "unkeep":
+                typer.echo(_line(jobs.keep(ALONE, job, kept=action == "keep")))
             case "rm":
-                jobs.delete(OWNER, job)
+                jobs.delete(ALONE, job)
     finally:
         jobs.close()
 
@@ -66,19 +76,21 @@ def _start(
     fit: Literal["crop", "squash"],
 ) -> None:
     from app.service.jobs.plan import Plan
+    from app.service.owners import ALONE
     from app.service.sets.store import Upload
 
     if not data:
         raise StudioError("There are no pictures to train on.", "Name files with --data.")
-    pictures = sets.add(OWNER, [Upload(path, path.name) for path in data], fit)
+    pictures = sets.add(ALONE, [Upload(path, path.name) for path in data], fit)
     for left_out, reason in pictures.skipped:
         typer.echo(f"left out {left_out}: {reason}", err=True)
     plan = Plan.preset(preset, len(pictures))
-    typer.echo(_line(jobs.start(OWNER, init, pictures.id, plan, name or pictures.id[:8])))
+    typer.echo(_line(jobs.start(ALONE, init, pictures.id, plan, name or pictures.id[:8])))
     jobs.tend()
 
 
 def _line(job: "Job") -> str:
     left = "" if job.seconds_left is None else f"  {job.seconds_left / 60:.0f} min left"
     fault = f"  {job.message} {job.hint}" if job.message else ""
-    return f"{job.id}  {job.state:<11}  {job.step}/{job.total_steps}  {job.name}{left}{fault}"
+    kept = "  kept" if job.kept else ""
+    return f"{job.id}  {job.state:<11}  {job.step}/{job.total_steps}  {job.name}{kept}{left}{fault}"

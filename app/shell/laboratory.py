@@ -56,5 +56,6 @@ def watched(stream: Iterable[Item], steps: int, what: str) -> Iterator[Item]:
 def save(folder: Path, name: str, data: bytes) -> None:
     """Write a file and say where it is."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(data)
-    typer.echo(folder / name)
+    path = folder / name.replace("/", "-")  # it may begin with a Hub model's owner/name
+    path.write_bytes(data)
+    typer.echo(path)

@@ -19,7 +19,7 @@ def command(
     first: Annotated[str, typer.Argument(help=PICTURE_HELP)],
     second: Annotated[str, typer.Argument(help="The other picture, likewise.")],
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("laboratory"),
-    t: Annotated[int, typer.Option(help="Noise both to this t, 1 to T, and decode from it.")] = 500,
+    t: Annotated[int, typer.Option(help="Noise both to this t, 0 to T, and decode from it.")] = 500,
     mix: Annotated[float, typer.Option(help="lambda: 0 is the first picture, 1 the second.")] = 0.5,
     grid: Annotated[bool, typer.Option(help="Every t and lambda of the paper's figure 9.")] = False,
     morph: Annotated[
@@ -28,7 +28,9 @@ def command(
     seed_morph: Annotated[
         int | None, typer.Option(help="So many frames over the arc between two seed:N's x_T.")
     ] = None,
-    rule: Annotated[str, typer.Option(help="linear, shared, variance_kept or slerp.")] = "linear",
+    rule: Annotated[
+        str, typer.Option(help="linear, shared, variance_kept or slerp.")
+    ] = "variance_kept",
     share_noise: Annotated[
         bool, typer.Option(help="One noise on the way back for all cells or frames.")
     ] = True,

@@ -9,10 +9,12 @@ from tqdm import tqdm
 
 def command(
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("paintings"),
-    model: Annotated[str, typer.Option(help="A model's id.")] = "impressionist-64",
+    model: Annotated[
+        str, typer.Option(help="A model's id; JOB-STEP for a training job's.")
+    ] = "impressionist-64",
     sampler: Annotated[
-        str, typer.Option(help="ddpm, ddim, dpm-solver, unipc, euler-a, ...")
-    ] = "ddim",
+        str, typer.Option(help="ddpm, ddim, dpm-solver-sde, unipc, ...")
+    ] = "dpm-solver-sde",
     steps: Annotated[int, typer.Option(help="1 to T.")] = 50,
     spacing: Annotated[str, typer.Option(help="trailing, leading or linspace.")] = "trailing",
     eta: Annotated[float, typer.Option(help="For ddim: 0 draws no noise, 1 is DDPM.")] = 0.0,
@@ -30,6 +32,8 @@ def command(
     strip: Annotated[bool, typer.Option(help="Also write a film strip of each run.")] = False,
 ) -> None:
     """Paint pictures; each PNG carries the recipe that paints it again."""
+    from dataclasses import replace
+
     from app.service.pictures import read_recipe
     from app.service.recipe import Recipe
     from app.service.results import results
@@ -55,7 +59,8 @@ def command(
             }
         )
     )
-    painter = Studio(Settings.from_environment()).painter
+    # Whoever has the shell has all jobs' models.
+    painter = Studio(replace(Settings.from_environment(), single_user=True)).painter
     if difference := painter.differences(wish):
         typer.echo(difference, err=True)
     complete = painter.complete(wish)

@@ -1,9 +1,16 @@
 """`python -m app serve`: open the page."""
 
+from importlib import import_module
+
 
 def command() -> None:
     """Open the page; GRADIO_SERVER_PORT and the other variables in docs/settings.md apply."""
     from app.settings import Settings
+
+    settings = Settings.from_environment()
+    if settings.zero_gpu:
+        # It refuses to be imported once anything has asked torch for a GPU, as libraries do.
+        import_module("spaces")
     from app.ui.page import serve
 
-    serve(Settings.from_environment())
+    serve(settings)

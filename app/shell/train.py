@@ -108,7 +108,7 @@ def _fields(config: Path | None, out: Path) -> dict[str, Any]:
         return stored_config(out) or {}
     fields = read_fields(config)
     # A configuration's own paths are relative to where it lies.
-    for name in ("data", "held_out"):
+    for name in ("data", "held_out", "titles"):
         if isinstance(fields.get(name), str):
             fields[name] = _absolute(config.parent / fields[name])
     if isinstance(fields.get("init"), str) and (config.parent / fields["init"]).is_dir():
@@ -133,7 +133,7 @@ def _models() -> "tuple[Callable[[str], ModelFiles], Callable[[ModelFiles], Trai
     def find(name: str) -> ModelFiles:
         if Path(name).is_dir():
             return ModelFiles(Path(name).resolve().name, Path(name))
-        return ModelStore(Settings.from_environment().model_roots).find(name)
+        return ModelStore.of(Settings.from_environment()).find(name)
 
     return find, load_trainee
 
@@ -180,6 +180,8 @@ def _train(
             finished = _follow(run, bars=bars)
             if processes.first:
                 _report(run, finished)
+                if finished:
+                    typer.echo(run.index() or "Its novelty index is written.", err=True)
     finally:
         processes.leave()
 

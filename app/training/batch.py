@@ -56,6 +56,12 @@ def to_unit(pixels: Pixels) -> Tensor:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
+def to_bytes(x_0: Tensor) -> Pixels:
+    """What `to_unit` was given, of what it gave."""
+    pixels = x_0.add(1).mul(127.5).round().byte().permute(0, 2, 3, 1)
+    return np.ascontiguousarray(pixels.numpy())
+
+
 def _cropped(pixels: Pixels, boxes: Tensor, size: int) -> Pixels:
     side = pixels.shape[1]
     crops = [

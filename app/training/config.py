@@ -16,8 +16,17 @@ DEFAULT_VLB_WEIGHT: Final = 0.001
 """Nichol & Dhariwal (2021), section 3.1."""
 
 MAY_CHANGE: Final = frozenset(
-    {"data", "held_out", "keep", "save_every", "sample_every", "sample_count", "sample_steps"}
-    | {"snapshot_every", "memory_mb", "precision", "accumulate"}
+    {
+        "data",
+        "held_out",
+        "titles",
+        "keep",
+        "save_every",
+        "sample_every",
+        "sample_count",
+        "sample_steps",
+    }
+    | {"keep_models", "snapshot_every", "memory_mb", "precision", "accumulate"}
 )
 """Settings that a resumed run may change: none alters which steps are taken, `precision` and
 `accumulate` how they are rounded. Whether the pictures are the same, their fingerprint tells."""
@@ -133,6 +142,8 @@ class TrainConfig(_Strict):
         data: The folder of pictures, with its sub-folders.
         held_out: A folder of pictures that are never trained on.
         held_out_share: The share of `data` held out instead, chosen by a hash of the name.
+        titles: A CSV file with the columns file, artist and title, for the novelty index; without
+            it, a picture is called what its file is.
         init: The model folder to start from; None starts from random weights.
         network: The network to build where there is no `init`.
         schedule: Its noise schedule.
@@ -141,6 +152,8 @@ class TrainConfig(_Strict):
             with a learned variance (Nichol & Dhariwal 2021, eq. 16).
         vlb_weight: lambda, for "hybrid"; None is 0.001.
         min_snr_gamma: Weights L_simple by min-SNR-gamma (Hang et al. 2023); None doesn't.
+        multiscale_gamma: Up to this SNR the error counts at every scale, down to the mean colour
+            (Hoogeboom et al. 2023), and above it the less the larger the SNR; None is without.
         labels: Class labels; None trains without.
         phases: Picture sizes, in order, and how many views each gets.
         batch_size: Pictures a step, over all processes and parts of an accumulated step.
@@ -165,7 +178,8 @@ class TrainConfig(_Strict):
         keep: How many of the newest checkpoints are kept, beside the best by held-out loss.
         sample_every: Steps between sample grids; 0 paints none.
         sample_count: Pictures in a sample grid.
-        sample_steps: DDIM steps of a sample grid.
+        sample_steps: DPM-Solver++ SDE steps of a sample grid.
+        keep_models: Whether the model that painted each sample grid is kept beside the newest.
         snapshot_every: Steps between EMA snapshots that are kept for good; 0 keeps none.
         memory_mb: Pictures that need more are kept in a memory-mapped file of the run instead.
     """
@@ -173,6 +187,7 @@ class TrainConfig(_Strict):
     data: str
     held_out: str | None = None
     held_out_share: float | None = Field(default=None, gt=0, lt=1)
+    titles: str | None = None
     init: str | None = None
     network: NetworkConfig | None = None
     schedule: ScheduleConfig | None = None
@@ -180,6 +195,7 @@ class TrainConfig(_Strict):
     objective: Literal["simple", "hybrid"] = "simple"
     vlb_weight: float | None = Field(default=None, gt=0)
     min_snr_gamma: float | None = Field(default=None, gt=0)
+    multiscale_gamma: float | None = Field(default=None, gt=0)
     labels: LabelConfig | None = None
     phases: tuple[Phase, ...] = Field(
         default=(Phase(size=32, views=150_000), Phase(size=64, views=400_000)), min_length=1
@@ -207,6 +223,7 @@ class TrainConfig(_Strict):
     sample_every: int = Field(default=5000, ge=0)
     sample_count: int = Field(default=16, ge=1, le=256)
     sample_steps: int = Field(default=50, ge=1)
+    keep_models: bool = False
     snapshot_every: int = Field(default=5000, ge=0)
     memory_mb: int = Field(default=1024, ge=1)
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -58,10 +58,11 @@ def _sync_below(folder: Path) -> None:
                 os.fsync(file.fileno())
 
 
-def replace_model(link: Path, target: Path) -> None:
+def replace_model(link: Path, target: Path, kept: Collection[str] = ()) -> None:
     """Point the link `link` at the folder `target` beside or below it, in one instant.
 
-    A folder can't take another's place in one step, but a link can.
+    A folder can't take another's place in one step, but a link can. What else lies beside
+    `target` is removed, but for the names in `kept`.
     """
     temporary = link.with_name(TEMPORARY + link.name)
     temporary.unlink(missing_ok=True)
@@ -69,5 +70,5 @@ def replace_model(link: Path, target: Path) -> None:
     os.replace(temporary, link)
     sync_folder(link.parent)
     for other in target.parent.iterdir():
-        if other.name != target.name:
+        if other.name != target.name and other.name not in kept:
             remove(other)

@@ -33,14 +33,16 @@ class HeldOutLoss:
 class HeldOut:
     """The pictures, (N, C, S, S) in [-1, 1], each with a timestep, noise and maybe a label.
 
-    The timesteps lie evenly in [0, T). Neither they nor the noise ever change, in whatever run,
-    so that two losses on the same pictures differ by the weights alone.
+    The first `count` are all there are; then they come again. The timesteps lie evenly in
+    [0, T). Neither they nor the noise ever change, in whatever run, so that two losses on the
+    same pictures differ by the weights alone.
     """
 
     x_0: Tensor
     t: Tensor
     eps: Tensor
-    labels: Tensor | None = None
+    labels: Tensor | None
+    count: int
 
     @classmethod
     def made(cls, pixels: Pixels, labels: Tensor | None, timesteps: int) -> "HeldOut":
@@ -53,7 +55,7 @@ class HeldOut:
         even = (torch.arange(rows) + 0.5) * (timesteps / rows)
         t = even.long()[torch.randperm(rows, generator=generator)]
         eps = torch.randn(x_0.shape, generator=generator)
-        return cls(x_0, t, eps, None if labels is None else labels[index])
+        return cls(x_0, t, eps, None if labels is None else labels[index], len(pixels))
 
     @torch.no_grad()
     def loss(

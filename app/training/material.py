@@ -22,6 +22,7 @@ from app.training.dataset import (
 )
 from app.training.held_out import HeldOut
 from app.training.labels import Classes, find_classes, label_pictures
+from app.training.reference import paintings
 from app.training.trainee import Architecture
 from app.training.trainer import Material
 
@@ -67,7 +68,8 @@ def find(config: TrainConfig) -> Found:
     """Look into the folders that `config` names.
 
     Raises:
-        StudioError: If there are no pictures to train on or to hold out, or no classes.
+        StudioError: If there are no pictures to train on or to hold out, no classes, or no titles
+            in the file that should have them.
     """
     folder = Path(config.data)
     names = find_pictures(folder)
@@ -88,6 +90,8 @@ def find(config: TrainConfig) -> Found:
         names = tuple(name for name in names if not is_held_out(name, share))
         held_out = Source(folder, chosen)
     classes = find_classes(config.labels, names) if config.labels else None
+    if config.titles:
+        paintings(names, Path(config.titles))  # read once to see that it can be, before any time
     return Found(Source(folder, names), held_out, classes)
 
 

@@ -21,6 +21,9 @@ from app.training.reference import Painting
 
 Control = Literal["held-out", "leave-one-out"]
 
+LEAST: Final = 16
+"""Pictures below which nearness means nothing."""
+
 COMPONENTS: Final = 128
 PICTURES_A_COMPONENT: Final = 4
 """Fewer pictures than this for each component, and its scale would be their noise."""
@@ -70,7 +73,8 @@ class Nearest:
     """The nearest training picture to one picture, and how near that is.
 
     Attributes:
-        title: What the training picture is called.
+        row: The training picture's place in the index.
+        title: What it is called.
         artist: Who painted it; empty where nobody is named.
         distance: In [0, 2]; 0 is the same.
         percentile: The share of pictures never seen, in percent, that are as near to theirs.
@@ -83,6 +87,7 @@ class Nearest:
             the others where none were held out.
     """
 
+    row: int
     title: str
     artist: str
     distance: float
@@ -127,10 +132,12 @@ class NoveltyIndex:
             pictures: Of the model's size.
             features: The bottleneck of the model that the index was built with.
         """
-        both = (pictures, np.ascontiguousarray(pictures[:, :, ::-1]))
-        units = [_project(features(one), self.mean, self.basis) for one in both]
-        apart = _apart(units[0], units[1], self._units)
-        plain, flipped = (perceptual_hashes(one) for one in both)
+        count = len(pictures)
+        both = np.concatenate([pictures, pictures[:, :, ::-1]])
+        units = _project(features(both), self.mean, self._wide_basis)
+        apart = _apart(units[:count], units[count:], self._units)
+        hashes = perceptual_hashes(both)
+        plain, flipped = hashes[:count], hashes[count:]
         nearest = apart.order[:, 0]
         bits = np.minimum(
             differing_bits(plain, self.hashes[nearest]),
@@ -143,26 +150,34 @@ class NoveltyIndex:
         )
         return Neighbours(nearest, apart.first, apart.second, apart.mirrored, bits, copies)
 
-    def nearest(self, picture: Pixels, features: FeatureSpace) -> Nearest:
-        """The nearest training picture to one `picture` (S, S, 3) of the model's size."""
-        found = self.neighbours(picture[None], features)
-        painting = self.paintings[int(found.nearest[0])]
-        return Nearest(
-            title=painting.title,
-            artist=painting.artist,
-            distance=float(found.distance[0]),
-            percentile=float(self.percentiles(found.distance)[0]),
-            ratio=float(found.ratio[0]),
-            bits=int(found.bits[0]),
-            mirrored=bool(found.mirrored[0]),
-            is_copy=bool(found.copies[0]),
-            control=self.control_kind,
+    def nearest(self, pictures: Pixels, features: FeatureSpace) -> tuple[Nearest, ...]:
+        """The nearest training picture to each of `pictures` (Q, S, S, 3), of the model's size."""
+        found = self.neighbours(pictures, features)
+        percentiles = self.percentiles(found.distance)
+        return tuple(
+            Nearest(
+                row=int(row),
+                title=self.paintings[row].title,
+                artist=self.paintings[row].artist,
+                distance=float(found.distance[i]),
+                percentile=float(percentiles[i]),
+                ratio=float(found.ratio[i]),
+                bits=int(found.bits[i]),
+                mirrored=bool(found.mirrored[i]),
+                is_copy=bool(found.copies[i]),
+                control=self.control_kind,
+            )
+            for i, row in enumerate(found.nearest)
         )
 
     def percentiles(self, distance: Floats) -> Floats:
         """The share in percent of the control that is as near as `distance` (Q,) or nearer."""
         at_most = np.searchsorted(self.control, distance, side="right")
         return np.asarray(100 * at_most / len(self.control))
+
+    @cached_property
+    def _wide_basis(self) -> NDArray[np.float32]:
+        return self.basis.astype(np.float32)
 
     @cached_property
     def _units(self) -> NDArray[np.float32]:
@@ -180,7 +195,7 @@ def build_index(
     """Index the training `pictures` (N, S, S, 3), without their pixels.
 
     Args:
-        pictures: At least 16, of the model's size.
+        pictures: At least LEAST, of the model's size.
         paintings: What they are called.
         features: The model's own bottleneck, see `bottleneck_space`.
         weights: sha256 of the model's weights file, so that a stale index is noticed.
@@ -190,8 +205,8 @@ def build_index(
     Raises:
         ValueError: If there are too few pictures, or not as many names.
     """
-    if len(pictures) < 16 or len(pictures) != len(paintings):
-        raise ValueError(f"need 16 pictures and a name each: {len(pictures)}, {len(paintings)}")
+    if len(pictures) < LEAST or len(pictures) != len(paintings):
+        raise ValueError(f"need {LEAST} pictures, a name each: {len(pictures)}, {len(paintings)}")
     seen = features(pictures)
     mean = seen.mean(0).astype(np.float16)
     basis = _whitening(seen[_spread(len(seen), PCA_PICTURES)] - mean).astype(np.float16)
@@ -263,11 +278,11 @@ def _whitening(centred: Floats) -> Floats:
 
 
 def _project(
-    features: Floats, mean: NDArray[np.float16], basis: NDArray[np.float16]
+    features: Floats, mean: NDArray[np.float16], basis: NDArray[np.float16] | NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """The unit vectors (N, D) of `features` (N, F)."""
     centred = (features - mean).astype(np.float32)
-    return _normalised(centred @ basis.astype(np.float32))
+    return _normalised(centred @ basis.astype(np.float32, copy=False))
 
 
 def _normalised(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ averaged. So the number of processes changes how fast a run goes, not where it g
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from app.errors import StudioError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,15 @@ class Processes:
         if self.accelerator is None or self.count == 1:
             return values
         gathered: Tensor = self.accelerator.gather(values)
+        return gathered
+
+    def gather_objects(self, own: list[T]) -> list[T]:
+        """The picklable objects of every process, those of process 0 first."""
+        if self.accelerator is None or self.count == 1:
+            return own
+        from accelerate.utils import gather_object  # noqa: PLC0415 - an optional extra
+
+        gathered: list[T] = gather_object(own)
         return gathered
 
     def any(self, flag: bool) -> bool:

@@ -7,7 +7,9 @@ metrics.jsonl        a line for each step and each held-out loss
 checkpoints/<step>/  all that it takes to go on; the newest few and the best
 snapshots/<step>/    EMA weights in fp16, kept for good
 samples/<step>.png   what the model paints from noise that never changes
-model                a link to the newest model in exports/, for DDPMPipeline and the studio
+exports/<step>/      the newest model; with `keep_models`, also those that painted the samples
+model                a link to the newest model in exports/, for DDPMPipeline and the studio;
+                     when the run is done, with the novelty index of what it was trained on
 """
 
 import fcntl
@@ -27,6 +29,7 @@ from app.training.course import Course
 from app.training.export import export_model, replace_model
 from app.training.files import remove, replace_file, replaced_folder
 from app.training.held_out import HeldOutLoss
+from app.training.indexing import StoredNetwork, index_model
 from app.training.journal import Journal
 from app.training.material import Decoded
 from app.training.processes import Processes
@@ -125,6 +128,27 @@ class Run:
             checkpoint.prune(self.checkpoints, self.config.keep)
             self._export()
 
+    def index(self) -> str:
+        """Write the novelty index of what was trained on beside the newest model.
+
+        Returns:
+            Why there is none, or nothing.
+
+        Raises:
+            StudioError: If the titles can't be read, or the disk takes no more.
+        """
+        titles = self.config.titles
+        with disk_errors(self.checkpoints):
+            folder = (self.folder / "model").resolve()
+            return index_model(
+                folder,
+                StoredNetwork(folder),
+                self.architecture,
+                self.decoded,
+                size=self.size,
+                titles=None if titles is None else Path(titles),
+            )
+
     @property
     def size(self) -> int:
         """The side of the pictures of the step that was last taken."""
@@ -181,7 +205,13 @@ class Run:
         if not folder.is_dir():
             weights = self.learner.weights(self._best_ema())
             export_model(folder, self.architecture, weights, size=self.size)
-        replace_model(self.folder / "model", folder)
+        replace_model(self.folder / "model", folder, self._painters())
+
+    def _painters(self) -> frozenset[str]:
+        """The names of the exported models that are kept for the samples that they painted."""
+        if not self.config.keep_models:
+            return frozenset()
+        return frozenset(path.stem for path in (self.folder / "samples").glob("[0-9]*.png"))
 
     def _snapshot(self) -> None:
         folder = self.folder / "snapshots" / f"{self.learner.step:08d}"

@@ -57,8 +57,10 @@ class Architecture:
 
     def network(self) -> UNet2DModel:
         """A network without storage for its weights, to be given them."""
+        # diffusers notes where it read a model; that folder is nobody else's business.
+        config = {name: value for name, value in self.unet.items() if name != "_name_or_path"}
         with torch.device("meta"):
-            return cast(UNet2DModel, UNet2DModel.from_config(self.unet))
+            return cast(UNet2DModel, UNet2DModel.from_config(config))
 
 
 @dataclass(frozen=True, eq=False)

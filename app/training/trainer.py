@@ -164,6 +164,7 @@ def objective_of(architecture: Architecture, config: TrainConfig) -> Objective:
         architecture.target,
         vlb_weight=weight if config.objective == "hybrid" else 0.0,
         min_snr_gamma=config.min_snr_gamma,
+        multiscale_gamma=config.multiscale_gamma,
     )
 
 

@@ -3,16 +3,18 @@
 from typing import Any
 
 import gradio as gr
-from gradio.events import api
 
 from app.service.pictures import read_recipe
 from app.service.recipe import Recipe
 from app.service.results import results
 from app.service.studio import Studio
-from app.ui.faults import said
+from app.ui import arguments as arg
+from app.ui.bound_api import add_bound_api
+from app.ui.endpoint import expose
 from app.ui.files import saved_file, uploaded
 from app.ui.lab_api import add_noise_api
-from app.ui.mix_api import add_bound_api, add_mix_api
+from app.ui.mix_api import add_mix_api
+from app.ui.train_api import add_train_api
 
 
 def add_api(studio: Studio, network: str) -> None:
@@ -27,21 +29,23 @@ def add_api(studio: Studio, network: str) -> None:
         return files, recipes
 
     def paint(
-        model: str = studio.settings.default_model,
-        sampler: str = "ddim",
-        steps: int = 50,
-        spacing: str = "trailing",
-        eta: float = 0.0,
-        clip: bool = True,
-        seed: int = 0,
-        pictures: int = 1,
-        precision: str = "exact",
-        label: int | None = None,
-        guidance_scale: float = 1.0,
+        model: arg.Model = studio.settings.default_model,
+        sampler: arg.Sampler = "dpm-solver-sde",
+        steps: arg.Steps = 50,
+        spacing: arg.Spacing = "trailing",
+        eta: arg.Eta = 0.0,
+        clip: arg.Clip = True,
+        seed: arg.Seed = 0,
+        pictures: arg.Count = 1,
+        precision: arg.Precision = "exact",
+        label: arg.Label = None,
+        guidance_scale: arg.Guidance = 1.0,
     ) -> tuple[list[gr.FileData], list[dict[str, Any]]]:
-        """Paint pictures.
+        """Paint pictures from noise.
 
-        Returns the PNG files, each with its recipe inside, and the recipes as JSON.
+        Returns:
+            files: The PNG files, each with its recipe inside.
+            recipes: Their recipes: all it takes to paint each again.
         """
         return painted(
             Recipe.checked(
@@ -61,22 +65,36 @@ def add_api(studio: Studio, network: str) -> None:
             )
         )
 
-    def repaint(recipe: str) -> tuple[list[gr.FileData], list[dict[str, Any]]]:
-        """Paint a recipe, given as its JSON, again."""
+    def repaint(recipe: arg.Recipe) -> tuple[list[gr.FileData], list[dict[str, Any]]]:
+        """Paint a recipe again.
+
+        Returns:
+            files: The PNG files, each with its recipe inside.
+            recipes: Their recipes.
+        """
         return painted(Recipe.from_json(recipe))
 
-    def recipe(png: gr.FileData) -> dict[str, Any]:
-        """The recipe inside a PNG that was painted here."""
+    def recipe(png: arg.Painted) -> dict[str, Any]:
+        """Read the recipe inside a PNG that was painted here.
+
+        Returns:
+            recipe: The recipe.
+        """
         return read_recipe(uploaded(png)).model_dump(mode="json", exclude_none=True)
 
     def models() -> list[dict[str, Any]]:
-        """The models there are: id, size, parameters, classes."""
+        """List the models there are.
+
+        Returns:
+            models: Of each the id, size in pixels, channels, parameters, T, classes and name.
+        """
         return [vars(info) for info in studio.models.list()]
 
-    api(said(paint), api_name="paint", concurrency_id=network)
-    api(said(repaint), api_name="repaint", concurrency_id=network)
-    api(said(recipe), api_name="recipe")
-    api(said(models), api_name="models")
+    expose(paint, concurrency_id=network)
+    expose(repaint, concurrency_id=network)
+    expose(recipe)
+    expose(models)
     add_noise_api(studio, network)
     add_mix_api(studio, network)
     add_bound_api(studio, network)
+    add_train_api(studio)

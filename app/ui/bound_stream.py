@@ -1,17 +1,15 @@
 """The bound's terms while they come in, told to the page a few times a second."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final
 from uuid import uuid4
 
-from app.diffusion.bound import FixedVariance
-from app.errors import RecipeError
 from app.service.laboratory.bound import BoundLab
+from app.service.laboratory.bound_result import BoundResult
+from app.service.laboratory.bounding import Bounding
 from app.service.laboratory.bounds import BoundMoment, StepWeights, SubjectBound
-from app.service.laboratory.experiments import Bounding
-from app.service.models import ModelStore
 from app.service.moments import Retrace
 from app.ui.messages import Message
 from app.ui.mix_messages import Finish
@@ -19,10 +17,11 @@ from app.ui.mix_stream import duration
 from app.ui.stream import failure
 
 YIELD_SECONDS: Final = 1 / 4
-MAX_MODELS: Final = 3
 
 Row = tuple[int | float | str | None, ...]
 """One term of one line, in the order of KEYS in assets/lab_bound.js."""
+
+BoundTold = tuple[Message, BoundResult | None]
 
 
 @dataclass(frozen=True)
@@ -125,49 +124,60 @@ class _Run:
 
 
 def tell_bound(
-    lab: BoundLab, models: ModelStore, wish: Callable[[], Sequence[Bounding]]
-) -> Iterator[Message]:
-    """Compute the bounds that are wished for, one model after the other."""
+    lab: BoundLab, wish: Callable[[], Sequence[Bounding]]
+) -> Generator[BoundTold, None, None]:
+    """Compute the bounds that are wished for, one model after the other; and what has come."""
     try:
         wishes = [lab.complete(bounding) for bounding in wish()]
-        if not 0 < len(wishes) <= MAX_MODELS:
-            raise RecipeError(
-                f"{len(wishes)} models are too many to compare.", f"Choose up to {MAX_MODELS}."
-            )
-        yield from _told(lab, models, wishes)
+        yield from _told(lab, wishes)
     except Exception as error:
-        yield failure(error)
+        yield failure(error), None
 
 
-def _told(lab: BoundLab, models: ModelStore, wishes: Sequence[Bounding]) -> Iterator[Message]:
+def _told(lab: BoundLab, wishes: Sequence[Bounding]) -> Iterator[BoundTold]:
     run = _Run(sum(lab.network_steps(w) for w in wishes))
-    yield BoundStart(
-        run=run.name,
-        lines=lines_of(wishes),
-        T=max(models.describe(w.model).num_train_timesteps for w in wishes),
-        weights=Weights.of(lab.weights(wishes[0].model, _fixed(wishes[0]))),
-        words=f"{run.steps} network steps of {pictures_of(wishes[0])} pictures each",
-    )
+    result = lab.started(Bounding.joined(wishes))
+    words = f"{run.steps} network steps of {pictures_of(wishes[0])} pictures each"
+    yield bound_start(run.name, result, words), result
     first, due = 0, 0.0
     for wish in wishes:
+        before = result.moments
         waiting: list[Row] = []
+        moments: list[BoundMoment] = []
         for item in lab.bound(wish):
             run.done += 1
             if isinstance(item, Retrace):
                 continue
+            moments.append(item)
             waiting += rows_of(item, first)
             if item.kind == "decoder" or time.monotonic() >= due:
-                yield Terms(run.name, tuple(waiting), run.words(item, wish.model))
+                result = replace(result, moments=(*before, tuple(moments)))
+                yield Terms(run.name, tuple(waiting), run.words(item, wish.model)), result
                 waiting, due = [], time.monotonic() + YIELD_SECONDS
         first += len(wish.subjects)
-    yield Finish(run.name, f"finished in {duration(time.monotonic() - run.began)}")
+    yield Finish(run.name, f"finished in {duration(time.monotonic() - run.began)}"), result
+
+
+def bound_start(run: str, result: BoundResult, words: str, *, live: bool = True) -> BoundStart:
+    """The message that `result` begins with; a stored one is shown by it alone."""
+    subjects = len(result.experiment.subjects)
+    rows = (
+        row
+        for model, moments in enumerate(result.moments)
+        for moment in moments
+        for row in rows_of(moment, model * subjects)
+    )
+    return BoundStart(
+        run=run,
+        lines=lines_of(result.experiment.each),
+        T=result.length,
+        weights=Weights.of(result.weights),
+        words=words,
+        live=live,
+        rows=tuple(rows),
+    )
 
 
 def pictures_of(bounding: Bounding) -> int:
     """How many noised pictures go through the network at each step."""
     return len(bounding.subjects) * bounding.draws
-
-
-def _fixed(bounding: Bounding) -> FixedVariance:
-    # The weight that a learned variance gives isn't one number for a step; the small one is shown.
-    return "fixed_large" if bounding.variance == "fixed_large" else "fixed_small"

@@ -27,11 +27,11 @@ class Preset:
 
 
 PRESETS: Final = {
-    "quick": Preset("dpm-solver", 15),
-    "fine": Preset("ddim", 100),
+    "quick": Preset("dpm-solver-sde", 25),
+    "fine": Preset("dpm-solver-sde", 100),
     "the full 1000": Preset("ddpm", 1000),
 }
-DEFAULT: Final = Preset("ddpm", 150)
+DEFAULT: Final = Preset("dpm-solver-sde", 50)
 DEFAULT_SEED: Final = 42
 DEFAULT_PICTURES: Final = 4
 

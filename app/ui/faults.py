@@ -1,6 +1,7 @@
 """What a person is told when something goes wrong; the rest goes to the server's log."""
 
 import logging
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -19,6 +20,10 @@ def explained(error: Exception) -> StudioError:
     """`error` as a person may read it; what nobody foresaw is logged in full and said in brief."""
     if isinstance(error, StudioError):
         return error
+    if isinstance(error, gr.Error):
+        # ZeroGPU's: that a visitor's share is used up, say. They come as HTML with links.
+        told = f"{error.title}: {re.sub(r'<[^>]*>', '', error.message)}."
+        return StudioError(told, "Try again later, or ask for less.")
     _log.error("a request failed", exc_info=error)
     return StudioError("The studio could not finish this.", "Try again; the server's log says why.")
 
@@ -31,7 +36,9 @@ def said(handler: Callable[P, R]) -> Callable[P, R]:
         try:
             return handler(*args, **kwargs)
         except Exception as error:
-            # All in one text: the page shows no title, and a caller gets none.
-            raise gr.Error(str(explained(error)), duration=12, print_exception=False) from error
+            # All in one text: the page shows no title, and a caller gets none. It shows the text
+            # as HTML, which a name in it must not become.
+            text = str(explained(error)).replace("<", "&lt;")
+            raise gr.Error(text, duration=12, print_exception=False) from error
 
     return wrapped

@@ -1,15 +1,32 @@
 """Files that come from a caller of the API, and files that go to one."""
 
+from functools import partial
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
+from urllib.parse import unquote
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
+from gradio_client.utils import is_http_url_like
 
 from app.errors import RecipeError
 
-_MIME: Final = {".png": "image/png", ".gif": "image/gif", ".webp": "image/webp"}
+_SERVED: Final = "/gradio_api/file="
+"""What an address of a file of this studio has before the file's path."""
+
+_MIME: Final = {
+    ".png": "image/png",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".zip": "application/zip",
+}
+
+
+def upload_folder() -> Path:
+    """Where the server puts what callers upload."""
+    return Path(get_upload_folder()).resolve()
 
 
 def uploaded(file: object) -> bytes:
@@ -19,18 +36,54 @@ def uploaded(file: object) -> bytes:
         RecipeError: If it is no such file.
     """
     path = file.get("path") if isinstance(file, dict) else None
-    folder = Path(get_upload_folder()).resolve()
-    real = Path(path).resolve() if isinstance(path, str) else folder
-    if not real.is_relative_to(folder) or not real.is_file():
-        raise RecipeError(
-            "That is no uploaded file.", "Upload the picture first, as handle_file does."
-        )
-    return real.read_bytes()
+    return _upload(path if isinstance(path, str) else "").read_bytes()
+
+
+async def named_file(component: Block, place: str | Path | None) -> str | None:
+    """The file that a caller names by its path or, if it is this studio's, by its address.
+
+    Gradio by itself fetches what lies at any public address, whatever its size.
+
+    Args:
+        component: What takes the file.
+        place: The path or the address.
+
+    Raises:
+        gr.Error: If it is the address of anything else.
+    """
+    text = str(place or "")
+    if not is_http_url_like(text):
+        path: str | None = await Block.async_move_resource_to_block_cache(component, place)
+        return path
+    try:
+        return str(_upload(unquote(text.partition(_SERVED)[2])))
+    except RecipeError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def keep_to_own_files(page: gr.Blocks) -> None:
+    """Let no part of `page` fetch what lies at an address that a caller names."""
+    for block in page.blocks.values():
+        component: Any = block
+        component.async_move_resource_to_block_cache = partial(named_file, block)
 
 
 def saved_file(name: str, data: bytes) -> gr.FileData:
     """A file for a caller to fetch."""
-    path = save_bytes_to_cache(data, name, get_upload_folder())
-    file = gr.FileData(path=path, orig_name=name, mime_type=_MIME[Path(name).suffix])
+    return served_file(Path(save_bytes_to_cache(data, name, get_upload_folder())))
+
+
+def served_file(path: Path) -> gr.FileData:
+    """A file in the upload folder, for a caller to fetch."""
+    file = gr.FileData(path=str(path), orig_name=path.name, mime_type=_MIME[path.suffix])
     # Gradio serves only what it finds in plain dictionaries, whatever the annotation says.
     return cast(gr.FileData, file.model_dump())
+
+
+def _upload(path: str) -> Path:
+    real = Path(path).resolve()
+    if not real.is_relative_to(upload_folder()) or not real.is_file():
+        raise RecipeError(
+            "That is no uploaded file.", "Upload the picture first, as handle_file does."
+        )
+    return real

@@ -1,6 +1,6 @@
 """Runs that start from some x_t, told to a player: denoised pictures and mixtures."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from app.errors import RecipeError
 from app.service.laboratory.decoding import steps_from
@@ -19,7 +19,9 @@ Told = tuple[Message, Filmed | None]
 """What the player is told, and the experiment once it is known."""
 
 
-def tell(models: ModelStore, lab: NoiseLab | MixLab, wish: Callable[[], Filmed]) -> Iterator[Told]:
+def tell(
+    models: ModelStore, lab: NoiseLab | MixLab, wish: Callable[[], Filmed]
+) -> Generator[Told, None, None]:
     """Run what is wished for a player; what goes wrong becomes a Failure."""
     try:
         experiment, stream, total = _begun(lab, wish())

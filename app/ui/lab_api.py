@@ -1,15 +1,12 @@
-"""The laboratories' public API: typed calls with names, for gradio_client and curl.
+"""The public API of the laboratory Noise, and what the laboratories' calls have in common."""
 
-A picture is a file that the caller uploads (`handle_file`); `fit` says how it becomes a square.
-Timesteps are the paper's, 0 (clean) to T.
-"""
-
+import io
 import json
 from collections.abc import Sequence
 from typing import Any, Final
 
 import gradio as gr
-from gradio.events import api
+from PIL import Image
 from pydantic_core import to_json
 
 from app.service.laboratory.experiment import Experiment, Source
@@ -20,10 +17,10 @@ from app.service.laboratory.statistics import Sample
 from app.service.recipe import Recipe
 from app.service.studio import Studio
 from app.service.uploads import read_picture, square
-from app.ui.faults import said
+from app.ui import arguments as arg
+from app.ui.arguments import Json
+from app.ui.endpoint import expose
 from app.ui.files import saved_file, uploaded
-
-Json = dict[str, Any]
 
 ETA: Final = 1.0
 """As DDPM, unless a caller says otherwise: variations then differ."""
@@ -33,18 +30,37 @@ def add_noise_api(studio: Studio, network: str) -> None:
     """Add the endpoints of the Noise laboratory; those that run a network join its group."""
     lab, default = studio.noise_lab, studio.settings.default_model
 
+    def model_view(
+        picture: arg.Picture, model: arg.Model = default, fit: arg.Fit = "crop"
+    ) -> gr.FileData:
+        """Show a picture as a model sees it: square, of its size, grey where the model is.
+
+        Returns:
+            file: A PNG.
+        """
+        pixels = lab.picture(model, source_of(studio, picture, model, fit))
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "png")
+        return saved_file(f"{model}-sees.png", buffer.getvalue())
+
     def noise_strip(
-        picture: gr.FileData,
-        model: str = default,
-        fit: str = "crop",
-        moments: int = 10,
-        seed: int = 0,
-        fresh: bool = False,
-        schedule: str | None = None,
-        beta_start: float = 1e-4,
-        beta_end: float = 0.02,
+        picture: arg.Picture,
+        model: arg.Model = default,
+        fit: arg.Fit = "crop",
+        moments: arg.Moments = 10,
+        seed: arg.Seed = 0,
+        fresh: arg.Fresh = False,
+        schedule: arg.Schedule = None,
+        beta_start: arg.BetaStart = 1e-4,
+        beta_end: arg.BetaEnd = 0.02,
     ) -> tuple[gr.FileData, gr.FileData, list[Json]]:
-        """Noise a picture step by step: a film strip, an animation, the statistics of every x_t."""
+        """Noise a picture step by step.
+
+        Returns:
+            strip: A PNG of all moments in a row, its experiment inside.
+            animation: The same as a GIF.
+            moments: t, alpha_bar, SNR in dB, mean, std and correlation with x_0 of every x_t.
+        """
         what = _start(studio, picture, model, fit, seed)
         own = _schedule(schedule, beta_start, beta_end)
         wish = Noising.checked(what | {"schedule": own, "moments": moments, "fresh": fresh})
@@ -56,29 +72,38 @@ def add_noise_api(studio: Studio, network: str) -> None:
         )
 
     def noise_schedules(
-        picture: gr.FileData,
-        model: str = default,
-        fit: str = "crop",
-        schedule: str | None = None,
-        beta_start: float = 1e-4,
-        beta_end: float = 0.02,
+        picture: arg.Picture,
+        model: arg.Model = default,
+        fit: arg.Fit = "crop",
+        schedule: arg.Schedule = None,
+        beta_start: arg.BetaStart = 1e-4,
+        beta_end: arg.BetaEnd = 0.02,
     ) -> list[Json]:
-        """Compare the noise schedules: beta, alpha_bar and log SNR over t, and L_T in bits/dim."""
+        """Compare the noise schedules.
+
+        Returns:
+            schedules: Of each t, beta, alpha_bar, log SNR, and the picture's L_T in bits/dim.
+        """
         what = _start(studio, picture, model, fit, 0)
         wish = Noising.checked(what | {"schedule": _schedule(schedule, beta_start, beta_end)})
         return [plain(c) for c in lab.schedules(wish.model, wish.source, wish.schedule)]
 
     def noise_chain(
-        picture: gr.FileData,
-        t: int = 250,
-        model: str = default,
-        fit: str = "crop",
-        seed: int = 0,
-        schedule: str | None = None,
-        beta_start: float = 1e-4,
-        beta_end: float = 0.02,
+        picture: arg.Picture,
+        t: arg.NoisedT = 250,
+        model: arg.Model = default,
+        fit: arg.Fit = "crop",
+        seed: arg.Seed = 0,
+        schedule: arg.Schedule = None,
+        beta_start: arg.BetaStart = 1e-4,
+        beta_end: arg.BetaEnd = 0.02,
     ) -> tuple[gr.FileData, Json]:
-        """Draw x_t by t single steps and at once: both pictures, and the statistics of each."""
+        """Draw x_t by t single steps of q, and at once by its closed form.
+
+        Returns:
+            file: A PNG of both.
+            numbers: alpha_bar, the std to expect, and the statistics of either x_t.
+        """
         what = _start(studio, picture, model, fit, seed)
         own = _schedule(schedule, beta_start, beta_end)
         found = lab.chain(Chain.checked(what | {"schedule": own, "t": t}))
@@ -91,16 +116,21 @@ def add_noise_api(studio: Studio, network: str) -> None:
         return saved_file(f"{model}-chain-{t}.png", found.png()), numbers
 
     def noise_posterior(
-        picture: gr.FileData,
-        t: int = 250,
-        model: str = default,
-        fit: str = "crop",
-        seed: int = 0,
-        clip: bool = True,
-        precision: str = "exact",
-        label: int | None = None,
+        picture: arg.Picture,
+        t: arg.NoisedT = 250,
+        model: arg.Model = default,
+        fit: arg.Fit = "crop",
+        seed: arg.Seed = 0,
+        clip: arg.Clip = True,
+        precision: arg.Precision = "exact",
+        label: arg.Label = None,
     ) -> tuple[gr.FileData, Json]:
-        """Inspect the posterior of one step beside the model's: pictures and coefficients."""
+        """Inspect the posterior of one step beside the model's own step.
+
+        Returns:
+            file: A PNG of x_t, both means and their difference, the experiment inside.
+            numbers: The posterior's coefficients and variances, and the difference's size.
+        """
         what = _start(studio, picture, model, fit, seed)
         how = {"t": t, "clip": clip, "precision": precision, "label": label}
         view = lab.inspect(Inspection.checked(what | how))
@@ -112,27 +142,32 @@ def add_noise_api(studio: Studio, network: str) -> None:
         return saved_file(f"{model}-posterior-{t}.png", view.png()), numbers
 
     def denoise(
-        picture: gr.FileData,
-        t: int = 500,
-        model: str = default,
-        fit: str = "crop",
-        sampler: str = "ddpm",
-        steps: int = 150,
-        eta: float = ETA,
-        seed: int = 0,
-        variations: int = 1,
-        precision: str = "exact",
-        label: int | None = None,
+        picture: arg.Picture,
+        t: arg.NoisedT = 500,
+        model: arg.Model = default,
+        fit: arg.Fit = "crop",
+        sampler: arg.Sampler = "ddpm",
+        steps: arg.ShareOfSteps = 150,
+        eta: arg.Eta = ETA,
+        seed: arg.Seed = 0,
+        variations: arg.Count = 1,
+        precision: arg.Precision = "exact",
+        label: arg.Label = None,
     ) -> tuple[list[gr.FileData], list[Json]]:
-        """Noise a picture to t and denoise it from there: PNG files and their experiments."""
+        """Noise a picture to t, and denoise it from there.
+
+        Returns:
+            files: The PNG files, each with its experiment inside.
+            experiments: All it takes to do each again.
+        """
         run = run_of(model, sampler, steps, eta, seed, variations, precision, label)
         wish = {"run": run, "source": source_of(studio, picture, model, fit), "t": t, "seed": seed}
         return films(lab.results(lab.complete(Denoising.checked(wish))))
 
-    for endpoint in (noise_strip, noise_schedules, noise_chain):
-        api(said(endpoint), api_name=endpoint.__name__)
+    for endpoint in (model_view, noise_strip, noise_schedules, noise_chain):
+        expose(endpoint)
     for running in (noise_posterior, denoise):
-        api(said(running), api_name=running.__name__, concurrency_id=network)
+        expose(running, concurrency_id=network)
 
 
 def source_of(studio: Studio, picture: gr.FileData, model: str, fit: str) -> Source:

@@ -1,8 +1,11 @@
 """One run a page: a new one ends the one before."""
 
 from collections.abc import Generator
+from typing import TypeVar
 
-from app.ui.player import Message
+import gradio as gr
+
+Told = TypeVar("Told")
 
 
 class LatestRun:
@@ -12,9 +15,10 @@ class LatestRun:
         self._newest: dict[str, object] = {}
 
     def follow(
-        self, page: str, run: Generator[Message, None, None]
-    ) -> Generator[Message, None, None]:
-        """`run`'s messages until it ends, is closed, or another run of the same `page` begins."""
+        self, request: gr.Request, run: Generator[Told, None, None]
+    ) -> Generator[Told, None, None]:
+        """What `run` tells until it ends, is closed, or another of the same page begins."""
+        page = str(request.session_hash)
         self._newest[page] = run
         try:
             for message in run:

@@ -1,17 +1,17 @@
-"""The public API of the laboratories Mix and Bound."""
+"""The public API of the laboratory Mix."""
 
 from typing import Any, Final
 
 import gradio as gr
-from gradio.events import api
 
-from app.errors import RecipeError
-from app.service.laboratory.bounds import BoundMoment
-from app.service.laboratory.experiments import Bounding, Grid, Mixing, Morph, SeedMorph
+from app.diffusion.mixing import DEFAULT_RULE
+from app.service.laboratory.experiments import Grid, Mixing, Morph, SeedMorph
 from app.service.studio import Studio
-from app.ui.faults import said
+from app.ui import arguments as arg
+from app.ui.arguments import Json
+from app.ui.endpoint import expose
 from app.ui.files import saved_file
-from app.ui.lab_api import ETA, Json, described, films, plain, run_of, source_of
+from app.ui.lab_api import ETA, described, films, plain, run_of, source_of
 
 ROWS: Final = (0, 125, 250, 375, 500, 625, 750, 875, 1000)
 
@@ -33,58 +33,69 @@ def add_mix_api(studio: Studio, network: str) -> None:
         }
 
     def mix(
-        first: gr.FileData,
-        second: gr.FileData,
-        t: int = 500,
-        mix: float = 0.5,
-        rule: str = "linear",
-        model: str = default,
-        fit: str = "crop",
-        sampler: str = "ddpm",
-        steps: int = 200,
-        eta: float = ETA,
-        seed: int = 0,
-        variations: int = 1,
-        precision: str = "exact",
-        label: int | None = None,
+        first: arg.First,
+        second: arg.Second,
+        t: arg.FreeT = 500,
+        mix: arg.Mix = 0.5,
+        rule: arg.Rule = DEFAULT_RULE,
+        model: arg.Model = default,
+        fit: arg.Fit = "crop",
+        sampler: arg.Sampler = "ddpm",
+        steps: arg.ShareOfSteps = 200,
+        eta: arg.Eta = ETA,
+        seed: arg.Seed = 0,
+        variations: arg.Count = 1,
+        precision: arg.Precision = "exact",
+        label: arg.Label = None,
     ) -> tuple[list[gr.FileData], list[Json]]:
-        """Mix two pictures at x_t and decode the mixture: PNG files and their experiments."""
+        """Mix two pictures at x_t, and decode the mixture.
+
+        Returns:
+            files: The PNG files, each with its experiment inside.
+            experiments: All it takes to do each again.
+        """
         run = (model, sampler, steps, eta, seed, variations, precision, label)
         wish = pair(first, second, rule, run, fit) | {"t": t, "mix": float(mix)}
         return films(lab.results(lab.complete(Mixing.checked(wish))))
 
     def mix_variances(
-        first: gr.FileData,
-        second: gr.FileData,
-        t: int = 500,
-        model: str = default,
-        fit: str = "crop",
-        seed: int = 0,
+        first: arg.First,
+        second: arg.Second,
+        t: arg.FreeT = 500,
+        model: arg.Model = default,
+        fit: arg.Fit = "crop",
+        seed: arg.Seed = 0,
     ) -> list[Json]:
-        """What every mixing rule does to the variance of x_t and of its noise, over lambda."""
+        """Tell what every mixing rule does to the variance of x_t and of its noise.
+
+        Returns:
+            rules: Of each its mixes (lambda), noise_variance and x_t_variance at each.
+        """
         run = (model, "ddpm", 1, ETA, seed, 1, "exact", _first_label(studio, model))
         wish = pair(first, second, "linear", run, fit) | {"t": t}
         return [plain(found) for found in lab.variances(Mixing.checked(wish))]
 
     def mix_grid(
-        first: gr.FileData,
-        second: gr.FileData,
-        rows: list[int] | None = None,
-        between: int = 5,
-        rule: str = "linear",
-        share_noise: bool = True,
-        model: str = default,
-        fit: str = "crop",
-        sampler: str = "ddpm",
-        steps: int = 200,
-        eta: float = ETA,
-        seed: int = 0,
-        precision: str = "exact",
-        label: int | None = None,
+        first: arg.First,
+        second: arg.Second,
+        rows: arg.Rows = None,
+        between: arg.Between = 5,
+        rule: arg.Rule = DEFAULT_RULE,
+        share_noise: arg.ShareNoise = True,
+        model: arg.Model = default,
+        fit: arg.Fit = "crop",
+        sampler: arg.Sampler = "ddpm",
+        steps: arg.ShareOfSteps = 200,
+        eta: arg.Eta = ETA,
+        seed: arg.Seed = 0,
+        precision: arg.Precision = "exact",
+        label: arg.Label = None,
     ) -> tuple[gr.FileData, Json]:
-        """Paint the grid of mixtures, t from row to row and lambda from column to column.
+        """Paint the grid of mixtures: t from row to row, lambda from column to column.
 
-        Returns the labelled sheet as a PNG with its experiment inside, and the experiment.
+        Returns:
+            sheet: The labelled grid as a PNG, its experiment inside.
+            experiment: All it takes to do it again.
         """
         run = (model, sampler, steps, eta, seed, 1, precision, label)
         wish = pair(first, second, rule, run, fit) | {
@@ -96,38 +107,73 @@ def add_mix_api(studio: Studio, network: str) -> None:
         result = lab.grid_result(grid)
         return saved_file(f"{result.name}.png", result.png()), described(grid)
 
+    def mix_grid_time(
+        first: arg.First,
+        second: arg.Second,
+        rows: arg.Rows = None,
+        between: arg.Between = 5,
+        model: arg.Model = default,
+        fit: arg.Fit = "crop",
+        sampler: arg.Sampler = "ddpm",
+        steps: arg.ShareOfSteps = 200,
+        precision: arg.Precision = "exact",
+        label: arg.Label = None,
+    ) -> Json:
+        """Tell how long a grid will take here, from a network step measured just now.
+
+        Returns:
+            time: network_steps, seconds_per_step and seconds.
+        """
+        run = (model, sampler, steps, ETA, 0, 1, precision, label)
+        wish = pair(first, second, "linear", run, fit)
+        wish |= {"rows": tuple(ROWS if rows is None else rows), "between": between}
+        return dict(plain(lab.estimate(Grid.checked(wish))))
+
     def mix_morph(
-        first: gr.FileData,
-        second: gr.FileData,
-        t: int = 500,
-        frames: int = 16,
-        rule: str = "linear",
-        model: str = default,
-        fit: str = "crop",
-        sampler: str = "ddpm",
-        steps: int = 200,
-        eta: float = ETA,
-        seed: int = 0,
-        precision: str = "exact",
-        label: int | None = None,
+        first: arg.First,
+        second: arg.Second,
+        t: arg.FreeT = 500,
+        frames: arg.Frames = 16,
+        rule: arg.Rule = DEFAULT_RULE,
+        model: arg.Model = default,
+        fit: arg.Fit = "crop",
+        sampler: arg.Sampler = "ddpm",
+        steps: arg.ShareOfSteps = 200,
+        eta: arg.Eta = ETA,
+        seed: arg.Seed = 0,
+        precision: arg.Precision = "exact",
+        label: arg.Label = None,
+        share_noise: arg.ShareNoise = True,
     ) -> tuple[gr.FileData, gr.FileData, Json]:
-        """Morph one picture into another over lambda: a GIF, a strip, the experiment."""
+        """Morph one picture into another, over lambda.
+
+        Returns:
+            animation: A GIF.
+            strip: Its frames in a row as a PNG, the experiment inside.
+            experiment: All it takes to do it again.
+        """
         run = (model, sampler, steps, eta, seed, 1, precision, label)
-        wish = pair(first, second, rule, run, fit) | {"t": t, "frames": frames}
-        return morphed(Morph.checked(wish))
+        how = {"t": t, "frames": frames, "share_noise": share_noise}
+        return morphed(Morph.checked(pair(first, second, rule, run, fit) | how))
 
     def seed_morph(
-        first_seed: int,
-        second_seed: int,
-        frames: int = 16,
-        model: str = default,
-        sampler: str = "ddpm",
-        steps: int = 200,
-        eta: float = ETA,
-        precision: str = "exact",
-        label: int | None = None,
+        first_seed: arg.Seed,
+        second_seed: arg.Seed,
+        frames: arg.Frames = 16,
+        model: arg.Model = default,
+        sampler: arg.Sampler = "ddpm",
+        steps: arg.ShareOfSteps = 200,
+        eta: arg.Eta = ETA,
+        precision: arg.Precision = "exact",
+        label: arg.Label = None,
     ) -> tuple[gr.FileData, gr.FileData, Json]:
-        """Morph along the arc between two seeds' x_T: a GIF, a strip, the experiment."""
+        """Morph along the arc between the x_T of two seeds.
+
+        Returns:
+            animation: A GIF.
+            strip: Its frames in a row as a PNG, the experiment inside.
+            experiment: All it takes to do it again.
+        """
         run = run_of(model, sampler, steps, eta, first_seed, 1, precision, label)
         return morphed(SeedMorph.checked({"run": run, "second": second_seed, "frames": frames}))
 
@@ -140,58 +186,8 @@ def add_mix_api(studio: Studio, network: str) -> None:
             described(morph),
         )
 
-    for endpoint in (mix, mix_variances, mix_grid, mix_morph, seed_morph):
-        api(said(endpoint), api_name=endpoint.__name__, concurrency_id=network)
-
-
-def add_bound_api(studio: Studio, network: str) -> None:
-    """Add the endpoints of the Bound laboratory."""
-    lab, default = studio.bound_lab, studio.settings.default_model
-
-    def bound(
-        picture: gr.FileData,
-        model: str = default,
-        fit: str = "crop",
-        kind: str = "picture",
-        terms: int | None = 50,
-        draws: int = 2,
-        variance: str = "fixed_small",
-        clip: bool = True,
-        seed: int = 0,
-        precision: str = "exact",
-        label: int | None = None,
-    ) -> tuple[list[Json], Json]:
-        """Compute the evidence lower bound of a picture, in bits per dimension.
-
-        Returns every term with its error and the totals so far, and the experiment. `kind` is
-        picture, or shuffled for the same pixels in another order; `terms` null is all of them.
-        """
-        subject = {"kind": kind, "source": source_of(studio, picture, model, fit), "name": kind}
-        wish = {"model": model, "subjects": (subject,), "terms": terms, "draws": draws}
-        how = {"variance": variance, "clip": clip, "seed": seed}
-        how |= {"precision": precision, "label": label}
-        bounding = lab.complete(Bounding.checked(wish | how))
-        moments = [item for item in lab.bound(bounding) if isinstance(item, BoundMoment)]
-        return [_term(moment) for moment in moments], described(bounding)
-
-    def bound_weights(model: str = default, variance: str = "fixed_small") -> Json:
-        """The weight of each step's eps error in L_vlb, in bits/dim; in L_simple it is 1."""
-        match variance:
-            case "fixed_small" | "fixed_large":
-                return dict(plain(lab.weights(model, variance)))
-            case _:
-                raise RecipeError(
-                    f"There is no fixed variance {variance!r}.",
-                    "Choose fixed_small or fixed_large.",
-                )
-
-    api(said(bound), api_name="bound", concurrency_id=network)
-    api(said(bound_weights), api_name="bound_weights")
-
-
-def _term(moment: BoundMoment) -> Json:
-    about = {"kind": moment.kind, "t": moment.t, "weight": moment.weight}
-    return about | dict(plain(moment.subjects[0]))
+    for endpoint in (mix, mix_variances, mix_grid, mix_grid_time, mix_morph, seed_morph):
+        expose(endpoint, concurrency_id=network)
 
 
 def _first_label(studio: Studio, model: str) -> int | None:

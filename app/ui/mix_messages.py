@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from app.service.laboratory.experiments import Morph, SeedMorph
 from app.service.laboratory.mixtures import GridResult
 from app.service.laboratory.sheets import mix_label
 from app.ui.lab_messages import Material, png_uri
@@ -41,7 +42,7 @@ class GridStart(Message):
     Attributes:
         run: Its name; later messages repeat it.
         columns: Headings, HTML written here.
-        rows: What stands before each row.
+        rows: What stands before each row, HTML likewise.
         tile: A picture's width and height.
         first: The first source, a PNG.
         second: The second.
@@ -109,18 +110,39 @@ class Finish(Message):
 
 def grid_start(run: str, result: GridResult, words: str, *, live: bool = True) -> GridStart:
     """The message that `result`, still without its rows, begins with."""
-    between = [f"λ = {mix_label(mix)}" for mix in result.experiment.mixes[1:-1]]
+    between = [f"{_unsaid('λ = ')}{mix_label(mix)}" for mix in result.experiment.mixes[1:-1]]
     height, width = result.first.shape[:2]
     return GridStart(
         run=run,
         columns=("A", "A again", *between, "B again", "B"),
-        rows=tuple(f"t = {t}" for t in result.experiment.rows),
+        rows=tuple(f"{_unsaid('t = ')}{t}" for t in result.experiment.rows),
         tile=(width, height),
         first=png_uri(result.first),
         second=png_uri(result.second),
         words=words,
         live=live,
     )
+
+
+def morph_start(
+    run: str, morph: Morph | SeedMorph, pictures: Pixels, words: str, *, live: bool = True
+) -> MorphStart:
+    """The message that a morph of `pictures` (n, H, W, 3) begins with."""
+    height, width = pictures.shape[1:3]
+    seeds = isinstance(morph, SeedMorph)
+    return MorphStart(
+        run=run,
+        labels=tuple(mix_label(mix) for mix in morph.mixes),
+        tile=(width, height),
+        ends=(f"seed {morph.run.seed}", f"seed {morph.second}") if seeds else ("A", "B"),
+        words=words,
+        live=live,
+    )
+
+
+def _unsaid(words: str) -> str:
+    """What goes without saying where there is no room for it."""
+    return f'<span class="lab-unsaid">{words}</span>'
 
 
 def row_sheet(pictures: Pixels | Sequence[Pixels], *, finished: bool) -> str:

@@ -1,7 +1,7 @@
 """Grids and morphs while they are painted, told to the page a few times a second."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final
 from uuid import uuid4
 
@@ -14,10 +14,9 @@ from app.service.laboratory.mixtures import (
     MorphMoment,
     MorphResult,
 )
-from app.service.laboratory.sheets import mix_label
 from app.service.moments import Retrace
 from app.ui.messages import Message
-from app.ui.mix_messages import Finish, GridRow, MorphPart, MorphStart, grid_start, row_sheet
+from app.ui.mix_messages import Finish, GridRow, MorphPart, grid_start, morph_start, row_sheet
 from app.ui.stream import failure
 
 YIELD_SECONDS: Final = 1 / 5
@@ -26,7 +25,7 @@ GridTold = tuple[Message, GridResult | None]
 MorphTold = tuple[Message, MorphResult | None]
 
 
-def tell_grid(lab: MixLab, wish: Callable[[], Grid]) -> Iterator[GridTold]:
+def tell_grid(lab: MixLab, wish: Callable[[], Grid]) -> Generator[GridTold, None, None]:
     """Paint a grid: its boxes, its rows as they come, its end; and what there is of it so far."""
     try:
         grid = lab.complete(wish())
@@ -54,7 +53,9 @@ def _grid(lab: MixLab, grid: Grid, words: str) -> Iterator[GridTold]:
     yield Finish(run, _done(grid.run.sampler, began)), result
 
 
-def tell_morph(lab: MixLab, wish: Callable[[], Morph | SeedMorph]) -> Iterator[MorphTold]:
+def tell_morph(
+    lab: MixLab, wish: Callable[[], Morph | SeedMorph]
+) -> Generator[MorphTold, None, None]:
     """Paint a morph: its boxes, its frames as they come, its end; and the whole at the end."""
     try:
         morph = lab.complete(wish())
@@ -74,7 +75,7 @@ def _morph(lab: MixLab, morph: Morph | SeedMorph, words: str) -> Iterator[MorphT
             case MorphMoment():
                 if not started:
                     started = True
-                    yield _morph_start(run, morph, item, words), None
+                    yield morph_start(run, morph, item.pictures, words), None
                 if item.finished or time.monotonic() >= due:
                     src = row_sheet(item.pictures, finished=item.finished)
                     said = _left(item.step, item.steps, began, "")
@@ -82,18 +83,6 @@ def _morph(lab: MixLab, morph: Morph | SeedMorph, words: str) -> Iterator[MorphT
                     due = time.monotonic() + YIELD_SECONDS
             case Retrace():
                 continue
-
-
-def _morph_start(run: str, morph: Morph | SeedMorph, item: MorphMoment, words: str) -> MorphStart:
-    height, width = item.pictures.shape[1:3]
-    seeds = isinstance(morph, SeedMorph)
-    return MorphStart(
-        run=run,
-        labels=tuple(mix_label(mix) for mix in morph.mixes),
-        tile=(width, height),
-        ends=(f"seed {morph.run.seed}", f"seed {morph.second}") if seeds else ("A", "B"),
-        words=words,
-    )
 
 
 def estimate_words(estimate: Estimate, pictures: int) -> str:

@@ -90,11 +90,14 @@ class Choice:
         chosen = tuple(i - (i > fixed) for i in self.chosen)
         return replace(self, shelf=shelf, chosen=chosen).pick(len(shelf) - 1)
 
-    def restored(self, images: Sequence[Image.Image]) -> "Choice":
+    def restored(self, images: Sequence[Image.Image], names: Sequence[str] = ()) -> "Choice":
         """The same shelf with `images` on it, and those chosen."""
         choice = replace(self, slot=0)
-        for image in images:
-            choice = choice.add(Picture("from a PNG", image, image))
+        for place, image in enumerate(images):
+            name = names[place] if place < len(names) else "from a PNG"
+            choice = choice.add(Picture(name, image, image))
+        if self.mode == "many" and images:
+            return replace(choice, chosen=choice.chosen[-len(images) :])
         return choice
 
     @property

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from app.errors import RecipeError
+from app.service.laboratory.bounding import Bounding
 from app.service.laboratory.experiment import Experiment, Source
 from app.service.laboratory.experiments import (
     AnyExperiment,
@@ -25,8 +26,9 @@ from app.service.laboratory.sources import decoded
 from app.service.pictures import png_text
 from app.service.recipe import Recipe
 from app.service.studio import Studio
+from app.ui.hub_panel import chosen_model
 from app.ui.instrument import time_value
-from app.ui.picker import Choice
+from app.ui.picker import MAX_CHOSEN, Choice
 
 NOISE_KINDS = (Noising, Chain, Inspection, Denoising)
 MIX_KINDS = (Mixing, Grid, Morph, SeedMorph)
@@ -56,7 +58,7 @@ def noise_values(it: AnyExperiment, choice: Choice, studio: Studio) -> list[Any]
     t = gr.skip() if isinstance(it, Noising) else time_value(it.t, total)
     label = it.label if isinstance(it, Inspection) else run.label if run else None
     return [
-        *(chosen, chosen.message(), model, t, it.seed),
+        *(chosen, chosen.message(), chosen_model(studio, model), t, it.seed),
         gr.skip() if label is None else label,
         run.pictures if run else gr.skip(),
         *_run_values(run),
@@ -84,10 +86,36 @@ def mix_values(it: AnyExperiment, choice: Choice, studio: Studio) -> list[Any] |
     label = gr.skip() if it.run.label is None else it.run.label
     seed = pair.seed if pair else it.run.seed
     return [
-        *(chosen, chosen.message(), it.run.model, seed, label),
+        *(chosen, chosen.message(), chosen_model(studio, it.run.model), seed, label),
         *values.values(),
         *_run_values(it.run),
     ]
+
+
+def bound_values(it: AnyExperiment, choice: Choice, studio: Studio) -> list[Any] | None:
+    """Picker, model, others, shuffled, noise, terms, draws, ..., label; None if not Bound's."""
+    if not isinstance(it, Bounding):
+        return None
+    shown = [s for s in it.subjects if s.kind == "picture" and s.source][:MAX_CHOSEN]
+    kinds = {subject.kind for subject in it.subjects}
+    if len(shown) + len(kinds - {"picture"}) < len(it.subjects) or it.precision != "exact":
+        gr.Warning("It has more pictures than the page compares, or another precision.")
+    images = [_image(studio, it.model, s.source) for s in shown if s.source]
+    chosen = choice.restored(images, [subject.name for subject in shown])
+    total = studio.models.describe(it.model).num_train_timesteps
+    learned = any(each.variance == "learned" for each in it.each)
+    return [
+        *(chosen, chosen.message(), chosen_model(studio, it.model)),
+        gr.update(choices=other_models(studio, it.model), value=[c.model for c in it.compared]),
+        *("shuffled" in kinds, "noise" in kinds, total if it.terms is None else it.terms),
+        *(it.draws, "learned" if learned else it.variance, it.clip, it.seed),
+        gr.skip() if it.label is None else it.label,
+    ]
+
+
+def other_models(studio: Studio, model: str) -> list[tuple[str, str]]:
+    """What `model` can be compared with: what it is called and its id."""
+    return [(info.summary, info.id) for info in studio.models.list() if info.id != model]
 
 
 def restorer(
@@ -102,7 +130,7 @@ def restorer(
         found = None if it is None else values(it, choice)
         if it is None or found is None:
             return [gr.skip()] * len(outputs)
-        name = it.experiment.replace("_", " ")
+        name = "bound" if isinstance(it, Bounding) else it.experiment.replace("_", " ")
         gr.Info(f"The settings of this {name} are restored: it can be done again.")
         return [*found, gr.Tabs(selected=kind)]
 

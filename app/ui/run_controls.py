@@ -1,7 +1,7 @@
 """The controls of a reverse process that a laboratory starts, and the recipe they describe."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 
@@ -11,6 +11,9 @@ from app.service.recipe import Recipe
 from app.service.studio import Studio
 from app.ui import controls as easel
 from app.ui.faults import said
+
+DEFAULT_SAMPLER: Final = "ddpm"
+"""The laboratories follow the paper."""
 
 FIELDS = ("model", "precision", "sampler", "steps", "eta", "label", "seed")
 
@@ -43,7 +46,7 @@ def run_controls(
 ) -> RunControls:
     """Build sampler, steps and eta; the others stand elsewhere on the page."""
     sampler = gr.Dropdown(
-        easel.sampler_choices(info), value=easel.DEFAULT.sampler, label="sampler", min_width=110
+        easel.sampler_choices(info), value=DEFAULT_SAMPLER, label="sampler", min_width=110
     )
     slider = gr.Slider(
         1, info.num_train_timesteps, value=steps, step=1, label="steps", min_width=120,
@@ -83,7 +86,7 @@ def follow_model(studio: Studio, controls: RunControls) -> None:
         choices = easel.sampler_choices(info)
         known = sampler in {name for _, name in choices}
         return (
-            gr.update(choices=choices, value=sampler if known else easel.DEFAULT.sampler),
+            gr.update(choices=choices, value=sampler if known else DEFAULT_SAMPLER),
             gr.update(maximum=info.num_train_timesteps),
         )
 
@@ -99,14 +102,15 @@ def follow_model(studio: Studio, controls: RunControls) -> None:
 def follow_label(studio: Studio, model: gr.Dropdown, label: gr.Dropdown) -> None:
     """Show the model's classes, where it has any."""
 
-    def model_changed(name: str) -> Any:
+    def model_changed(name: str, before: int | None) -> Any:
         info = studio.models.describe(name)
+        known = before is not None and before < len(info.labels)
         return gr.update(
             choices=easel.label_choices(info),
-            value=0 if info.labels else None,
+            value=(before if known else 0) if info.labels else None,
             visible=bool(info.labels),
         )
 
     model.change(
-        said(model_changed), model, label, api_visibility="private", show_progress="hidden"
+        said(model_changed), [model, label], label, api_visibility="private", show_progress="hidden"
     )

@@ -66,6 +66,8 @@ def data_uri(data: bytes, media_type: str) -> str:
 
 def _padded(tile: Pixels) -> Pixels:
     height, width = tile.shape[:2]
+    if height % BLOCK == width % BLOCK == 0:
+        return tile
     return np.pad(tile, ((0, -height % BLOCK), (0, -width % BLOCK), (0, 0)), mode="edge")
 
 

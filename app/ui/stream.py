@@ -5,6 +5,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Final
 from uuid import uuid4
 
+import numpy as np
+
 from app.service.moments import Moment, Retrace, kept_frames
 from app.service.painting import Painter
 from app.service.recipe import Recipe
@@ -28,7 +30,7 @@ from app.ui.player import (
     sheet_quality,
 )
 
-YIELD_SECONDS: Final = 1 / 15
+YIELD_SECONDS: Final = 1 / 10
 VIEWS: Final = 3
 
 Clock = Callable[[], float]
@@ -53,7 +55,7 @@ def paint_messages(
 ) -> Generator[Message, None, None]:
     """Paint what is wished for a player: its start, its frames as they come, its end.
 
-    Each message brings all kept frames since the last one; there are at most 15 a second. What
+    Each message brings all kept frames since the last one; there are at most 10 a second. What
     goes wrong becomes a Failure, so that no player is left waiting.
     """
     try:
@@ -75,10 +77,9 @@ def _messages(studio: Studio, recipe: Recipe, clock: Clock) -> Iterator[Message]
     stream, total = painter.paint(recipe), painter.network_steps(recipe)
 
     def finished() -> Iterator[FinishedPicture]:
-        return (
-            finished_picture(result, studio.novelty.in_words(recipe.model, result.pixels))
-            for result in results(painter, recipe)
-        )
+        painted = results(painter, recipe)
+        pixels = np.stack([result.pixels for result in painted])
+        return map(finished_picture, painted, studio.novelty.in_words(recipe.model, pixels))
 
     yield from film_messages(run, stream, total, finished, clock)
 
@@ -92,7 +93,7 @@ def film_messages(
 ) -> Iterator[Message]:
     """Tell a player of a run's `moments`, whose network steps are `total`, and how it ended."""
     yield run.start()
-    kept = set(kept_frames(run.steps, run.pictures))
+    kept = set(kept_frames(run.steps, run.pictures, run.tile[0]))
     quality = sheet_quality(len(kept) * run.pictures * VIEWS, run.tile)
     began, due = clock(), 0.0
     for done, moment in enumerate(moments, start=1):

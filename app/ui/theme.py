@@ -189,13 +189,14 @@ _LABS: Final = "\n".join(
     _asset(f"{name}.js")
     for name in (
         *("film", "player_view", "lab_core", "lab_time", "lab_picker", "lab_plots"),
-        *("lab_noise", "lab_schedules", "lab_mix", "lab_bound", "labs"),
+        *("lab_noise", "lab_schedules", "lab_mix", "lab_bound"),
+        *("train_set", "train_job", "train_markup", "train", "labs"),
     )
 )
 
 # Gradio rewrites what it gets as css= and drops container queries, so these go by head=.
 STUDIO_HEAD: Final = (
-    f"<style>{_asset('player.css')}{_asset('labs.css')}</style>"
+    f"<style>{_asset('player.css')}{_asset('labs.css')}{_asset('train.css')}</style>"
     f"<script>{_asset('studio.js')}</script><script>(() => {{\n{_LABS}\n}})();</script>"
 )
 """For `launch(head=...)`: the players' and instruments' style, the night switch, dropped PNGs."""

@@ -1,6 +1,5 @@
 """A real browser for the tests, and pages that are served for one test."""
 
-import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -12,6 +11,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from app.shell.server import Server, running_server
 from app.ui.theme import STUDIO_CSS, STUDIO_HEAD, StudioTheme
+from tests.lacking import lacking
+from tests.workers import end_workers
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -26,10 +27,7 @@ def chromium() -> Iterator[Browser]:
     """Chromium; without one the test is skipped, or fails where CI=true."""
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:
-        missing = "browser tests need Chromium: install the package chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing, pytrace=False)
-        pytest.skip(missing)
+        lacking("browser tests need Chromium: install the package chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=executable, args=["--no-sandbox", "--disable-background-networking"]
@@ -46,7 +44,7 @@ def browser_page(chromium: Browser) -> Iterator[Page]:
     )
     page = context.new_page()
     errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("pageerror", lambda error: errors.append(error.stack or str(error)))
     yield page
     context.close()
     assert errors == []
@@ -54,14 +52,23 @@ def browser_page(chromium: Browser) -> Iterator[Page]:
 
 @pytest.fixture(scope="session")
 def studio(model_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A served studio that opens with the tiny model."""
+    """A served studio that opens with the tiny model, and whose visitors are told apart."""
+    data = tmp_path_factory.mktemp("data")
     environment = {
         "PLEIN_AIR_MODELS": str(model_root),
         "PLEIN_AIR_MODEL": "tiny",
+        "PLEIN_AIR_DATA": str(data),
+        "PLEIN_AIR_SINGLE_USER": "0",
+        # The tests' one visitor is faster than a person.
+        "PLEIN_AIR_REQUESTS_PER_MINUTE": "0",
+        "PLEIN_AIR_JOB_THREADS": "1",
         "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("gradio")),
     }
-    with running_server(environment) as server:
-        yield server
+    try:
+        with running_server(environment) as server:
+            yield server
+    finally:
+        end_workers(data)
 
 
 @pytest.fixture

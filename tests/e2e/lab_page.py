@@ -8,8 +8,11 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from app.shell.server import Server
+from app.shell.showcase import EXAMPLE_SEEDS
 
 PATIENCE = 60_000
+
+EXAMPLES = [f"seed {seed}" for seed in EXAMPLE_SEEDS]
 
 
 def open_tab(page: Page, studio: Server, name: str) -> Locator:
@@ -20,9 +23,18 @@ def open_tab(page: Page, studio: Server, name: str) -> Locator:
     return page.locator(f"#{name.lower()}")
 
 
-def set_number(tab: Locator, label: str, value: float) -> None:
-    """Write into a slider's or a number's field."""
-    field = tab.get_by_label(label, exact=False).and_(tab.locator("input[type=number]")).first
+def set_number(where: Locator | Page, label: str, value: float) -> None:
+    """Write into a slider's or a number's field, once Gradio has settled it.
+
+    What comes to sight is set to its first value once more, a frame after it is there.
+    """
+    field = where.get_by_label(label, exact=False).and_(where.locator("input[type=number]")).first
+    expect(field).to_be_visible()
+    field.page.evaluate(
+        """async () => {
+            for (let i = 0; i < 3; i++) await new Promise(requestAnimationFrame);
+        }"""
+    )
     field.fill(str(value))
     field.press("Tab")
 
@@ -48,6 +60,19 @@ def drag(page: Page, tab: Locator, shares: list[float]) -> None:
     for share in shares:
         page.mouse.move(track["x"] + track["width"] * share, middle)
     page.mouse.up()
+
+
+def drag_rail(tab: Locator, label: str, share: float) -> None:
+    """Drag one of Gradio's sliders to a share of its rail."""
+    rail = tab.get_by_label(f"range slider for {label}")
+    rail.scroll_into_view_if_needed()
+    box = rail.bounding_box()
+    assert box is not None
+    mouse, middle = tab.page.mouse, box["y"] + box["height"] / 2
+    mouse.move(box["x"] + box["width"] * 0.1, middle)
+    mouse.down()
+    mouse.move(box["x"] + box["width"] * share, middle, steps=4)
+    mouse.up()
 
 
 def colour(page: Page, selector: str, x: float = 0.5, y: float = 0.5) -> tuple[int, ...]:
@@ -93,5 +118,10 @@ def asked_of(page: Page) -> list[str]:
 
 
 def to_server(asked: list[str]) -> list[str]:
-    """Those of them that ask for work: no fonts or scripts, and not the page's own heartbeat."""
-    return [url for url in asked if not re.search(r"^data:|^blob:|/assets/|heartbeat", url)]
+    """Those of them that ask for work.
+
+    No fonts or scripts, and not what only listens: the page's heartbeat, and the answers to what
+    was asked before.
+    """
+    quiet = r"^data:|^blob:|/assets/|heartbeat|/queue/data\?"
+    return [url for url in asked if not re.search(quiet, url)]

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from PIL import Image
 
+from app.service.laboratory.bounding import Bounding
 from app.service.laboratory.experiments import Mixing, Noising, read_experiment
 from app.service.pictures import read_recipe
 from app.service.recipe import Recipe
@@ -18,10 +20,14 @@ from app.shell.server import Server
 pytestmark = pytest.mark.e2e
 
 ENDPOINTS = {
-    *("/paint", "/repaint", "/recipe", "/models"),
+    *("/paint", "/repaint", "/recipe", "/models", "/model_view"),
     *("/noise_strip", "/noise_schedules", "/noise_chain", "/noise_posterior", "/denoise"),
-    *("/mix", "/mix_variances", "/mix_grid", "/mix_morph", "/seed_morph"),
+    *("/mix", "/mix_variances", "/mix_grid", "/mix_grid_time", "/mix_morph", "/seed_morph"),
     *("/bound", "/bound_weights"),
+    *("/upload_pictures", "/picture_sets", "/delete_pictures", "/start_training", "/trainings"),
+    *("/training", "/training_samples", "/training_model", "/stop_training", "/resume_training"),
+    *("/extend_training", "/rename_training", "/delete_training"),
+    *("/keep_training", "/unkeep_training"),
 }
 
 
@@ -95,6 +101,8 @@ def pictures(client: Client) -> list[Any]:
 
 def test_the_noise_laboratory_answers(client: Client, pictures: list[Any]) -> None:
     how = {"picture": pictures[0], "model": "tiny"}
+    with Image.open(client.predict(**how, api_name="/model_view")) as seen:
+        assert seen.size == (16, 16)
     strip, gif, moments = client.predict(**how, moments=4, api_name="/noise_strip")
     experiment = read_experiment(Path(strip).read_bytes())
     assert isinstance(experiment, Noising)
@@ -119,6 +127,8 @@ def test_the_mix_laboratory_answers(client: Client, pictures: list[Any]) -> None
     assert read_experiment(Path(file).read_bytes()) == Mixing.from_json(json.dumps(experiment))
     variances = client.predict(**pair, t=100, api_name="/mix_variances")
     assert [v["rule"] for v in variances] == ["linear", "shared", "variance_kept", "slerp"]
+    time = client.predict(**pair, rows=[0, 100], steps=20, api_name="/mix_grid_time")
+    assert (time["network_steps"], time["seconds"] > 0) == (2, True)
     sheet, grid = client.predict(
         **pair, rows=[0, 100], between=1, steps=20, api_name="/mix_grid"
     )  # fmt: skip
@@ -136,7 +146,8 @@ def test_the_mix_laboratory_answers(client: Client, pictures: list[Any]) -> None
 
 def test_the_bound_laboratory_answers(client: Client, pictures: list[Any]) -> None:
     how = {"picture": pictures[0], "model": "tiny"}
-    terms, bounding = client.predict(**how, terms=4, api_name="/bound")
+    figure, terms, bounding = client.predict(**how, terms=4, api_name="/bound")
+    assert read_experiment(Path(figure).read_bytes()) == Bounding.from_json(json.dumps(bounding))
     assert [term["kind"] for term in terms] == ["prior", *["step"] * 4, "decoder"]
     last = terms[-1]
     assert last["total"] == pytest.approx(last["prior"] + last["vb"] + last["decoder"])
@@ -151,8 +162,8 @@ def test_the_bound_laboratory_answers(client: Client, pictures: list[Any]) -> No
         ({"api_name": "/noise_strip", "moments": 1}, "moments"),
         ({"api_name": "/noise_strip", "schedule": "magic"}, "schedule"),
         ({"api_name": "/noise_strip", "fit": "stretch"}, "crop or squash"),
-        ({"api_name": "/noise_chain", "t": 0}, "t:"),
-        ({"api_name": "/denoise", "t": 1001}, "t:"),
+        ({"api_name": "/noise_chain", "t": 0}, "no noise to take away"),
+        ({"api_name": "/denoise", "t": 1001}, "t is 1001"),
         ({"api_name": "/denoise", "sampler": "magic"}, "no sampler"),
         ({"api_name": "/bound", "variance": "learned"}, "did not learn"),
         ({"api_name": "/bound", "model": "nobody"}, "no model"),

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from app.service.laboratory.bounding import Bounding
+from app.service.laboratory.experiments import read_experiment
 from app.shell.server import Server
-from tests.e2e.lab_page import PATIENCE, open_tab, set_number
+from tests.e2e.lab_page import EXAMPLES, PATIENCE, drag_rail, open_tab, set_number
 
 pytestmark = pytest.mark.e2e
 
@@ -46,8 +48,18 @@ def saved_terms(tab: Locator) -> list[dict[str, str]]:
     return list(csv.DictReader(Path(download.value.path()).read_text().splitlines()))
 
 
+def saved_figure(tab: Locator) -> Path:
+    with tab.page.expect_download() as download:
+        root(tab).get_by_role("button", name="PNG").click()
+    return Path(download.value.path())
+
+
 def test_first_sight_is_a_finished_bound(tab: Locator) -> None:
-    assert [row[0] for row in table(tab)] == ["seed 11", "seed 11, shuffled", "plain noise"]
+    assert [row[0] for row in table(tab)] == [
+        EXAMPLES[0],
+        f"{EXAMPLES[0]}, shuffled",
+        "plain noise",
+    ]
     expect(root(tab).locator(".lab-plot")).to_have_count(6)
     sums = [float(row[4]) for row in table(tab)]
     assert sums == sorted(sums)
@@ -69,6 +81,12 @@ def test_terms_come_in_and_add_up(tab: Locator) -> None:
         assert float(error) > 0
 
 
+def test_dragging_terms_chooses_how_many(tab: Locator) -> None:
+    drag_rail(tab, "terms", 0.5)
+    field = tab.get_by_label("number input for terms")
+    assert int(field.input_value()) == pytest.approx(500, abs=60)
+
+
 def test_a_single_draw_has_no_error(tab: Locator) -> None:
     set_number(tab, "terms", 2)
     set_number(tab, "noise draws", 1)
@@ -87,10 +105,44 @@ def test_stopping_keeps_the_terms(tab: Locator) -> None:
     terms = saved_terms(tab)
     assert 0 < len(terms) < 3 * 1001
     assert all(row["kind"] != "decoder" for row in terms)
-    tab.page.wait_for_timeout(1000)  # until the stop has reached the server
     set_number(tab, "terms", 2)
     tab.get_by_role("button", name="Compute", exact=True).click()
     finish(tab)
+    assert len(saved_terms(tab)) == 3 * 4
+
+
+def test_first_sight_is_saved_with_its_recipe(tab: Locator) -> None:
+    experiment = read_experiment(saved_figure(tab).read_bytes())
+    assert isinstance(experiment, Bounding)
+    assert experiment.model == "impressionist-64"
+    assert [s.kind for s in experiment.subjects] == ["picture", "shuffled", "noise"]
+
+
+def test_a_dropped_png_restores_its_bound(browser_page: Page, tab: Locator, tmp_path: Path) -> None:
+    set_number(tab, "terms", 4)
+    set_number(tab, "noise draws", 3)
+    set_number(tab, "seed", 9)
+    tab.get_by_role("button", name=EXAMPLES[1], exact=True).click()
+    expect(tab.locator(".plein-air-picker .lab-root")).to_have_attribute("data-chosen", "0 1")
+    tab.get_by_label("also plain noise").uncheck()
+    tab.get_by_label("compare with models").click()
+    browser_page.get_by_role("option", name=re.compile("^learned")).click()
+    browser_page.keyboard.press("Escape")
+    compute(tab)
+    finish(tab)
+    file = tmp_path / "bound.png"
+    file.write_bytes(saved_figure(tab).read_bytes())
+    saved = read_experiment(file.read_bytes())
+    assert isinstance(saved, Bounding)
+    assert (saved.draws, saved.seed, [c.model for c in saved.compared]) == (3, 9, ["learned"])
+    browser_page.reload()
+    expect(browser_page.locator(".player").first).to_have_attribute("data-state", "finished")
+    browser_page.locator("#recipe-drop input[type=file]").set_input_files(file)
+    expect(browser_page.get_by_text("The settings of this bound are restored")).to_be_visible()
+    expect(root(tab)).to_have_attribute("data-run", "stored", timeout=PATIENCE)
+    compute(tab)
+    finish(tab)
+    assert read_experiment(saved_figure(tab).read_bytes()) == saved
 
 
 def test_models_are_compared(browser_page: Page, tab: Locator) -> None:
@@ -110,11 +162,11 @@ def test_models_are_compared(browser_page: Page, tab: Locator) -> None:
 def test_pictures_are_compared(tab: Locator) -> None:
     set_number(tab, "terms", 2)
     tab.get_by_label("also the first with its pixels shuffled").uncheck()
-    tab.get_by_role("button", name="seed 13", exact=True).click()
+    tab.get_by_role("button", name=EXAMPLES[1], exact=True).click()
     expect(tab.locator(".plein-air-picker .lab-root")).to_have_attribute("data-chosen", "0 1")
     compute(tab)
     finish(tab)
-    assert [row[0] for row in table(tab)] == ["seed 11", "seed 13", "plain noise"]
+    assert [row[0] for row in table(tab)] == [*EXAMPLES[:2], "plain noise"]
 
 
 def test_t_can_be_logarithmic(tab: Locator) -> None:
@@ -125,13 +177,14 @@ def test_t_can_be_logarithmic(tab: Locator) -> None:
 
 def test_theory_leads_to_the_laboratories(browser_page: Page, studio: Server) -> None:
     theory = open_tab(browser_page, studio, "Theory")
-    expect(theory.locator(".katex-display")).to_have_count(10)
+    expect(theory.locator(".katex-display")).to_have_count(11)
     expect(theory.locator(".katex-error")).to_have_count(0)
     for button, name in (
         ("Move t in Noise", "Noise"),
         ("Mix two pictures in Mix", "Mix"),
         ("Compute every term in Bound", "Bound"),
         ("Watch it in Paint", "Paint"),
+        ("Run algorithm 1 in Train", "Train"),
     ):
         browser_page.get_by_role("tab", name="Theory", exact=True).click()
         theory.get_by_role("button", name=button).click()

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from app.diffusion.mixing import DEFAULT_RULE
 from app.service.laboratory.experiment import Source
 from app.service.laboratory.experiments import Grid, Mixing, read_experiment
 from app.service.recipe import Recipe
@@ -15,9 +16,11 @@ from app.service.studio import Studio
 from app.settings import ASSETS, Settings
 from app.shell.server import Server
 from tests.e2e.lab_page import (
+    EXAMPLES,
     PATIENCE,
     asked_of,
     drag,
+    drag_rail,
     go_to,
     open_tab,
     set_number,
@@ -71,6 +74,8 @@ def test_t_and_lambda_mix_in_the_browser_without_asking_the_server(
     for _ in range(5):
         rail.press("ArrowRight")
     expect(stage).to_have_attribute("data-mix", "0.55")
+    drag_rail(tab, "λ", 0.8)
+    expect(stage).to_have_attribute("data-mix", re.compile(r"^0\.(7|8)"))
     choose_rule(tab, "slerp")
     expect(stage).to_have_attribute("data-rule", "slerp")
     assert to_server(asked) == []
@@ -100,7 +105,7 @@ def test_variances_in_the_browser_are_the_services(
     at = found.mixes.index(0.35)
     go_to(tab, 300)
     set_number(tab, "λ", 0.35)
-    if rule != "linear":
+    if rule != DEFAULT_RULE:
         choose_rule(tab, name)
     expect(tab.locator(STAGE)).to_have_attribute("data-rule", rule)
     expect(tab.locator(STAGE)).to_have_attribute("data-mix", "0.35")
@@ -111,9 +116,9 @@ def test_variances_in_the_browser_are_the_services(
 def test_both_pictures_can_be_chosen_and_uploaded(tab: Locator) -> None:
     picker = tab.locator(".plein-air-picker .lab-root")
     expect(picker).to_have_attribute("data-chosen", "0 4")
-    tab.get_by_role("button", name="seed 13", exact=True).click()
+    tab.get_by_role("button", name=EXAMPLES[1], exact=True).click()
     expect(picker).to_have_attribute("data-chosen", "1 4")
-    tab.get_by_role("button", name="seed 46", exact=True).click()
+    tab.get_by_role("button", name=EXAMPLES[7], exact=True).click()
     expect(picker).to_have_attribute("data-chosen", "1 7")
     tab.get_by_role("button", name=re.compile("^picture B")).click()
     upload(tab, wide_picture())
@@ -136,7 +141,7 @@ def test_a_mixture_is_decoded_from_the_sliders_t(tab: Locator) -> None:
     expect(player.locator("[data-read=t]")).to_have_text("250")
     experiment = read_experiment(saved(tab, player.locator(".player-save")).read_bytes())
     assert isinstance(experiment, Mixing)
-    assert (experiment.t, experiment.mix, experiment.rule) == (250, 0.25, "linear")
+    assert (experiment.t, experiment.mix, experiment.rule) == (250, 0.25, DEFAULT_RULE)
     assert (experiment.run.pictures, experiment.run.steps) == (2, 200)
 
 
@@ -162,11 +167,17 @@ def test_a_dropped_png_restores_its_mixture(
     expect(stage).to_have_attribute("data-rule", "slerp")
 
 
-def test_t_0_has_nothing_to_decode_and_says_so(browser_page: Page, tab: Locator) -> None:
+def test_at_t_0_pixels_are_mixed(tab: Locator) -> None:
+    player = tab.locator(".player")
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
     go_to(tab, 0)
     tab.get_by_role("button", name="Mix", exact=True).click()
-    expect(tab.locator(".player-notice")).to_contain_text("t")
-    expect(tab.locator(".player-notice")).to_be_visible()
+    expect(player.locator(".player-title")).to_have_text(re.compile("t = 0, lambda 0.5"))
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    expect(player.locator("[data-read=t]")).to_have_text("0")
+    experiment = read_experiment(saved(tab, player.locator(".player-save")).read_bytes())
+    assert isinstance(experiment, Mixing)
+    assert experiment.t == 0
 
 
 def test_a_small_grid_fills_in_and_carries_its_recipe(tab: Locator) -> None:
@@ -205,9 +216,55 @@ def test_stopping_a_grid_keeps_its_rows(tab: Locator) -> None:
         assert sheet.format == "PNG"
     tab.page.wait_for_timeout(1500)
     assert int(grid.get_attribute("data-rows") or 0) <= rows + 1
+
+
+def test_after_a_stop_the_next_click_paints_at_once(tab: Locator) -> None:
+    panel(tab, "The grid")
+    grid = tab.locator(".plein-air-grid .lab-root")
+    button = tab.get_by_role("button", name="Paint the grid")
+    set_number(tab, "rows", 17)
+    button.click()
+    expect(grid).to_have_attribute("data-state", "live", timeout=PATIENCE)
+    stopped = grid.get_attribute("data-run") or ""
+    # Both in one turn of the page, before it can have heard from the server.
+    button.evaluate(
+        """(button) => {
+            document.querySelector(".plein-air-grid .lab-stop").click();
+            button.click();
+        }"""
+    )
+    expect(grid).not_to_have_attribute("data-run", stopped, timeout=PATIENCE)
+    expect(grid).to_have_attribute("data-state", "live")
+
+
+def test_a_new_grid_ends_the_one_before(tab: Locator) -> None:
+    panel(tab, "The grid")
+    grid = tab.locator(".plein-air-grid .lab-root")
+    button = tab.get_by_role("button", name="Paint the grid")
+    set_number(tab, "rows", 17)
+    button.click()
+    expect(grid).to_have_attribute("data-state", "live", timeout=PATIENCE)
     set_number(tab, "rows", 2)
-    tab.get_by_role("button", name="Paint the grid").click()
+    button.click()
+    expect(grid.get_by_role("rowheader")).to_have_count(2, timeout=PATIENCE)
     expect(grid).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    expect(grid).to_have_attribute("data-rows", "2")
+
+
+def test_first_sight_is_saved_with_its_recipe(tab: Locator) -> None:
+    panel(tab, "The grid")
+    grid = tab.locator(".plein-air-grid .lab-root")
+    expect(grid).to_have_attribute("data-rows", "9", timeout=PATIENCE)
+    experiment = read_experiment(saved(tab, grid.get_by_role("button", name="PNG")).read_bytes())
+    assert isinstance(experiment, Grid)
+    assert (experiment.run.model, len(experiment.rows)) == ("impressionist-64", 9)
+    panel(tab, "Morph")
+    morph = tab.locator(".plein-air-morph .lab-root")
+    expect(morph).to_have_attribute("data-frames", "16", timeout=PATIENCE)
+    strip = saved(tab, morph.get_by_role("button", name="Strip"))
+    assert read_experiment(strip.read_bytes()).experiment == "morph"
+    with Image.open(saved(tab, morph.get_by_role("button", name="GIF"))) as gif:
+        assert getattr(gif, "n_frames", 1) == 31
 
 
 @pytest.mark.parametrize("way", ["from A to B", "between two seeds"])
@@ -220,6 +277,15 @@ def test_a_morph_is_painted_moved_through_and_saved(tab: Locator, way: str) -> N
     expect(morph).to_have_attribute("data-frames", "4", timeout=PATIENCE)
     expect(morph).to_have_attribute("data-state", "finished", timeout=PATIENCE)
     slider = morph.get_by_role("slider")
+    slider.scroll_into_view_if_needed()
+    track = morph.locator(".lab-track").bounding_box()
+    assert track is not None
+    middle = track["y"] + track["height"] / 2
+    tab.page.mouse.move(track["x"], middle)
+    tab.page.mouse.down()
+    tab.page.mouse.move(track["x"] + track["width"] / 3, middle)
+    tab.page.mouse.up()
+    expect(slider).to_have_attribute("aria-valuetext", "frame 2, 1/3")
     slider.press("End")
     expect(slider).to_have_attribute("aria-valuetext", "frame 4, 1")
     with Image.open(saved(tab, morph.get_by_role("button", name="GIF"))) as gif:

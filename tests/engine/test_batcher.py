@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 
 import pytest
 import torch
@@ -37,13 +39,26 @@ def step(denoiser: SharedDenoiser, t: int) -> Tensor:
     return denoiser.predict(torch.zeros(1, 3, 2, 2), torch.tensor([t]), None).output
 
 
-def test_steps_run_one_at_a_time_on_one_thread_and_in_turn() -> None:
+def test_steps_run_one_at_a_time_on_one_thread_and_in_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     network, turns = Recorder(), Turns()
     denoiser = SharedDenoiser(network, turns, "epsilon", 3)
+    which = threading.local()
+    came: list[int] = []
+    door, submit = threading.Lock(), turns._owner.submit
 
-    def stream(which: int) -> None:
+    def enter(work: Callable[..., object], *arguments: object) -> Future[object]:
+        with door:  # so that who comes first is known for certain
+            came.append(which.stream)
+            return submit(work, *arguments)
+
+    monkeypatch.setattr(turns._owner, "submit", enter)
+
+    def stream(number: int) -> None:
+        which.stream = number
         for _ in range(20):
-            step(denoiser, which)
+            step(denoiser, number)
 
     streams = [threading.Thread(target=stream, args=(i,)) for i in range(3)]
     for thread in streams:
@@ -54,9 +69,9 @@ def test_steps_run_one_at_a_time_on_one_thread_and_in_turn() -> None:
     assert network.most_inside == 1
     assert len(network.threads) == 1
     assert threading.get_ident() not in network.threads
-    # While all three wait, none is served twice before the others: first come, first served.
-    middle = network.order[6:48]
-    assert all(len(set(middle[i : i + 3])) == 3 for i in range(0, len(middle), 3))
+    # First come, first served: a stream that has had its step waits behind all that came before.
+    assert sorted(came) == sorted(list(range(3)) * 20)
+    assert network.order == came
 
 
 def test_an_error_in_the_network_reaches_its_own_stream_only() -> None:
@@ -81,6 +96,14 @@ def test_an_output_of_twice_the_channels_carries_the_variance() -> None:
     assert answer.variance is not None
     assert answer.output[0, :, 0, 0].tolist() == [0, 1, 2]
     assert answer.variance[0, :, 0, 0].tolist() == [3, 4, 5]
+
+
+def test_the_owner_computes_with_the_processors_that_are_free() -> None:
+    free = iter([5, 2, 3])
+    turns = Turns(3, lambda: next(free))
+    # The first of them is asked for while the owner begins.
+    assert [turns.run(torch.get_num_threads) for _ in range(2)] == [2, 3]
+    turns.close()
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

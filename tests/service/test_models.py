@@ -163,13 +163,6 @@ def test_the_flat_layout_of_early_models_loads_too(root: Path) -> None:
     assert ModelStore([root]).load("tiny").info.size == 16
 
 
-def test_only_two_models_stay_in_memory(model_root: Path) -> None:
-    store = ModelStore([model_root])
-    first = store.load("tiny")
-    store.load("learned"), store.load("classes")
-    assert store.load("tiny") is not first
-
-
 @pytest.mark.parametrize("table", ['{"labels": 3}', '{"labels": ["a"], "null_label": 9}', "{}"])
 def test_labels_that_do_not_fit_are_refused(model_root: Path, tmp_path: Path, table: str) -> None:
     shutil.copytree(model_root / "classes", tmp_path / "classes")

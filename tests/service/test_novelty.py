@@ -33,34 +33,38 @@ def store(model_root: Path, tmp_path: Path) -> ModelStore:
 
 def test_nearness_is_said_in_words(store: ModelStore) -> None:
     novelty = Novelty(store)
-    assert novelty.in_words("tiny", TRAINING[7]) == "Field 7, A. Painter: taken for a copy of it"
-    unlike = landscapes(1, seed=9)[0]
-    assert "% of its training paintings come that near" in novelty.in_words("tiny", unlike)
-    assert Novelty(store).in_words("plain", unlike) == ""
+    assert novelty.in_words("tiny", TRAINING[[7, 9]]) == (
+        "Field 7, A. Painter: taken for a copy of it",
+        "Field 9, A. Painter: taken for a copy of it",
+    )
+    unlike = landscapes(1, seed=9)
+    assert "% of its training paintings come that near" in novelty.in_words("tiny", unlike)[0]
+    assert Novelty(store).in_words("plain", unlike) == ("",)
 
 
 def test_the_nearest_painting_is_named(store: ModelStore) -> None:
-    found = Novelty(store).nearest_painting("tiny", TRAINING[7])
+    found = Novelty(store).nearest_paintings("tiny", TRAINING[[7]])
     assert found is not None
-    assert (found.title, found.artist) == ("Field 7", "A. Painter")
-    assert found.is_copy
-    assert found.control == "leave-one-out"
+    (nearest,) = found
+    assert (nearest.title, nearest.artist) == ("Field 7", "A. Painter")
+    assert nearest.is_copy
+    assert nearest.control == "leave-one-out"
 
 
-def test_a_model_without_an_index_has_no_nearest_painting(store: ModelStore) -> None:
-    assert Novelty(store).nearest_painting("plain", TRAINING[7]) is None
+def test_a_model_without_an_index_has_no_nearest_paintings(store: ModelStore) -> None:
+    assert Novelty(store).nearest_paintings("plain", TRAINING[[7]]) is None
 
 
 def test_an_unknown_model_is_refused(store: ModelStore) -> None:
     with pytest.raises(ModelError, match="no model 'nobody'"):
-        Novelty(store).nearest_painting("nobody", TRAINING[7])
+        Novelty(store).nearest_paintings("nobody", TRAINING[[7]])
 
 
 def test_the_index_is_read_once(store: ModelStore) -> None:
     novelty = Novelty(store)
-    first = novelty.nearest_painting("tiny", TRAINING[7])
+    first = novelty.nearest_paintings("tiny", TRAINING[[7]])
     (store.find("tiny").folder / ARRAYS).unlink()
-    assert novelty.nearest_painting("tiny", TRAINING[7]) == first
+    assert novelty.nearest_paintings("tiny", TRAINING[[7]]) == first
 
 
 def test_the_bundled_model_has_a_small_index_of_its_own_weights() -> None:
@@ -70,8 +74,8 @@ def test_the_bundled_model_has_a_small_index_of_its_own_weights() -> None:
     assert index is not None, "run python -m app index impressionist-64"
     assert index.control_kind == "held-out"
     assert (files.folder / ARRAYS).stat().st_size + (files.folder / NAMES).stat().st_size < 2e6
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    found = Novelty(store).nearest_painting("impressionist-64", noise)
+    noise = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    found = Novelty(store).nearest_paintings("impressionist-64", noise)
     assert found is not None
-    assert not found.is_copy
-    assert found.artist
+    assert not found[0].is_copy
+    assert found[0].artist

@@ -207,9 +207,18 @@ def test_closing_a_painting_ends_the_networks_work(
 @pytest.mark.parametrize("pictures", [1, 4, 16])
 @pytest.mark.parametrize("steps", [1, 2, 50, 250, 1000])
 def test_kept_frames_are_even_and_have_first_and_last(steps: int, pictures: int) -> None:
-    kept = kept_frames(steps, pictures)
+    kept = kept_frames(steps, pictures, 64)
     assert kept[0] == 0
     assert kept[-1] == steps
     assert len(kept) <= min(MAX_KEPT, MAX_KEPT_TILES // (3 * pictures), steps + 1)
     gaps = np.diff(kept)
     assert gaps.max() - gaps.min() <= 1
+
+
+def test_fewer_frames_of_large_pictures_are_kept() -> None:
+    for side in (16, 32, 64):
+        assert kept_frames(1000, 4, side) == kept_frames(1000, 4, 64)
+    large = kept_frames(1000, 4, 256)
+    assert len(large) * 4 * 3 * 256**2 <= MAX_KEPT_TILES * 64**2
+    assert (large[0], large[-1]) == (0, 1000)
+    assert kept_frames(1000, 16, 1024) == (0, 1000)

@@ -31,27 +31,27 @@ def test_json_names_every_choice_so_that_later_defaults_change_nothing() -> None
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"steps": 0}, "greater than or equal to 1"),
-        ({"steps": 1001}, "less than or equal to 1000"),
-        ({"steps": 10**30}, "less than or equal to 1000"),
-        ({"steps": "50"}, "valid integer"),
-        ({"steps": 2.5}, "valid integer"),
-        ({"steps": True}, "valid integer"),
-        ({"eta": 1.5}, "less than or equal to 1"),
+        ({"steps": 0}, "at least 1"),
+        ({"steps": 1001}, "at most 1000"),
+        ({"steps": 10**30}, "at most 1000"),
+        ({"steps": "50"}, "whole number"),
+        ({"steps": 2.5}, "whole number"),
+        ({"steps": True}, "whole number"),
+        ({"eta": 1.5}, "at most 1"),
         ({"eta": float("nan")}, "finite number"),
-        ({"seed": -1}, "greater than or equal to 0"),
-        ({"seed": MAX_SEED + 1}, "less than or equal to"),
-        ({"pictures": 17}, "less than or equal to 16"),
+        ({"seed": -1}, "at least 0"),
+        ({"seed": MAX_SEED + 1}, "at most"),
+        ({"pictures": 17}, "at most 16"),
         ({"pictures": 2, "picture": 2}, "does not exist"),
         ({"precision": "double"}, "'exact' or 'fast'"),
         ({"spacing": "wide"}, "'leading', 'trailing' or 'linspace'"),
-        ({"model": "../../etc/passwd"}, "match pattern"),
-        ({"model": ".."}, "match pattern"),
-        ({"weights": "xyz"}, "match pattern"),
-        ({"guidance_scale": 1e9}, "less than or equal to 20"),
-        ({"label": -1}, "greater than or equal to 0"),
+        ({"model": "../../etc/passwd"}, "no name"),
+        ({"model": ".."}, "no name"),
+        ({"weights": "xyz"}, "no name"),
+        ({"guidance_scale": 1e9}, "at most 20"),
+        ({"label": -1}, "at least 0"),
         ({"frame": 3}, "names both"),
-        ({"shell": "rm"}, "not permitted"),
+        ({"shell": "rm"}, "no field"),
         ({"format": "plein-air/2"}, "plein-air/1"),
     ],
 )
@@ -59,7 +59,7 @@ def test_values_out_of_range_are_refused_by_name(fields: dict[str, object], reas
     text = json.dumps({"model": "tiny"} | fields)
     with pytest.raises(RecipeError, match="can't be used") as caught:
         Recipe.from_json(text)
-    assert reason in caught.value.message
+    assert reason in str(caught.value)
     assert caught.value.hint
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from app.__main__ import main
 from tests.conftest import save_tiny_model
+from tests.torchrun import torchrun
 from tests.training.pictures import landscapes, save_pictures
 
 
@@ -72,6 +73,28 @@ def test_index_then_evaluate_prints_a_table_and_writes_json(
     assert [row["plan"]["sampler"] for row in found["rows"]] == ["ddim", "ddpm"]
     assert found["rows"][0]["novelty"]["pictures"] == 17
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_two_processes_paint_the_pictures_that_one_paints(
+    shell: Shell, model_root: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["evaluate", "tiny", "--data", str(data / "validation"), "--no-style"]
+    arguments += ["--sampler", "ddim:3:40", "--precision", "exact"]
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    alone = shell(model_root, *arguments, "--out", one)
+    assert alone.code == 0, alone.err
+    shared = torchrun("-m", "app", *arguments, "--out", str(two))
+    assert shared.returncode == 0, shared.stderr
+    assert shared.stdout.count("precision exact") == 1  # the first process alone prints
+    assert "ddim 3: 100%" in shared.stderr
+    ours, theirs = (json.loads(out.read_text())["rows"][0]["comparison"] for out in (one, two))
+    assert ours["samples"] == 40
+    for figure in ("patches", "mean"), ("spectrum", "error"), ("spaces", 0, "squared_mmd"):
+        mine, other = ours, theirs
+        for key in figure:
+            mine, other = mine[key], other[key]
+        assert mine == pytest.approx(other, rel=1e-3)  # intervals too: the order is the same
 
 
 @pytest.mark.parametrize(

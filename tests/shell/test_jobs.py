@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
+from app.service.jobs.record import JobFolder, Record
+from tests.conftest import save_tiny_model
 from tests.training.tiny import save_pictures
 
 
@@ -40,6 +42,8 @@ def test_a_job_is_started_listed_stopped_resumed_and_removed(
     assert (state, progress, name) == ("queued", "0/200", "my garden")
     assert said("list") == out
     assert said("show", job) == out
+    assert "  my garden  kept" in said("keep", job)
+    assert said("unkeep", job) == out
     assert "Stop it first" in said("rm", job)
     assert "stopped" in said("stop", job)
     assert "queued" in said("resume", job)
@@ -50,3 +54,27 @@ def test_a_job_is_started_listed_stopped_resumed_and_removed(
     assert "no such job" in said("show", job)
     assert "no such job" in said("rm", "../jobs")
     assert "Name files" in said("start", "another")
+
+
+def test_the_shell_paints_with_any_kept_model_of_any_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PLEIN_AIR_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("PLEIN_AIR_SINGLE_USER", "0")
+    job = "0123456789abcdef"
+    folder = JobFolder(tmp_path / "data" / "jobs" / job)
+    for step in (3, 7):
+        save_tiny_model(folder.run / "exports" / f"{step:08d}")
+    (folder.run / "model").symlink_to("exports/00000007")
+    folder.write(Record(job, "somebody's", "garden", "tiny", "set", 7, 1, 0.0))
+    with pytest.raises(SystemExit):
+        main(["jobs", "show", job])
+    assert f"models: {job}-3 {job}-7" in capsys.readouterr().out
+    out = str(tmp_path / "out")
+    with pytest.raises(SystemExit) as caught:
+        main(["paint", "--model", f"{job}-3", "--steps", "2", "--out", out])
+    assert caught.value.code == 0
+    assert len(list(Path(out).glob(f"{job}-3-*.png"))) == 1
+    with pytest.raises(SystemExit):
+        main(["paint", "--model", f"{job}-5", "--steps", "2", "--out", out])
+    assert "newer model took the place" in capsys.readouterr().err

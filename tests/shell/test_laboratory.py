@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from app.__main__ import main
+from app.service.laboratory.bounding import Bounding
 from app.service.laboratory.experiments import Grid, Mixing, read_experiment
 from app.settings import ROOT
 
@@ -105,6 +106,10 @@ def test_bound_writes_a_line_for_every_term(app: Command, photograph: Path, tmp_
         "--out", str(tmp_path),
     )  # fmt: skip
     assert done.code == 0, done.err
+    figure = read_experiment((tmp_path / "tiny-bound-seed-0.png").read_bytes())
+    assert isinstance(figure, Bounding)
+    assert figure.terms == 10
+    assert [s.kind for s in figure.subjects] == ["picture", "shuffled", "noise"]
     rows = list(csv.DictReader((tmp_path / "tiny-bound-seed-0.csv").read_text().splitlines()))
     assert len(rows) == 3 * 12
     assert [row["kind"] for row in rows[::3]] == ["prior", *["step"] * 10, "decoder"]
@@ -120,14 +125,14 @@ def test_bound_writes_a_line_for_every_term(app: Command, photograph: Path, tmp_
         (("noise", "missing.png"), "missing.png can't be opened"),
         (("noise", str(ROOT / "LICENSE")), "no picture that can be read"),
         (("noise", "seed:many"), "names no seed"),
-        (("noise", "seed:1", "--moments", "1"), "greater than or equal to 2"),
-        (("noise", "seed:1", "--denoise", "0"), "greater than or equal to 1"),
+        (("noise", "seed:1", "--moments", "1"), "at least 2"),
+        (("noise", "seed:1", "--denoise", "0"), "no noise to take away"),
         (("noise", "seed:1", "--schedule", "magic"), "'linear'"),
         (("mix", "seed:1", "seed:2", "--rule", "magic"), "'linear'"),
-        (("mix", "seed:1", "seed:2", "--mix", "2"), "less than or equal to 1"),
+        (("mix", "seed:1", "seed:2", "--mix", "2"), "at most 1"),
         (("mix", "seed:1", "seed:2", "--sampler", "magic"), "no sampler 'magic'"),
         (("bound", "seed:1", "--variance", "learned"), "did not learn its variance"),
-        (("bound", "seed:1", "--terms", "1"), "greater than or equal to 2"),
+        (("bound", "seed:1", "--terms", "1"), "at least 2"),
         (("bound", "seed:1", "--fit", "stretch"), "stretch"),
     ],
 )

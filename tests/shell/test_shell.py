@@ -52,7 +52,7 @@ def test_paint_writes_pngs_with_recipes_strips_and_animations(
     ("arguments", "reason"),
     [
         (("paint", "--model", "nobody"), "no model 'nobody'"),
-        (("paint", "--steps", "0"), "greater than or equal to 1"),
+        (("paint", "--steps", "0"), "at least 1"),
         (("paint", "--sampler", "magic"), "no sampler 'magic'"),
         (("paint", "--steps", "many"), "Invalid value for '--steps'"),
         (("paint", "--recipe", "LICENSE"), "no PNG"),
@@ -111,3 +111,20 @@ def test_bench_prints_ratios_and_what_the_page_costs(model_root: Path) -> None:
         assert all(float(row[1].removesuffix("x")) > 0 for row in rows)
     for figure in ("s after its start", "ms after the click", "of the time", "memory"):
         assert figure in done.stdout
+
+
+@pytest.mark.parametrize("entry", [("app.py",), ("-m", "app", "serve")])
+def test_on_zero_gpu_spaces_comes_before_torch(tmp_path: Path, entry: tuple[str, ...]) -> None:
+    """The real one can't be imported after anything has asked torch for a GPU."""
+    (tmp_path / "spaces.py").write_text(
+        "import sys\nsys.exit('late' if 'torch' in sys.modules else 'first')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, *entry],
+        cwd=ROOT,
+        env={"PATH": "", "SPACES_ZERO_GPU": "true", "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr.strip() == "first"

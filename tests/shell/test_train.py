@@ -7,11 +7,18 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from app.__main__ import main
+from app.service.model_files import ModelFiles
+from app.service.models import ModelStore
+from app.service.novelty import model_features
 from app.settings import ROOT
 from app.training.config import TrainConfig
+from app.training.dataset import find_pictures, is_held_out
+from app.training.novelty_files import load_index
 from app.training.opening import open_run, stored_config
 from tests.training.tiny import fields, no_init, save_pictures
 
@@ -56,6 +63,33 @@ def test_a_terminated_run_saves_and_can_go_on(tmp_path: Path, model_root: Path) 
     assert stored is not None
     with open_run(TrainConfig.checked(stored), out, load_init=no_init) as run:
         assert next(run.steps()).step == step + 1
+
+
+def test_a_finished_run_knows_what_its_model_was_trained_on(
+    tmp_path: Path, model_root: Path
+) -> None:
+    pictures = save_pictures(tmp_path / "data", 40)
+    (tmp_path / "titles.csv").write_text("file,artist,title\n03.png,A. Painter,The bridge\n")
+    settings = fields(Path("data"), network=None, titles="titles.csv", held_out_share=0.2)
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    out = tmp_path / "run"
+    command = ("--config", str(tmp_path / "settings.json"), "--out", str(out), "--init")
+    with start(*command, str(model_root / "tiny")) as process:
+        _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    files = ModelFiles("run", (out / "model").resolve())
+    index = load_index(files.folder, files.weights_sha256)
+    assert index is not None
+    assert index.control_kind == "held-out"
+    names = {painting.title for painting in index.paintings}
+    trained = [n for n in find_pictures(pictures) if not is_held_out(n, 0.2)]
+    assert len(index.paintings) == len(trained)
+    assert ("The bridge" in names) == ("river/03.png" in trained)
+    store = ModelStore([out])
+    with Image.open(pictures / trained[0]) as picture:
+        pixels = np.asarray(picture.convert("RGB").resize((16, 16), Image.Resampling.LANCZOS))
+    (found,) = index.nearest(pixels[None], model_features(store.load("model")))
+    assert found.distance < 0.05
 
 
 @pytest.mark.parametrize(

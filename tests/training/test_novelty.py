@@ -56,13 +56,13 @@ def test_a_copy_a_mirrored_copy_and_a_noisy_copy_are_found(
         "blurred": blurred(TRAINING[i]),
     }
     for kind, picture in copies.items():
-        found = index.nearest(picture, features)
+        (found,) = index.nearest(picture[None], features)
         assert found.title == f"Field {i}", kind
         assert found.artist == "A. Painter"
         assert found.is_copy, kind
         assert found.percentile == 0, kind
         assert found.mirrored == (kind == "mirrored")
-    exact = index.nearest(copies["exact"], features)
+    (exact,) = index.nearest(copies["exact"][None], features)
     assert exact.distance < 0.05
     assert exact.bits == 0
 
@@ -91,7 +91,7 @@ def test_a_picture_that_the_training_set_has_twice_is_still_a_copy(
 ) -> None:
     twice = np.concatenate([TRAINING[:40], TRAINING[:40]])
     index = build_index(twice, NAMED, features, weights="", held_out=HELD_OUT)
-    found = index.nearest(noisy(TRAINING[3]), features)
+    (found,) = index.nearest(noisy(TRAINING[3])[None], features)
     assert found.ratio > 0.9  # the second-nearest is the same picture
     assert found.is_copy
 
@@ -111,7 +111,7 @@ def test_without_held_out_pictures_each_is_compared_with_all_others(
     assert index.control_kind == "leave-one-out"
     assert len(index.control) == len(TRAINING)
     assert index.control.min() > 0.1  # none of them is compared with itself
-    assert index.nearest(TRAINING[0], features).percentile == 0
+    assert index.nearest(TRAINING[:1], features)[0].percentile == 0
 
 
 def test_distances_agree_with_a_plain_search(index: NoveltyIndex, features: FeatureSpace) -> None:
@@ -145,7 +145,7 @@ def test_a_saved_index_comes_back_whole(
     save_index(index, tmp_path)
     loaded = load_index(tmp_path, "a" * 64)
     assert loaded is not None
-    assert loaded.nearest(HELD_OUT[0], features) == index.nearest(HELD_OUT[0], features)
+    assert loaded.nearest(HELD_OUT[:1], features) == index.nearest(HELD_OUT[:1], features)
     assert loaded.paintings == NAMED
 
 

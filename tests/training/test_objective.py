@@ -11,7 +11,7 @@ from torch.distributions import Normal, kl_divergence
 
 from app.diffusion.denoiser import Target
 from app.diffusion.schedule import NoiseSchedule
-from app.training.objective import Objective
+from app.training.objective import Objective, coarse
 
 T = 50
 BETAS = torch.linspace(1e-3, 0.2, T, dtype=torch.float64)
@@ -63,6 +63,29 @@ def test_min_snr_weights_the_error_of_x_0_by_the_smaller_of_snr_and_gamma(target
     torch.testing.assert_close(losses.total, expected, rtol=1e-5, atol=0)
     unweighted = objective(target).losses(mean, x_0, x_t, TIMES, eps).total
     torch.testing.assert_close(losses.simple, unweighted)
+
+
+def test_the_coarse_error_weighs_a_frequency_by_the_sizes_at_which_it_is_seen() -> None:
+    flat = torch.full((1, 3, 8, 8), 0.1, dtype=torch.float64)
+    board = flat * torch.tensor([1.0, -1.0]).repeat(4) * torch.tensor([[1.0], [-1.0]]).repeat(4, 1)
+    both = torch.cat([flat, board])
+    # A colour is the same at 4, 2 and 1 pixels; a chequerboard is gone there.
+    assert coarse(both).tolist() == pytest.approx([0.01 * (2 + 4 + 8), 0])
+
+
+def test_the_coarse_error_is_added_as_far_as_the_snr_lets_it_be_known() -> None:
+    x_0, eps, x_t, mean, _ = case()
+    plain = objective("epsilon").losses(mean, x_0, x_t, TIMES, eps)
+    scaled = objective("epsilon", multiscale_gamma=0.5).losses(mean, x_0, x_t, TIMES, eps)
+    torch.testing.assert_close(scaled.simple, plain.simple)
+    snr = compute_snr(DDPMScheduler(trained_betas=BETAS.tolist(), num_train_timesteps=T), TIMES)
+    assert snr.min() < 0.5 < snr.max()
+    expected = plain.total.clone()
+    for size in (1, 2):
+        error = torch.nn.functional.adaptive_avg_pool2d(mean - eps, size)
+        share = (0.5 / snr.double()).clamp(max=1)
+        expected += share * 4 / size * error.square().flatten(1).mean(1)
+    torch.testing.assert_close(scaled.total, expected, rtol=1e-5, atol=0)
 
 
 def reference_vlb(t: int, x_0: Tensor, x_t: Tensor, eps_hat: Tensor, variance: Tensor) -> float:

@@ -1,26 +1,17 @@
 """Two processes under torchrun take the step that one takes with their batches joined."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from app.errors import StudioError
-from app.settings import ROOT
 from app.training import checkpoint
 from app.training.opening import open_run
 from app.training.processes import Processes
+from tests.torchrun import torchrun
 from tests.training.tiny import config, fields, no_init
-
-
-def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    return subprocess.run(
-        [*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100
-    )
 
 
 def test_two_processes_make_the_steps_of_one_with_the_doubled_batch(

@@ -241,6 +241,17 @@ def test_a_run_leaves_a_model_that_the_studio_and_diffusers_load(
     assert len(list((tmp_path / "run" / "exports").iterdir())) == 1
 
 
+def test_the_models_that_painted_samples_are_kept_as_they_were(data: Path, tmp_path: Path) -> None:
+    exports, weights = tmp_path / "run" / "exports", "unet/diffusion_pytorch_model.safetensors"
+    settings = config(data, keep_models=True, save_every=5, sample_every=10, keep=1)
+    go_on(settings, tmp_path / "run", 10)
+    painted = (exports / "00000010" / weights).read_bytes()
+    go_on(settings, tmp_path / "run")
+    assert sorted(path.name for path in exports.iterdir()) == ["00000010", "00000020"]
+    assert (exports / "00000010" / weights).read_bytes() == painted
+    assert (exports / "00000020" / weights).read_bytes() != painted
+
+
 def test_any_kept_weights_can_be_chosen_afterwards(data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     go_on(config(data, snapshot_every=5, keep=1), run)
@@ -378,6 +389,9 @@ def test_places_where_no_run_can_be_are_refused(data: Path, tmp_path: Path) -> N
             go_on(settings, folder)
     with pytest.raises(StudioError, match="are the training pictures"):
         go_on(config(data, held_out=str(data)), tmp_path / "run")
+    (tmp_path / "titles.csv").write_text("file,name\na.png,A\n")
+    with pytest.raises(StudioError, match="lacks a column"):
+        go_on(config(data, titles=str(tmp_path / "titles.csv")), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -1,6 +1,8 @@
 """A run's curves, read from its metrics as they grow, in at most 500 points each."""
 
 import json
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -8,6 +10,7 @@ from typing import Any, Final
 MAX_POINTS: Final = 500
 SMOOTHING: Final = 0.9
 TAIL_BYTES: Final = 4_096
+MAX_READERS: Final = 32
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,23 @@ class CurveReader:
             held_out_by_quarter=tuple(tuple(series.points) for series in self._quarters),
             turned_up=bool(averages) and all(_rises(series.points) for series in averages),
         )
+
+
+class CurveReaders:
+    """The readers of the files that were looked at last."""
+
+    def __init__(self) -> None:
+        self._readers: OrderedDict[Path, CurveReader] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, path: Path) -> Curves:
+        """The curves in a metrics file, up to now."""
+        with self._lock:
+            reader = self._readers.setdefault(path, CurveReader(path))
+            self._readers.move_to_end(path)
+            if len(self._readers) > MAX_READERS:
+                self._readers.popitem(last=False)
+            return reader.read()
 
 
 def _smoothed(points: list[Point]) -> tuple[Point, ...]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 
 class State(StrEnum):
@@ -19,6 +20,10 @@ class State(StrEnum):
     STOPPED = "stopped"
     INTERRUPTED = "interrupted"
     FAILED = "failed"
+
+
+ENDED: Final = frozenset({State.DONE, State.STOPPED, State.FAILED})
+"""Nothing is done about a job in one of these states until somebody asks."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,9 @@ class Job:
         seconds_left: At that speed; None where it isn't running.
         message: Why it failed; empty otherwise.
         hint: What to do about that.
+        kept: Whether its owner wants it never to be offered for deletion.
+        model_steps: The steps whose models can be painted with; the model after `step` steps has
+            the id "ID-STEP".
     """
 
     id: str
@@ -54,6 +62,8 @@ class Job:
     seconds_left: float | None
     message: str
     hint: str
+    kept: bool
+    model_steps: tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What a person chooses about a training, and the configuration that it makes."""
 
-from dataclasses import dataclass, replace
-from typing import Final, Literal, Self, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, Literal, Self, cast, get_args
 
 from app.errors import JobError
 from app.service.model_files import ModelFiles
@@ -33,7 +34,7 @@ class Plan:
         save_every: Steps between checkpoints.
         sample_every: Steps between sample grids.
         sample_count: Pictures in a grid.
-        sample_steps: Their DDIM steps.
+        sample_steps: Their DPM-Solver++ SDE steps.
         held_out_share: The share of the pictures that is measured on; None measures nothing.
         precision: "fast" or "exact".
         seed: All randomness derives from it.
@@ -71,12 +72,25 @@ class Plan:
             held_out_share=share,
         )
 
+    def changed(self, changes: Mapping[str, object]) -> Self:
+        """The plan with other settings; whether their values are in range, `config` tells.
+
+        Raises:
+            JobError: If there is no setting of that name.
+        """
+        known = {field.name for field in fields(self)}
+        unknown = [name for name in changes if name not in known]
+        if unknown:
+            raise JobError(f"There is no setting {unknown[0]!r}.", f"Choose {', '.join(known)}.")
+        return replace(self, **cast(dict[str, Any], changes))
+
     def config(self, base: ModelFiles, pictures: PictureSet) -> TrainConfig:
         """The trainer's configuration.
 
         Raises:
             StudioError: If a setting is out of range, or two contradict each other.
         """
+        self._check_counts()
         if self.labels and not pictures.labels:
             raise JobError(
                 "The set of pictures has no classes.", "Upload a zip with a folder for each class."
@@ -96,6 +110,7 @@ class Plan:
         return TrainConfig.checked({
             "data": str(pictures.pictures.absolute()),
             "init": str(base.folder.absolute()),
+            "titles": str(pictures.titles.absolute()),
             "held_out_share": self.held_out_share,
             "objective": "hybrid" if base.learned_variance else "simple",
             "labels": labels if self.labels else None,
@@ -115,8 +130,20 @@ class Plan:
             "sample_every": self.sample_every,
             "sample_count": self.sample_count,
             "sample_steps": self.sample_steps,
+            "keep_models": True,
             "snapshot_every": 0,
         })  # fmt: skip
+
+    def _check_counts(self) -> None:
+        for name, least in (
+            ("steps", 1),
+            ("batch_size", 1),
+            ("save_every", 1),
+            ("sample_every", 0),
+        ):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise JobError(f"{name} is {value!r}.", f"Give a whole number from {least} on.")
 
 
 def extended(config: TrainConfig, steps: int) -> TrainConfig:

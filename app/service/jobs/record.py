@@ -9,7 +9,6 @@ DATA/jobs/<id>/alive        locked as long as a trainer of the job lives
 
 import errno
 import fcntl
-import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -38,6 +37,7 @@ class Record:
         total_steps: The steps of the whole run.
         attempt: How often it was started, resumed or extended; each time is a task of the engine.
         created: When, in seconds since 1970.
+        kept: Whether its owner wants it never to be offered for deletion.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Record:
     total_steps: int
     attempt: int
     created: float
+    kept: bool = False
 
     @property
     def task_id(self) -> str:
@@ -62,6 +63,10 @@ class Record:
     def renamed(self, name: str) -> Self:
         """The record with another name."""
         return replace(self, name=name)
+
+    def keeping(self, kept: bool) -> Self:
+        """The record of a job that is kept, or isn't any more."""
+        return replace(self, kept=kept)
 
 
 @dataclass(frozen=True)
@@ -163,11 +168,6 @@ def taken_bytes(root: Path) -> int:
         for path in (Path(where, name) for name in names)
         if path.is_symlink() or path.exists()  # a checkpoint may be removed meanwhile
     )
-
-
-def owner_hash(owner: str) -> str:
-    """How an owner is kept: the disk needn't know the token that lets them in."""
-    return hashlib.sha256(owner.encode()).hexdigest()
 
 
 def is_locked(path: Path) -> bool:

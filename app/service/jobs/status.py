@@ -4,13 +4,13 @@ from app.service.jobs.curves import last_step
 from app.service.jobs.engine import Task, TaskStatus
 from app.service.jobs.job import Job, State
 from app.service.jobs.record import JobFolder, Record, is_locked
-from app.service.jobs.result import MODEL
+from app.service.jobs.result import MODEL, model_steps
 from app.service.jobs.trainer import Ending
 
 
-def job_of(folder: JobFolder, record: Record, task: Task | None, worker_alive: bool) -> Job:
-    """The job in `folder`, of which the engine knows `task`."""
-    state = _state(folder, task, worker_alive)
+def job_of(folder: JobFolder, record: Record, task: Task | None, workers: frozenset[str]) -> Job:
+    """The job in `folder`, of which the engine knows `task`, while `workers` live."""
+    state = _state(folder, task, workers)
     last = last_step(folder.metrics)
     step = last["step"] if last else 0
     speed = last["pictures_per_second"] if last else 0.0
@@ -36,14 +36,16 @@ def job_of(folder: JobFolder, record: Record, task: Task | None, worker_alive: b
         seconds_left=left,
         message=message,
         hint=hint,
+        kept=record.kept,
+        model_steps=model_steps(folder),
     )
 
 
-def _state(folder: JobFolder, task: Task | None, worker_alive: bool) -> State:
+def _state(folder: JobFolder, task: Task | None, workers: frozenset[str]) -> State:
     match task.status if task else None:
         case TaskStatus.WAITING:
             return State.QUEUED
-        case TaskStatus.WORKING if worker_alive:
+        case TaskStatus.WORKING if task and task.worker in workers:
             return State.RUNNING
         case TaskStatus.WORKING | TaskStatus.CANCELLED if is_locked(folder.alive):
             return State.SAVING

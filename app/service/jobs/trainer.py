@@ -13,8 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Final
 
-from app.service.jobs.record import JobFolder
-from app.settings import ROOT, environment_with
+from app.service.jobs.record import JobFolder, is_locked
+from app.settings import ROOT, Settings, environment_with
 
 SAVING_SECONDS: Final = 4.5
 """A trainer that hasn't saved and ended by then is killed: its last checkpoint is whole."""
@@ -36,7 +36,7 @@ class Ending(StrEnum):
 
 
 def train(
-    folder: JobFolder, device_lock: Path, threads: int, is_asked_to_end: Callable[[], bool]
+    folder: JobFolder, settings: Settings, is_asked_to_end: Callable[[], bool]
 ) -> tuple[Ending, str, str]:
     """Train the job to its end, or until asked: how it ended, and a failure's message and hint.
 
@@ -46,12 +46,12 @@ def train(
     while True:
         before = folder.saved_step()
         with (
-            _held(device_lock, is_asked_to_end) as device,
+            _held(device_lock(settings), is_asked_to_end) as device,
             _held(folder.alive, is_asked_to_end) as alive,
         ):
             if device is None or alive is None or is_asked_to_end():
                 return Ending.ASKED, "", ""
-            code = _run(folder, threads, (device, alive), is_asked_to_end)
+            code = _run(folder, settings, (device, alive), is_asked_to_end)
         if folder.saved_step() >= folder.read().total_steps and code == 0:
             return Ending.DONE, "", ""
         if is_asked_to_end():
@@ -67,16 +67,43 @@ def train(
             )
 
 
+def device_lock(settings: Settings) -> Path:
+    """The file that a trainer on this machine's device holds the lock on."""
+    return settings.data_dir / f"device-{settings.machine_name}-{settings.device}.lock"
+
+
+def training_threads(settings: Settings) -> int:
+    """A trainer's threads: by default half of the processors, so that painting goes on."""
+    return settings.job_threads or max(1, _processors() // 2)
+
+
+def thread_variables(settings: Settings) -> dict[str, str]:
+    """The variables that give a trainer its threads."""
+    threads = str(training_threads(settings))
+    return {"PLEIN_AIR_THREADS": threads, "OMP_NUM_THREADS": threads}
+
+
+def free_processors(settings: Settings) -> int:
+    """How many processors a training on this machine leaves free at this moment; 1 or more."""
+    taken = training_threads(settings) if is_locked(device_lock(settings)) else 0
+    return max(1, _processors() - taken)
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _run(
     folder: JobFolder,
-    threads: int,
+    settings: Settings,
     locks: tuple[IO[bytes], ...],
     is_asked_to_end: Callable[[], bool],
 ) -> int:
     """Run one trainer to its end: its exit code, negative if a signal ended it."""
-    environment = environment_with(
-        {"PLEIN_AIR_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
-    )
+    environment = environment_with(thread_variables(settings))
     command = ("train", "--config", folder.config, "--out", folder.run, "--until-stdin-closes")
     too_long = folder.log.exists() and folder.log.stat().st_size > LOG_BYTES
     with folder.log.open("wb" if too_long else "ab") as log:

@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
-from app.service.jobs.engine import Engine, serve
-from app.service.jobs.record import is_locked, job_folders
+from app.errors import StudioError
+from app.service.jobs.engine import ONLY, Engine, Orders, serve, take_over, worker_lock
+from app.service.jobs.leases import BEAT_SECONDS, FENCE_SECONDS
+from app.service.jobs.record import job_folders
 from app.service.jobs.trainer import Ending, train
 from app.settings import ROOT, Settings, environment_with
 
@@ -21,17 +24,7 @@ IDLE_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 0.5
 
 
-def worker_lock(data_dir: Path) -> Path:
-    """The file that the worker of a data folder holds the lock on."""
-    return data_dir / "worker.lock"
-
-
-def is_worker_alive(data_dir: Path) -> bool:
-    """Whether a worker serves the data folder."""
-    return is_locked(worker_lock(data_dir))
-
-
-def start_worker(settings: Settings) -> None:
+def start_worker(settings: Settings) -> subprocess.Popen[bytes]:
     """Start a worker that outlives this process, and ends when there is nothing to do."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     with (settings.data_dir / "worker.log").open("ab") as log:
@@ -46,6 +39,7 @@ def start_worker(settings: Settings) -> None:
         )
     # Somebody has to take note of its end, or it stays in the system's table as a zombie.
     threading.Thread(target=process.wait, daemon=True).start()
+    return process
 
 
 class Worker:
@@ -55,6 +49,7 @@ class Worker:
         self._settings = settings
         self._data = settings.data_dir
         self._ending = threading.Event()
+        self._lost = threading.Event()
         self._busy = threading.Lock()
 
     def run(
@@ -62,46 +57,77 @@ class Worker:
     ) -> None:
         """Work until SIGTERM or SIGINT, which end this process; what runs is saved first.
 
+        The process ends with code 1 if the other workers took this one for dead.
+
         Args:
             until_idle: Return also when there has been nothing to do for a minute, and at once
-                if another worker has the jobs.
-            waiting: Called if another worker has them and this one waits for it to end.
+                if another worker has the jobs of a SQLite store.
+            waiting: Called if another worker has those and this one waits for it to end.
+
+        Raises:
+            StudioError: If the database can't be reached.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._ending.set())
+        if self._settings.database_url:
+            name = f"{self._settings.machine_name}-{uuid4().hex[:12]}"
+            self._serve(Engine(self._settings), name, until_idle=until_idle)
+            return
         with _exclusive(worker_lock(self._data), self._ending, until_idle, waiting) as held:
-            if not held:
-                return
-            engine = Engine(self._data)
-            serve(self._data, engine, self._work)
-            self._wait(engine, until_idle)
-            self._ending.set()
-            with self._busy:
-                # Not by way of the engine: what was interrupted is to stay unfinished in its
-                # store, for the next worker to take up.
-                os._exit(0)
+            if held:
+                self._serve(Engine(self._settings), ONLY, until_idle=until_idle)
+
+    def _serve(self, engine: Engine, name: str, *, until_idle: bool) -> None:
+        if engine.leases is not None:
+            engine.leases.begin(name, self._settings.machine_name)
+            threading.Thread(target=self._beat, args=(engine, name), daemon=True).start()
+        serve(engine, name, self._work)
+        self._wait(engine, until_idle)
+        self._ending.set()
+        with self._busy:
+            # Not by way of the engine: what was interrupted is to stay unfinished in its
+            # store, for the next worker to take up.
+            os._exit(1 if self._lost.is_set() else 0)
+
+    def _beat(self, engine: Engine, name: str) -> None:
+        """Tell that this worker lives, and take over from those that don't; end if it can't."""
+        leases = engine.leases
+        if leases is None:
+            return
+        told = time.monotonic()
+        while time.monotonic() - told < FENCE_SECONDS:
+            began = time.monotonic()
+            try:
+                if not leases.beat(name):
+                    break
+                told = began
+                take_over(engine)
+            except StudioError:
+                pass  # The database is away: it has until FENCE_SECONDS to come back.
+            time.sleep(BEAT_SECONDS)
+        self._lost.set()
 
     def _wait(self, engine: Engine, until_idle: bool) -> None:
         worked = time.monotonic()
-        while not self._ending.wait(LOOK_SECONDS):
+        while not self._ending.wait(LOOK_SECONDS) and not self._lost.is_set():
             if not until_idle or not engine.is_idle():
                 worked = time.monotonic()
             if time.monotonic() - worked > IDLE_SECONDS:
                 return
 
-    def _work(self, job_id: str, is_cancelled: Callable[[], bool]) -> tuple[str, ...]:
+    def _work(self, job_id: str, orders: Orders) -> tuple[str, ...]:
         folder = job_folders(self._data / "jobs").get(job_id)
         if folder is None:
             return Ending.FAILED, "The job's folder is gone.", "Start it anew."
-        threads = self._settings.job_threads or max(1, (os.cpu_count() or 1) // 2)
+
+        def is_asked_to_end() -> bool:
+            if orders.is_lost():
+                self._lost.set()
+            return self._ending.is_set() or self._lost.is_set() or orders.is_cancelled()
+
         with self._busy:
-            ended = train(
-                folder,
-                self._data / f"device-{self._settings.device}.lock",
-                threads,
-                lambda: self._ending.is_set() or is_cancelled(),
-            )
-        if ended[0] is Ending.ASKED and self._ending.is_set():
+            ended = train(folder, self._settings, is_asked_to_end)
+        if ended[0] is Ending.ASKED and (self._ending.is_set() or self._lost.is_set()):
             threading.Event().wait()  # until the process ends, with the task unfinished
         return ended
 

@@ -20,6 +20,7 @@ from app.service.laboratory.decoding import (
     steps_from,
 )
 from app.service.laboratory.experiments import Grid, Mixing, Morph, SeedMorph
+from app.service.laboratory.mixtures import GridMoment, MorphMoment
 from app.service.models import LoadedModel, ModelInfo
 from app.service.painting import condition_for, denoiser_for
 from app.service.pictures import Pixels, picture_pixels
@@ -50,11 +51,46 @@ def decoded(
     model: LoadedModel, run: Recipe, x_t: Tensor, t: int, seeds: Sequence[int]
 ) -> Iterator[tuple[Pixels, bool]]:
     """x_0_hat at each step and the finished pictures, which at t = 0 are x_t itself."""
-    if t == 0:
-        yield picture_pixels(x_t), True
-        return
     for frame in decode(model, run, x_t, t, seeds):
         yield picture_pixels(frame.x_0_hat), frame.index == frame.total
+
+
+def grid_moments(
+    model: LoadedModel, grid: Grid, pair: tuple[Tensor, Tensor]
+) -> Iterator[GridMoment]:
+    """The cells of a grid as they emerge, a row's in one batch."""
+    done, steps = 0, decoding_steps(grid, model.info)
+    for row, t in enumerate(grid.rows):
+        mixture = mixture_of(model, pair, t, mixes=grid.mixes, seed=grid.seed, rule=grid.rule)
+        seeds = cell_seeds(grid.run, len(grid.mixes), None if grid.share_noise else row)
+        for pictures, finished in decoded(model, grid.run, mixture.x_t, t, seeds):
+            done += not finished
+            yield GridMoment(row, t, done, steps, pictures, finished)
+
+
+def grid_steps(info: ModelInfo, grid: Grid, _: tuple[Tensor, Tensor]) -> tuple[int, int]:
+    """The network's steps of `grid_moments`, and the pictures in each."""
+    return decoding_steps(grid, info), batch_of(grid)
+
+
+def morph_moments(
+    model: LoadedModel, morph: Morph | SeedMorph, x_t: Tensor
+) -> Iterator[MorphMoment]:
+    """The frames of a morph, whose x_t (frames, C, H, W) these are, a few in one batch."""
+    (t,) = morph.starts(model.info.num_train_timesteps)
+    share = isinstance(morph, SeedMorph) or morph.share_noise
+    seeds = cell_seeds(morph.run, morph.frames, None if share else 0)
+    done, steps = 0, decoding_steps(morph, model.info)
+    for low in range(0, morph.frames, MORPH_BATCH):
+        part = slice(low, low + MORPH_BATCH)
+        for pictures, finished in decoded(model, morph.run, x_t[part], t, seeds[part]):
+            done += not finished
+            yield MorphMoment(done, steps, low, pictures, finished)
+
+
+def morph_steps(info: ModelInfo, morph: Morph | SeedMorph, _: Tensor) -> tuple[int, int]:
+    """The network's steps of `morph_moments`, and the pictures in each."""
+    return decoding_steps(morph, info), batch_of(morph)
 
 
 def cell_seeds(run: Recipe, count: int, row: int | None) -> list[int]:

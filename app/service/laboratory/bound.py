@@ -1,7 +1,7 @@
 """Bound: the evidence lower bound of pictures, term by term."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -14,6 +14,8 @@ from app.diffusion.noise import SeededNoise, derived_seed
 from app.diffusion.schedule import paper_t
 from app.diffusion.strata import Stratum, all_steps, strata
 from app.errors import RecipeError
+from app.service.laboratory.bound_result import BoundResult
+from app.service.laboratory.bounding import Bounding
 from app.service.laboratory.bounds import (
     BoundMoment,
     StepWeights,
@@ -21,8 +23,8 @@ from app.service.laboratory.bounds import (
     Tally,
     TermKind,
 )
-from app.service.laboratory.experiments import Bounding
 from app.service.laboratory.sources import Painting, Sources, at_once
+from app.service.lending import lend
 from app.service.models import LoadedModel, ModelInfo
 from app.service.moments import Retrace
 from app.service.painting import Painter
@@ -67,6 +69,7 @@ class BoundLab:
         self._painter = painter
         self._models = painter.models
         self._sources = Sources(painter)
+        self._stream = lend(painter.models, _terms, _steps)
 
     def complete(self, bounding: Bounding) -> Bounding:
         """The experiment as it will be done here: with the weights' hash.
@@ -84,6 +87,8 @@ class BoundLab:
             raise RecipeError(
                 f"{info.id} did not learn its variance.", "Choose fixed_small or fixed_large."
             )
+        batch = bounding.draws * len(bounding.subjects)
+        self._painter.limits.check_work(self.network_steps(bounding), batch, info.size)
         return bounding.model_copy(update={"weights": weights})
 
     def network_steps(self, bounding: Bounding) -> int:
@@ -104,9 +109,10 @@ class BoundLab:
     def bound(self, bounding: Bounding) -> Iterator[Retrace | BoundMoment]:
         """The terms of every subject's bound, from L_T down to L_0, with running totals.
 
-        Two runs with one seed draw the same noise, so that models compare. Yields a Retrace for
-        each step of painting a subject, where that is needed, then one BoundMoment for L_T, for
-        each step, and for L_0. Closing the stream ends the network's work.
+        It is `bounding.model`'s; those it is compared with have bounds of their own. Two runs
+        with one seed draw the same noise, so that models compare. Yields a Retrace for each step
+        of painting a subject, where that is needed, then one BoundMoment for L_T, for each step,
+        and for L_0. Closing the stream ends the network's work.
 
         Raises:
             ModelError, PictureError, RecipeError: If the model or a source can't be used, or
@@ -121,7 +127,7 @@ class BoundLab:
         total = len(plan) + 1
         last = tuple(tally.prior() for tally in tallies)
         yield BoundMoment(0, total, "prior", model.info.num_train_timesteps, 1.0, last)
-        terms = _terms(bounding, model, x_0, [t for _, t in plan] + [0])
+        terms = self._stream(model, bounding, x_0, [t for _, t in plan] + [0])
         for index, (term, (stratum, _)) in enumerate(
             zip(terms, [*plan, (Stratum(1, (0,)), 0)], strict=True), start=1
         ):
@@ -135,6 +141,32 @@ class BoundLab:
         values = vlb_weights(schedule, variance).tolist()
         at = evenly_spaced(MAX_POINTS, schedule.num_train_timesteps)
         return StepWeights(tuple(paper_t(i) for i in at), tuple(values[i] for i in at))
+
+    def started(self, bounding: Bounding) -> BoundResult:
+        """A result without its terms yet, for `bounding` and what it is compared with."""
+        models = [self._models.describe(each.model) for each in bounding.each]
+        # The weight that a learned variance gives isn't one number for a step.
+        fixed: FixedVariance = (
+            "fixed_large" if bounding.variance == "fixed_large" else "fixed_small"
+        )
+        return BoundResult(
+            experiment=bounding,
+            length=max(info.num_train_timesteps for info in models),
+            moments=(),
+            weights=self.weights(bounding.model, fixed),
+        )
+
+    def result(self, bounding: Bounding) -> BoundResult:
+        """The whole bound, for each model.
+
+        Raises:
+            ModelError, PictureError, RecipeError: As `bound` does.
+        """
+        moments = tuple(
+            tuple(item for item in self.bound(each) if isinstance(item, BoundMoment))
+            for each in bounding.each
+        )
+        return replace(self.started(bounding), moments=moments)
 
     def _all_subjects(self, bounding: Bounding, info: ModelInfo) -> Painting[list[Tensor]]:
         pictures: list[Tensor] = []
@@ -161,7 +193,7 @@ def _strata(bounding: Bounding, info: ModelInfo) -> tuple[Stratum, ...]:
 
 
 def _terms(
-    bounding: Bounding, model: LoadedModel, x_0: Tensor, timesteps: list[int]
+    model: LoadedModel, bounding: Bounding, x_0: Tensor, timesteps: list[int]
 ) -> Iterator[Term]:
     subjects, draws = len(x_0), bounding.draws
     seeds = [
@@ -181,6 +213,10 @@ def _terms(
         clip=bounding.clip,
         condition=condition,
     )
+
+
+def _steps(_: ModelInfo, bounding: Bounding, x_0: Tensor, timesteps: list[int]) -> tuple[int, int]:
+    return len(timesteps), len(x_0) * bounding.draws
 
 
 def _lines(

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from app.diffusion.forward import q_sample
 from app.diffusion.noise import SeededNoise, derived_seed
-from app.diffusion.reverse import Frame, reverse_process, spaced_timesteps
+from app.diffusion.reverse import Frame, spaced_timesteps
 from app.diffusion.schedule import code_t
 from app.errors import RecipeError
 from app.service.laboratory.experiment import FromXt
 from app.service.models import LoadedModel, ModelInfo
-from app.service.painting import SAMPLER_KINDS, Painter, condition_for, denoiser_for
+from app.service.painting import SAMPLER_KINDS, Painter, frames_from
 from app.service.recipe import Recipe
 
 Started = TypeVar("Started", bound=FromXt)
@@ -59,25 +59,19 @@ def decode(
         model: The model that `run` names.
         run: How to sample.
         x_t: Noised, or mixed, at `t`.
-        t: 1 to T.
+        t: 0 to T; at 0 nothing is left to do, and the only Frame is `x_t` itself.
         seeds: For each picture, of what the sampler draws. Runs with one seed draw the same
             noise at the same timestep, wherever they start.
     """
+    if t == 0:
+        yield Frame(index=0, total=0, t=code_t(0), x_t=x_t, x_0_hat=x_t, eps_hat=None)
+        return
     timesteps = timesteps_from(run, t, model.info.num_train_timesteps)
     kind, noise = SAMPLER_KINDS[run.sampler], SeededNoise(seeds)
     if kind.stochastic and not (kind.uses_eta and run.eta == 0):
         for _ in range(run.steps - len(timesteps)):
             noise.draw(x_t.shape[1:])
-    yield from reverse_process(
-        denoiser_for(run, model),
-        model.schedule,
-        x_t,
-        timesteps,
-        sampler=kind.make(model.schedule, timesteps, run.eta),
-        noise=noise,
-        clip=run.clip,
-        condition=condition_for(run, len(x_t)),
-    )
+    yield from frames_from(run, model, x_t, timesteps, noise)
 
 
 def completed(painter: Painter, experiment: Started) -> Started:

@@ -10,7 +10,7 @@ import io
 from typing import Annotated, ClassVar, Final, Literal, Self
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.diffusion.noise import MAX_SEED
 from app.diffusion.schedule import BetaSchedule, NoiseSchedule
@@ -23,8 +23,18 @@ MAX_SOURCE: Final = 400_000
 MAX_EXPERIMENT: Final = 4_000_000
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+
+
+def _noised(t: int) -> int:
+    if t == 0:
+        raise ValueError("at t = 0 the picture has no noise to take away; move t to 1 or more")
+    return t
+
+
 PaperT = Annotated[int, Field(ge=0, le=MAX_T)]
-StartT = Annotated[int, Field(ge=1, le=MAX_T)]
+StartT = Annotated[PaperT, AfterValidator(_noised)]
+"""A t that a step leads back from."""
+
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Beta = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 

@@ -4,18 +4,16 @@ Each may come from a page, a call or a PNG's text and is checked when it is made
 the paper's, 0 (clean) to T.
 """
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError
 
-from app.diffusion.mixing import MixingRule
-from app.diffusion.samplers import Variance
+from app.diffusion.mixing import DEFAULT_RULE, MixingRule
+from app.service.laboratory.bounding import Bounding
 from app.service.laboratory.experiment import (
-    MAX_T,
     Experiment,
     FromXt,
     PaperT,
-    Part,
     ScheduleChoice,
     Seed,
     Share,
@@ -23,13 +21,11 @@ from app.service.laboratory.experiment import (
     StartT,
 )
 from app.service.pictures import png_text
-from app.service.recipe import MAX_PICTURES, Name, Precision
+from app.service.recipe import MAX_PICTURES, ModelName, Precision
 
 MAX_STRIP: Final = 64
 MAX_BETWEEN: Final = MAX_PICTURES - 2
 MAX_ROWS: Final = 17
-MAX_SUBJECTS: Final = 8
-MAX_NOISED: Final = 64
 
 
 class Noising(Experiment):
@@ -45,7 +41,7 @@ class Noising(Experiment):
     """
 
     experiment: Literal["noising"] = "noising"
-    model: Name
+    model: ModelName
     source: Source
     schedule: ScheduleChoice | None = None
     moments: int = Field(default=10, ge=2, le=MAX_STRIP)
@@ -57,7 +53,7 @@ class Chain(Experiment):
     """x_t drawn by t single steps q(x_t | x_{t-1}), and at once by q(x_t | x_0)."""
 
     experiment: Literal["chain"] = "chain"
-    model: Name
+    model: ModelName
     source: Source
     schedule: ScheduleChoice | None = None
     t: StartT = 250
@@ -68,7 +64,7 @@ class Inspection(Experiment):
     """The posterior q(x_{t-1} | x_t, x_0) at one step, beside the model's p(x_{t-1} | x_t)."""
 
     experiment: Literal["inspection"] = "inspection"
-    model: Name
+    model: ModelName
     source: Source
     t: StartT = 250
     seed: Seed = 0
@@ -108,15 +104,18 @@ class Pair(FromXt):
 
     first: Source
     second: Source
-    rule: MixingRule = "linear"
+    rule: MixingRule = DEFAULT_RULE
     seed: Seed = 0
 
 
 class Mixing(Pair):
-    """One mixture at `t`, in as many variations as `run.pictures` says."""
+    """One mixture at `t`, in as many variations as `run.pictures` says.
+
+    At t = 0 pixels are mixed without the network, and all variations are the same.
+    """
 
     experiment: Literal["mixing"] = "mixing"
-    t: StartT = 500
+    t: PaperT = 500
     mix: Share = 0.5
 
     def starts(self, num_train_timesteps: int) -> tuple[int, ...]:
@@ -155,7 +154,7 @@ class Morph(Pair):
     """An animation over lambda at a fixed t; `share_noise` as in a Grid."""
 
     experiment: Literal["morph"] = "morph"
-    t: StartT = 500
+    t: PaperT = 500
     frames: int = Field(default=16, ge=2, le=MAX_STRIP)
     share_noise: bool = True
 
@@ -184,61 +183,6 @@ class SeedMorph(FromXt):
     def mixes(self) -> tuple[float, ...]:
         """The place of each frame on the arc."""
         return tuple(i / (self.frames - 1) for i in range(self.frames))
-
-
-class Subject(Part):
-    """What a bound is computed for.
-
-    Attributes:
-        kind: The picture itself, the same with its pixels shuffled, or plain uniform noise.
-        source: The picture; plain noise has none.
-        name: What tables and plots call it.
-    """
-
-    kind: Literal["picture", "shuffled", "noise"] = "picture"
-    source: Source | None = None
-    name: str = Field(default="picture", min_length=1, max_length=60)
-
-    @model_validator(mode="after")
-    def _has_what_it_needs(self) -> Self:
-        if (self.source is None) != (self.kind == "noise"):
-            raise ValueError("plain noise has no source, and everything else has one")
-        return self
-
-
-class Bounding(Experiment):
-    """The bound of one or several pictures under one model.
-
-    Attributes:
-        model: The model's id.
-        weights: sha256 of its weights; empty where a person wrote the experiment.
-        subjects: The pictures.
-        variance: Of p(x_{t-1} | x_t).
-        clip: Whether x_0_hat is kept in [-1, 1].
-        terms: How many of the steps are evaluated; None for all T.
-        draws: Noise draws for each picture and step; from two on there is an error.
-        seed: Of the draws, of the choice of steps, of shuffling and of plain noise.
-        precision: "exact" unless a quick look will do.
-        label: The class, where the model has any.
-    """
-
-    experiment: Literal["bounding"] = "bounding"
-    model: Name
-    weights: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
-    subjects: tuple[Subject, ...] = Field(min_length=1, max_length=MAX_SUBJECTS)
-    variance: Variance = "fixed_small"
-    clip: bool = True
-    terms: int | None = Field(default=50, ge=2, le=MAX_T)
-    draws: int = Field(default=2, ge=1, le=64)
-    seed: Seed = 0
-    precision: Precision = "exact"
-    label: int | None = Field(default=None, ge=0, lt=100_000)
-
-    @model_validator(mode="after")
-    def _is_bearable(self) -> Self:
-        if len(self.subjects) * self.draws > MAX_NOISED:
-            raise ValueError(f"more than {MAX_NOISED} pictures times draws")
-        return self
 
 
 AnyExperiment = Annotated[

@@ -10,7 +10,8 @@ from torch import Tensor
 from app.diffusion.noise import derived_seed
 from app.service.laboratory.decoding import WAY_BACK, decode, steps_from
 from app.service.laboratory.experiments import Denoising, Mixing
-from app.service.models import LoadedModel
+from app.service.lending import lend
+from app.service.models import LoadedModel, ModelInfo, ModelStore
 from app.service.moments import Moment, kept_frames, moment_of
 from app.service.pictures import (
     AnimationFormat,
@@ -21,6 +22,7 @@ from app.service.pictures import (
     png_bytes,
 )
 from app.service.recent import LABORATORY_BYTES, Recent
+from app.service.recipe import file_stem
 from app.service.results import STRIP_PICTURES
 
 Filmed = Denoising | Mixing
@@ -42,7 +44,9 @@ class FilmResult:
     def name(self) -> str:
         """A file name without its ending: "impressionist-64-mixing-500-seed-3"."""
         it = self.experiment
-        return f"{it.run.model}-{it.experiment}-{it.t}-seed-{it.run.seed + it.run.picture}"
+        return (
+            f"{file_stem(it.run.model)}-{it.experiment}-{it.t}-seed-{it.run.seed + it.run.picture}"
+        )
 
     @property
     def pixels(self) -> Pixels:
@@ -67,17 +71,16 @@ class FilmResult:
 class Films:
     """Runs experiments that end in a film and remembers the films."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: ModelStore) -> None:
+        self._stream = lend(models, _moments, _steps)
         self._recent: Recent[tuple[Moment, ...]] = Recent(LABORATORY_BYTES)
 
     def run(self, experiment: Filmed, model: LoadedModel, x_t: Tensor) -> Iterator[Moment]:
         """Decode `x_t` (run.pictures, C, H, W), each variation with noise of its own."""
         run = experiment.run
         total = steps_from(run, experiment.t, model.info.num_train_timesteps)
-        seeds = [derived_seed(run.seed + i, WAY_BACK) for i in range(run.pictures)]
-        kept, film = set(kept_frames(total, run.pictures)), []
-        for frame in decode(model, run, x_t, experiment.t, seeds):
-            moment = moment_of(frame, model.schedule)
+        kept, film = set(kept_frames(total, run.pictures, model.info.size)), []
+        for moment in self._stream(model, experiment, x_t):
             if moment.index in kept:
                 film.append(moment)
             yield moment
@@ -90,6 +93,18 @@ class Films:
         if film is None:
             return None
         return tuple(FilmResult(about(experiment, i), film) for i in range(experiment.run.pictures))
+
+
+def _moments(model: LoadedModel, experiment: Filmed, x_t: Tensor) -> Iterator[Moment]:
+    run = experiment.run
+    seeds = [derived_seed(run.seed + i, WAY_BACK) for i in range(run.pictures)]
+    for frame in decode(model, run, x_t, experiment.t, seeds):
+        yield moment_of(frame, model.schedule)
+
+
+def _steps(info: ModelInfo, experiment: Filmed, _: Tensor) -> tuple[int, int]:
+    run = experiment.run
+    return steps_from(run, experiment.t, info.num_train_timesteps), run.pictures
 
 
 def about(experiment: Filmed, picture: int) -> Filmed:

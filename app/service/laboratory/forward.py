@@ -19,6 +19,7 @@ from app.service.pictures import (
     picture_pixels,
     png_bytes,
 )
+from app.service.recipe import file_stem
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ class NoiseStrip:
     def name(self) -> str:
         """A file name without its ending."""
         schedule = f"-{self.experiment.schedule.name}" if self.experiment.schedule else ""
-        return f"{self.experiment.model}-noising{schedule}-seed-{self.experiment.seed}"
+        return f"{file_stem(self.experiment.model)}-noising{schedule}-seed-{self.experiment.seed}"
 
     def png(self) -> bytes:
         """The strip with t under each picture, and the experiment inside."""

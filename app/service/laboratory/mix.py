@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
@@ -11,16 +11,17 @@ from torch import Tensor
 from app.diffusion.mixing import MIXING_RULES, slerp
 from app.diffusion.noise import SeededNoise
 from app.service.laboratory.blending import (
-    MORPH_BATCH,
     MixExperiment,
     batch_of,
-    cell_seeds,
-    decoded,
     decoding_steps,
+    grid_moments,
+    grid_steps,
     measured_step,
     mixture_of,
+    morph_moments,
+    morph_steps,
 )
-from app.service.laboratory.decoding import FIRST, SECOND, Started, completed
+from app.service.laboratory.decoding import FIRST, SECOND, completed
 from app.service.laboratory.experiment import Source
 from app.service.laboratory.experiments import Grid, Mixing, Morph, Pair, SeedMorph
 from app.service.laboratory.films import FilmResult, Films
@@ -34,6 +35,7 @@ from app.service.laboratory.mixtures import (
     RuleVariance,
 )
 from app.service.laboratory.sources import Painting, Sources, at_once
+from app.service.lending import assumed_step_seconds, lend
 from app.service.models import LoadedModel
 from app.service.moments import Moment, Retrace
 from app.service.painting import Painter
@@ -41,6 +43,8 @@ from app.service.pictures import Pixels, picture_pixels
 from app.service.recent import LABORATORY_BYTES, Recent
 
 VARIANCE_POINTS: Final = 21
+
+Mixed = TypeVar("Mixed", bound=MixExperiment)
 
 
 class MixLab:
@@ -50,17 +54,22 @@ class MixLab:
         self._painter = painter
         self._models = painter.models
         self._sources = Sources(painter)
-        self._films = Films()
+        self._films = Films(painter.models)
+        self._grid_stream = lend(painter.models, grid_moments, grid_steps)
+        self._morph_stream = lend(painter.models, morph_moments, morph_steps)
         self._grids: Recent[GridResult] = Recent(LABORATORY_BYTES)
         self._morphs: Recent[MorphResult] = Recent(LABORATORY_BYTES)
 
-    def complete(self, experiment: Started) -> Started:
+    def complete(self, experiment: Mixed) -> Mixed:
         """The experiment as it will be done here: with the weights' hash and the versions.
 
         Raises:
             ModelError, RecipeError: If the model isn't there or can't run this.
         """
-        return completed(self._painter, experiment)
+        run = completed(self._painter, experiment)
+        side = self._models.describe(run.run.model).size
+        self._painter.limits.check_work(self.network_steps(run), batch_of(run), side)
+        return run
 
     def picture(self, model: str, source: Source) -> Pixels:
         """`source` as `model` will see it, (H, W, 3) uint8; a painted one is painted first."""
@@ -91,10 +100,10 @@ class MixLab:
         """
         self.complete(experiment)
         model = self._models.load(experiment.run.model)
-        each = measured_step(model, experiment.run, batch_of(experiment))
+        each = self._step_seconds(model, experiment, batch_of(experiment))
         decoding, steps = decoding_steps(experiment, model.info), self.network_steps(experiment)
         painting = steps - decoding
-        alone = measured_step(model, experiment.run, 1) if painting else 0.0
+        alone = self._step_seconds(model, experiment, 1) if painting else 0.0
         return Estimate(steps, each, decoding * each + painting * alone)
 
     def variances(self, mixing: Mixing) -> tuple[RuleVariance, ...]:
@@ -167,15 +176,11 @@ class MixLab:
         first, second = (picture_pixels(x_0)[0] for x_0 in pair)
         rows: list[Pixels | None] = [None] * len(grid.rows)
         yield GridResult(grid, first, second, tuple(rows))
-        done, steps = 0, decoding_steps(grid, model.info)
-        for row, t in enumerate(grid.rows):
-            mixture = mixture_of(model, pair, t, mixes=grid.mixes, seed=grid.seed, rule=grid.rule)
-            seeds = cell_seeds(grid.run, len(grid.mixes), None if grid.share_noise else row)
-            for pictures, finished in decoded(model, grid.run, mixture.x_t, t, seeds):
-                done += not finished
-                yield GridMoment(row, t, done, steps, pictures, finished)
-            rows[row] = pictures
-            yield GridResult(grid, first, second, tuple(rows))
+        for moment in self._grid_stream(model, grid, pair):
+            yield moment
+            if moment.finished:
+                rows[moment.row] = moment.pictures
+                yield GridResult(grid, first, second, tuple(rows))
         whole = GridResult(grid, first, second, tuple(rows))
         self._grids.put(grid, whole, whole.nbytes)
 
@@ -205,16 +210,11 @@ class MixLab:
         self.complete(morph)
         model = self._models.load(morph.run.model)
         x_t = yield from self._morph_starts(morph, model)
-        (t,) = morph.starts(model.info.num_train_timesteps)
-        share = isinstance(morph, SeedMorph) or morph.share_noise
-        seeds = cell_seeds(morph.run, morph.frames, None if share else 0)
-        done, steps, frames = 0, decoding_steps(morph, model.info), []
-        for low in range(0, morph.frames, MORPH_BATCH):
-            part = slice(low, low + MORPH_BATCH)
-            for pictures, finished in decoded(model, morph.run, x_t[part], t, seeds[part]):
-                done += not finished
-                yield MorphMoment(done, steps, low, pictures, finished)
-            frames.append(pictures)
+        frames = []
+        for moment in self._morph_stream(model, morph, x_t):
+            yield moment
+            if moment.finished:
+                frames.append(moment.pictures)
         whole = MorphResult(morph, np.concatenate(frames))
         self._morphs.put(morph, whole, whole.nbytes)
         yield whole
@@ -232,6 +232,10 @@ class MixLab:
         if found is None:
             raise ValueError("a morph ended without its result")
         return found
+
+    def _step_seconds(self, model: LoadedModel, experiment: MixExperiment, batch: int) -> float:
+        assumed = assumed_step_seconds(self._models, batch, model.info.size)
+        return measured_step(model, experiment.run, batch) if assumed is None else assumed
 
     def _both(self, pair: Pair, model: LoadedModel) -> Painting[tuple[Tensor, Tensor]]:
         first = yield from self._sources.x_0(pair.first, model.info)

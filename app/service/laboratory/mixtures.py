@@ -15,6 +15,7 @@ from app.service.pictures import (
     film_strip,
     png_bytes,
 )
+from app.service.recipe import file_stem
 from app.service.results import STRIP_PICTURES
 
 
@@ -92,7 +93,8 @@ class GridResult:
     def name(self) -> str:
         """A file name without its ending."""
         it = self.experiment
-        return f"{it.run.model}-grid-{it.rule}-{it.run.sampler}-{it.run.steps}-seed-{it.seed}"
+        run = f"{it.run.sampler}-{it.run.steps}-seed-{it.seed}"
+        return f"{file_stem(it.run.model)}-grid-{it.rule}-{run}"
 
     @property
     def nbytes(self) -> int:
@@ -163,8 +165,8 @@ class MorphResult:
         """A file name without its ending."""
         it = self.experiment
         if isinstance(it, SeedMorph):
-            return f"{it.run.model}-seed-morph-{it.run.seed}-{it.second}"
-        return f"{it.run.model}-morph-{it.rule}-{it.t}-seed-{it.seed}"
+            return f"{file_stem(it.run.model)}-seed-morph-{it.run.seed}-{it.second}"
+        return f"{file_stem(it.run.model)}-morph-{it.rule}-{it.t}-seed-{it.seed}"
 
     @property
     def nbytes(self) -> int:

@@ -48,7 +48,7 @@ class NoiseLab:
         self._painter = painter
         self._models = painter.models
         self._sources = Sources(painter)
-        self._films = Films()
+        self._films = Films(painter.models)
 
     def picture(self, model: str, source: Source) -> Pixels:
         """`source` as `model` will see it, (H, W, 3) uint8; a painted one is painted first."""
@@ -157,7 +157,10 @@ class NoiseLab:
         Raises:
             ModelError, RecipeError: If the model isn't there or can't run this.
         """
-        return completed(self._painter, denoising)
+        run = completed(self._painter, denoising)
+        side = self._models.describe(run.run.model).size
+        self._painter.limits.check_work(self.network_steps(run), run.run.pictures, side)
+        return run
 
     def network_steps(self, denoising: Denoising) -> int:
         """The network's steps that `denoise` will take, painting the source included."""

@@ -2,6 +2,7 @@
 
 DATA/sets/<sha256>/pictures/  the pictures, square, named by their contents
 DATA/sets/<sha256>/labels.csv each picture's class, where there are classes
+DATA/sets/<sha256>/titles.csv what the person calls each picture, for the novelty index
 DATA/sets/<sha256>/set.json   names, what was left out and why
 DATA/sets/<sha256>/holders/   an empty file for each owner and each job that has the set
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import StudioError, UploadError
-from app.service.sets.ingest import LABELS, PICTURES, RESULT, SECONDS
+from app.service.sets.ingest import LABELS, PICTURES, RESULT, SECONDS, TITLES
 from app.service.uploads import FITS, Fit
 from app.settings import ROOT, Settings, environment_with
 from app.training.files import read_json, remove
@@ -68,6 +69,11 @@ class PictureSet:
     def pictures(self) -> Path:
         """The folder to train on."""
         return self.folder / PICTURES
+
+    @property
+    def titles(self) -> Path:
+        """The file with what each picture is called."""
+        return self.folder / TITLES
 
     @property
     def manifest(self) -> Path:

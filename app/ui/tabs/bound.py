@@ -5,26 +5,43 @@ from typing import Any, Final
 
 import gradio as gr
 
-from app.service.laboratory.experiments import Bounding, Subject
+from app.errors import RecipeError
+from app.service.laboratory.bound_result import BoundResult
+from app.service.laboratory.bounding import Bounding, Subject
+from app.service.laboratory.experiments import AnyExperiment
 from app.service.models import ModelInfo
 from app.service.studio import Studio
 from app.ui import controls as easel
 from app.ui.bound_stream import tell_bound
 from app.ui.faults import said
 from app.ui.instrument import LabInstrument
-from app.ui.messages import Message
+from app.ui.keepsakes import first_bound, stored_bound
+from app.ui.latest import LatestRun
+from app.ui.messages import Download, Message
 from app.ui.picker import Choice, Picker
+from app.ui.restore import bound_values, other_models, restorer
 from app.ui.run_controls import follow_label, whole
-from app.ui.tabs.lab_parts import Header, intro, open_with, quiet, streaming, wire_dice
+from app.ui.sheets import data_uri
+from app.ui.tabs.lab_parts import (
+    Header,
+    intro,
+    keeping,
+    light,
+    open_with,
+    quiet,
+    restarted,
+    streaming,
+    wire_dice,
+)
 
 TAB: Final = "bound"
 
 INTRO: Final = r"""
 How many bits for each colour value a lossless code built on the model needs, at most (eq. 5); where
-along $t$ they are spent, and what the simple loss looks at instead. All of it in exact precision.
-$$L = \underbrace{D_{KL}(q(x_T|x_0)\,\|\,p(x_T))}_{\textcolor{#4F8A74}{L_T}} +
-\sum_{t>1}\underbrace{D_{KL}(q(x_{t-1}|x_t,x_0)\,\|\,p_\theta(x_{t-1}|x_t))}_{\textcolor{#C2533B}{L_{t-1}}}
-\;\underbrace{-\log p_\theta(x_0|x_1)}_{\textcolor{#8A6FB0}{L_0}}$$
+along $@t$ they are spent, and what the simple loss looks at instead. All of it in exact precision.
+$$L = \underbrace{D_{KL}(q(x_T|x_0)\,\|\,p(x_T))}_{L_T} +
+\sum_{@t>1}\underbrace{D_{KL}(q(x_{@t-1}|x_{@t},x_0)\,\|\,p_\theta(x_{@t-1}|x_{@t}))}_{L_{@t-1}}
+\;\underbrace{-\log p_\theta(x_0|x_1)}_{L_0}$$
 """
 
 VARIANCES: Final = (
@@ -44,11 +61,14 @@ def bound_tab(studio: Studio, header: Header, tab: gr.Tab) -> None:
             shuffled = gr.Checkbox(True, label="also the first with its pixels shuffled")
             noise = gr.Checkbox(True, label="also plain noise")
             others = gr.Dropdown(
-                _others(studio, info.id), value=[], multiselect=True, label="compare with models"
+                other_models(studio, info.id),
+                value=[],
+                multiselect=True,
+                label="compare with models",
             )
             terms = gr.Slider(
-                2, info.num_train_timesteps, value=50, step=1, label="terms",
-                info="all of them, or one step in each stretch of t",
+                2, info.num_train_timesteps, value=50, step=1, label="terms: how many t",
+                info="all of them, or two in each stretch of t", elem_classes="lab-terms",
             )  # fmt: skip
             draws = gr.Slider(1, 8, value=2, step=1, label="noise draws", info="two give an error")
             variance = gr.Dropdown(list(VARIANCES), value="fixed_small", label="variance of a step")
@@ -60,9 +80,36 @@ def bound_tab(studio: Studio, header: Header, tab: gr.Tab) -> None:
             button = gr.Button("Compute", variant="primary", elem_classes="studio-paint")
         with gr.Column(elem_classes="studio-pictures", scale=1):
             instrument = LabInstrument("bound", tab=TAB, label="the bound, term by term")
-    open_with(tab, instrument, "bound")
+    open_with(tab, instrument, first_bound)
     wire_dice(dice, seed)
     follow_label(studio, header.model, label)
+    inputs = [
+        *(picker.state, header.model, others, shuffled, noise),
+        *(terms, draws, variance, clip, seed, label),
+    ]
+    _wire_computing(studio, button, inputs, instrument)
+
+    def new_model(model: str, others: Sequence[str], terms: float) -> tuple[Any, Any]:
+        total = studio.models.describe(model).num_train_timesteps
+        return (
+            gr.update(choices=other_models(studio, model), value=[o for o in others if o != model]),
+            gr.update(maximum=total, value=min(whole(terms), total)),
+        )
+
+    def values(it: AnyExperiment, choice: Choice) -> list[Any] | None:
+        return bound_values(it, choice, studio)
+
+    header.model.change(said(new_model), [header.model, others, terms], [others, terms], **quiet())
+    outputs = [picker.state, picker.instrument, *inputs[1:], header.tabs]
+    header.drop.upload(
+        said(restorer(TAB, values, outputs)), [picker.state, header.drop], outputs, **streaming()
+    )
+
+
+def _wire_computing(
+    studio: Studio, button: gr.Button, inputs: list[Any], instrument: LabInstrument
+) -> None:
+    result, runs = gr.State(None), LatestRun()
 
     def wishes(choice: Choice, model: str, others: Sequence[str], *values: Any) -> list[Bounding]:
         return [
@@ -70,23 +117,21 @@ def bound_tab(studio: Studio, header: Header, tab: gr.Tab) -> None:
             for name in dict.fromkeys((model, *others))
         ]
 
-    def start(*values: Any) -> Iterator[Message]:
-        yield from tell_bound(studio.bound_lab, studio.models, lambda: wishes(*values))
+    def start(request: gr.Request, *values: Any) -> Iterator[tuple[Message, Any]]:
+        run = tell_bound(studio.bound_lab, lambda: wishes(*values))
+        yield from keeping(runs.follow(request, run))
 
-    def new_model(model: str, terms: float) -> tuple[Any, Any]:
-        total = studio.models.describe(model).num_train_timesteps
-        return (
-            gr.update(choices=_others(studio, model), value=[]),
-            gr.update(maximum=total, value=min(whole(terms), total)),
-        )
+    def save(result: BoundResult | None, event: gr.EventData) -> Message:
+        shown = result or stored_bound()
+        if shown is None:
+            raise RecipeError("There is no bound yet.", "Compute one first.")
+        asked = event._data if isinstance(event._data, dict) else {}
+        png = shown.png(log_t=asked.get("log") is True)
+        return Download(f"{shown.name}.png", data_uri(png, "image/png"))
 
-    inputs = [
-        *(picker.state, header.model, others, shuffled, noise),
-        *(terms, draws, variance, clip, seed, label),
-    ]
-    running = button.click(start, inputs, instrument, **streaming())
+    running = button.click(start, inputs, [instrument, result], **restarted())
+    instrument.select(said(save), result, instrument, **light())
     instrument.stop(fn=None, cancels=[running], api_visibility="private")
-    header.model.change(said(new_model), [header.model, terms], [others, terms], **quiet())
 
 
 def _bounding(
@@ -125,7 +170,3 @@ def _subjects(choice: Choice, *, shuffled: bool, noise: bool) -> tuple[Subject, 
     if noise:
         subjects.append(Subject(kind="noise", name="plain noise"))
     return tuple(subjects)
-
-
-def _others(studio: Studio, model: str) -> list[tuple[str, str]]:
-    return [(info.summary, info.id) for info in studio.models.list() if info.id != model]

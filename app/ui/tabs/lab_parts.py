@@ -1,6 +1,7 @@
 """What the laboratories' tabs are made of: the page's header, texts with equations, events."""
 
 import secrets
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,8 +9,8 @@ import gradio as gr
 
 from app.diffusion.noise import MAX_SEED
 from app.ui.instrument import Instrument
-from app.ui.keepsakes import stored
-from app.ui.tabs.paint import MAX_PAINTERS, NETWORK
+from app.ui.messages import Message
+from app.ui.tabs.paint import MAX_PAINTERS, NETWORK, RESTARTED
 
 LATEX: Final[list[dict[str, str | bool]]] = [
     {"left": "$$", "right": "$$", "display": True},
@@ -69,16 +70,32 @@ def streaming() -> dict[str, Any]:
     return quiet() | {"concurrency_id": NETWORK, "concurrency_limit": MAX_PAINTERS}
 
 
+def restarted() -> dict[str, Any]:
+    """Events that a LatestRun follows: a click while one runs begins another."""
+    return streaming() | RESTARTED
+
+
+def keeping(run: Generator[tuple[Message, Any], None, None]) -> Iterator[tuple[Message, Any]]:
+    """`run`, where what there is to save stays when it has nothing new: after a failure."""
+    try:
+        for message, result in run:
+            yield message, gr.skip() if result is None else result
+    finally:
+        run.close()
+
+
 def wire_dice(dice: gr.Button, seed: gr.Number) -> None:
     """Let the button draw a new seed."""
     dice.click(lambda: secrets.randbelow(MAX_SEED + 1), outputs=seed, queue=False, **quiet())
 
 
-def open_with(tab: gr.Tab, instrument: Instrument, name: str) -> None:
+def open_with(
+    tab: gr.Tab, instrument: Instrument, kept: Callable[[], Message | str | None]
+) -> None:
     """Show a kept run when the tab is first opened; it needn't come with the page."""
     opened = gr.State(False)
 
     def first(opened: bool) -> tuple[bool, Any]:
-        return True, gr.skip() if opened else stored(name) or gr.skip()
+        return True, gr.skip() if opened else kept() or gr.skip()
 
     tab.select(first, opened, [opened, instrument], **light())

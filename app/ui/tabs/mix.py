@@ -1,25 +1,37 @@
 """Mix: two pictures mixed at a chosen x_t; one mixture, the grid of figure 9, morphs."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import gradio as gr
 
+from app.diffusion.mixing import DEFAULT_RULE
 from app.service.laboratory.experiments import AnyExperiment, Mixing
 from app.service.studio import Studio
 from app.ui import controls as easel
 from app.ui.faults import said
-from app.ui.film_stream import Told, answer, tell
+from app.ui.film_stream import answer, tell
 from app.ui.instrument import LabInstrument, TimeSlider, time_value
-from app.ui.keepsakes import stored_experiment
+from app.ui.keepsakes import stored, stored_experiment
 from app.ui.lab_messages import Material
+from app.ui.latest import LatestRun
 from app.ui.messages import Message
 from app.ui.mix_messages import PairMaterial
 from app.ui.picker import Choice, Picker
 from app.ui.player import Player, PlayerEvent
 from app.ui.restore import mix_values, restorer
 from app.ui.run_controls import follow_label, follow_model, run_controls, whole
-from app.ui.tabs.lab_parts import Header, intro, light, open_with, streaming, wire_dice
+from app.ui.tabs.lab_parts import (
+    Header,
+    intro,
+    keeping,
+    light,
+    open_with,
+    restarted,
+    streaming,
+    wire_dice,
+)
 from app.ui.tabs.mix_panels import TAB, Blend, grid_panel, mixing_fields, morph_panel
 
 FIRST_T: Final = 500
@@ -53,7 +65,7 @@ def mix_tab(studio: Studio, header: Header, tab: gr.Tab) -> None:
                 elem_classes="lab-lambda",
             )  # fmt: skip
             rule = gr.Dropdown(
-                list(RULES), value="linear", label="mixing rule",
+                list(RULES), value=DEFAULT_RULE, label="mixing rule",
                 info="two noises: the paper's code; one for both: its poster",
             )  # fmt: skip
             with gr.Row(elem_classes="studio-seed"):
@@ -66,7 +78,7 @@ def mix_tab(studio: Studio, header: Header, tab: gr.Tab) -> None:
             instrument = LabInstrument("mixture", tab=TAB, label="two pictures mixed at t")
             time = TimeSlider(FIRST_T, info.num_train_timesteps, tab=TAB)
             blend = Blend(studio, picker, time, mix, rule, controls)
-            with gr.Tabs(elem_classes="lab-panels"):
+            with gr.Tabs(elem_classes="lab-panels", overflow_behavior="wrap"):
                 with gr.Tab("One mixture"):
                     variations = _mixture_panel(blend, tab)
                 with gr.Tab("The grid") as grid:
@@ -107,24 +119,24 @@ def _mixture_panel(blend: Blend, tab: gr.Tab) -> gr.Slider:
         button = gr.Button("Mix", variant="primary", min_width=120, scale=0)
     with gr.Column(elem_classes="lab-player"):
         player = Player(label="mixed")
-    open_with(tab, player, "mixing")
+    open_with(tab, player, partial(stored, "mixing"))
     last = gr.State(stored_experiment("mixing"))
-    lab = blend.studio.mix_lab
+    lab, runs = blend.studio.mix_lab, LatestRun()
 
     def start(
-        choice: Choice, t: int, mix: float, rule: str, count: float, *run: Any
-    ) -> Iterator[Told]:
+        request: gr.Request, choice: Choice, t: int, mix: float, rule: str, count: float, *run: Any
+    ) -> Iterator[tuple[Message, Any]]:
         def wish() -> Mixing:
             fields = mixing_fields(choice, rule, run, pictures=whole(count))
             return Mixing.checked(fields | {"t": t, "mix": float(mix)})
 
-        yield from tell(blend.studio.models, lab, wish)
+        yield from keeping(runs.follow(request, tell(blend.studio.models, lab, wish)))
 
     def asked(experiment: Mixing | None, event: gr.EventData) -> Message:
         return answer(lab, experiment, PlayerEvent.of(event))
 
     inputs = [*blend.pair, variations, *blend.controls.inputs]
-    running = button.click(start, inputs, [player, last], **streaming())
+    running = button.click(start, inputs, [player, last], **restarted())
     player.select(said(asked), last, player, **streaming())
     player.stop(fn=None, cancels=[running], api_visibility="private")
     return variations

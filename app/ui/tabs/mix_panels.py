@@ -14,12 +14,14 @@ from app.service.pictures import evenly_spaced
 from app.service.studio import Studio
 from app.ui.faults import said
 from app.ui.instrument import LabInstrument, TimeSlider
+from app.ui.keepsakes import first_grid, first_morph, stored_grid, stored_morph
+from app.ui.latest import LatestRun
 from app.ui.messages import Download, Message
-from app.ui.mix_stream import GridTold, MorphTold, estimate_words, tell_grid, tell_morph
+from app.ui.mix_stream import estimate_words, tell_grid, tell_morph
 from app.ui.picker import Choice, Picker
 from app.ui.run_controls import RunControls, run_recipe, whole
 from app.ui.sheets import data_uri
-from app.ui.tabs.lab_parts import light, note, open_with, quiet, streaming
+from app.ui.tabs.lab_parts import keeping, light, note, open_with, quiet, restarted, streaming
 
 TAB: Final = "mix"
 
@@ -73,9 +75,9 @@ def grid_panel(blend: Blend, tab: gr.Tab) -> None:
         button = gr.Button("Paint the grid", variant="primary", min_width=120, scale=0)
     words = gr.HTML("&nbsp;", elem_classes="lab-estimate")
     instrument = LabInstrument("grid", tab=TAB, label="grid of mixtures")
-    open_with(tab, instrument, "grid")
+    open_with(tab, instrument, first_grid)
     result = gr.State(None)
-    lab, models = blend.studio.mix_lab, blend.studio.models
+    lab, models, runs = blend.studio.mix_lab, blend.studio.models, LatestRun()
 
     def wish(
         choice: Choice, rule: str, rows: float, between: float, share: bool, *run: Any
@@ -91,17 +93,18 @@ def grid_panel(blend: Blend, tab: gr.Tab) -> None:
         grid = wish(*values)
         return estimate_words(lab.estimate(grid), len(grid.rows) * len(grid.mixes))
 
-    def start(*values: Any) -> Iterator[GridTold]:
-        yield from tell_grid(lab, lambda: wish(*values))
+    def start(request: gr.Request, *values: Any) -> Iterator[tuple[Message, Any]]:
+        yield from keeping(runs.follow(request, tell_grid(lab, lambda: wish(*values))))
 
     def save(result: GridResult | None) -> Message:
-        if result is None:
+        shown = result or stored_grid()
+        if shown is None:
             raise RecipeError("There is no grid yet.", "Paint one first.")
-        return Download(f"{result.name}.png", data_uri(result.png(), "image/png"))
+        return Download(f"{shown.name}.png", data_uri(shown.png(), "image/png"))
 
     inputs = [blend.picker.state, blend.rule, rows, between, share, *blend.controls.inputs]
     _say_beforehand(tab, (rows, between), blend.controls, estimate, inputs, words)
-    running = button.click(start, inputs, [instrument, result], **streaming())
+    running = button.click(start, inputs, [instrument, result], **restarted())
     instrument.select(said(save), result, instrument, **light())
     instrument.stop(fn=None, cancels=[running], api_visibility="private")
 
@@ -130,9 +133,9 @@ def morph_panel(blend: Blend, tab: gr.Tab) -> tuple[gr.Slider, gr.Number]:
         button = gr.Button("Paint the morph", variant="primary", min_width=120, scale=0)
     words = gr.HTML("&nbsp;", elem_classes="lab-estimate")
     instrument = LabInstrument("morph", tab=TAB, label="morph")
-    open_with(tab, instrument, "morph")
+    open_with(tab, instrument, first_morph)
     result = gr.State(None)
-    lab = blend.studio.mix_lab
+    lab, runs = blend.studio.mix_lab, LatestRun()
 
     def wish(
         choice: Choice, t: int, rule: str, way: str, second: float, frames: float, *run: Any
@@ -147,25 +150,26 @@ def morph_panel(blend: Blend, tab: gr.Tab) -> tuple[gr.Slider, gr.Number]:
         morph = wish(*values)
         return estimate_words(lab.estimate(morph), morph.frames)
 
-    def start(*values: Any) -> Iterator[MorphTold]:
-        yield from tell_morph(lab, lambda: wish(*values))
+    def start(request: gr.Request, *values: Any) -> Iterator[tuple[Message, Any]]:
+        yield from keeping(runs.follow(request, tell_morph(lab, lambda: wish(*values))))
 
     def save(result: MorphResult | None, event: gr.EventData) -> Message:
-        if result is None:
+        shown = result or stored_morph()
+        if shown is None:
             raise RecipeError("There is no morph yet.", "Paint one first.")
         match event._data:
             case {"ask": "gif" | "webp" as form}:
-                uri = data_uri(result.animation(form), f"image/{form}")
-                return Download(f"{result.name}.{form}", uri)
+                uri = data_uri(shown.animation(form), f"image/{form}")
+                return Download(f"{shown.name}.{form}", uri)
             case _:
-                return Download(f"{result.name}-strip.png", data_uri(result.strip(), "image/png"))
+                return Download(f"{shown.name}-strip.png", data_uri(shown.strip(), "image/png"))
 
     inputs = [
         *(blend.picker.state, blend.time, blend.rule, way, second, frames),
         *blend.controls.inputs,
     ]
     _say_beforehand(tab, (way, frames), blend.controls, estimate, inputs, words)
-    running = button.click(start, inputs, [instrument, result], **streaming())
+    running = button.click(start, inputs, [instrument, result], **restarted())
     instrument.select(said(save), result, instrument, **light())
     instrument.stop(fn=None, cancels=[running], api_visibility="private")
     return frames, second

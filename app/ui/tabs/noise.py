@@ -1,6 +1,7 @@
 """Noise: the forward process of one picture, its posterior, and the way back from any x_t."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import gradio as gr
@@ -9,10 +10,11 @@ from app.service.laboratory.experiments import AnyExperiment, Denoising, Noising
 from app.service.studio import Studio
 from app.ui import controls as easel
 from app.ui.faults import said
-from app.ui.film_stream import Told, answer, tell
+from app.ui.film_stream import answer, tell
 from app.ui.instrument import LabInstrument, TimeSlider, time_value
-from app.ui.keepsakes import stored_experiment
+from app.ui.keepsakes import stored, stored_experiment
 from app.ui.lab_messages import Material
+from app.ui.latest import LatestRun
 from app.ui.messages import Download, Message
 from app.ui.picker import Choice, Picker
 from app.ui.player import Player, PlayerEvent
@@ -26,7 +28,17 @@ from app.ui.run_controls import (
     whole,
 )
 from app.ui.sheets import data_uri
-from app.ui.tabs.lab_parts import Header, intro, light, note, open_with, streaming, wire_dice
+from app.ui.tabs.lab_parts import (
+    Header,
+    intro,
+    keeping,
+    light,
+    note,
+    open_with,
+    restarted,
+    streaming,
+    wire_dice,
+)
 from app.ui.tabs.noise_panels import TAB, Bench, chain_panel, posterior_panel, schedules_panel
 
 FIRST_T: Final = 300
@@ -59,7 +71,7 @@ def noise_tab(studio: Studio, header: Header) -> None:
             instrument = LabInstrument("noise", tab=TAB, label="the forward process")
             time = TimeSlider(FIRST_T, info.num_train_timesteps, tab=TAB)
             bench = Bench(studio, header, picker, time, seed, label)
-            with gr.Tabs(elem_classes="lab-panels"):
+            with gr.Tabs(elem_classes="lab-panels", overflow_behavior="wrap"):
                 with gr.Tab("Film strip"):
                     _strip_panel(bench, fresh)
                 with gr.Tab("Schedules"):
@@ -140,7 +152,7 @@ def _denoise_panel(bench: Bench, tab: gr.Tab) -> None:
         button = gr.Button("Denoise", variant="primary", min_width=120, scale=0)
     with gr.Column(elem_classes="lab-player"):
         player = Player(label="denoised")
-    open_with(tab, player, "denoising")
+    open_with(tab, player, partial(stored, "denoising"))
     last = gr.State(stored_experiment("denoising"))
     _wire_denoising(bench, controls, variations, button, player, last)
     follow_model(bench.studio, controls)
@@ -155,22 +167,24 @@ def _wire_denoising(
     player: Player,
     last: gr.State,
 ) -> None:
-    lab = bench.studio.noise_lab
+    lab, runs = bench.studio.noise_lab, LatestRun()
 
-    def start(choice: Choice, t: int, count: float, *run: Any) -> Iterator[Told]:
+    def start(
+        request: gr.Request, choice: Choice, t: int, count: float, *run: Any
+    ) -> Iterator[tuple[Message, Any]]:
         def wish() -> Denoising:
             recipe = run_recipe(run, pictures=whole(count))
             return Denoising.checked(
                 {"run": recipe, "source": choice.sources[0], "t": t, "seed": recipe.seed}
             )
 
-        yield from tell(bench.studio.models, lab, wish)
+        yield from keeping(runs.follow(request, tell(bench.studio.models, lab, wish)))
 
     def asked(experiment: Denoising | None, event: gr.EventData) -> Message:
         return answer(lab, experiment, PlayerEvent.of(event))
 
     inputs = [bench.picker.state, bench.time, variations, *controls.inputs]
-    running = button.click(start, inputs, [player, last], **streaming())
+    running = button.click(start, inputs, [player, last], **restarted())
     player.select(said(asked), last, player, **streaming())
     player.stop(fn=None, cancels=[running], api_visibility="private")
 

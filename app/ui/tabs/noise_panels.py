@@ -75,8 +75,8 @@ def schedules_panel(bench: Bench) -> None:
         name = gr.Dropdown(
             ["none", *BETA_SCHEDULES], value="none", label="your own schedule", min_width=120
         )
-        start = gr.Number(0.0002, label="\u03b2\u2081", minimum=1e-6, maximum=0.5, min_width=90)
-        end = gr.Number(0.01, label="its \u03b2 at T", minimum=1e-6, maximum=0.999, min_width=90)
+        start = gr.Number(0.0002, label="\u03b2 at t = 1", minimum=1e-6, maximum=0.5, min_width=90)
+        end = gr.Number(0.01, label="\u03b2 at t = T", minimum=1e-6, maximum=0.999, min_width=90)
     instrument = LabInstrument("schedules", tab=TAB, label="schedules side by side")
 
     def compare(choice: Choice, model: str, name: str, start: float, end: float) -> Message:

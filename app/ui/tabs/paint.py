@@ -19,6 +19,7 @@ from app.settings import ASSETS
 from app.ui import controls as easel
 from app.ui.controls import Controls
 from app.ui.faults import said
+from app.ui.hub_panel import chosen_model
 from app.ui.latest import LatestRun
 from app.ui.player import Message, Player, PlayerEvent
 from app.ui.restore import experiment_in
@@ -28,6 +29,9 @@ NETWORK: Final = "network"
 """The concurrency group of all events that paint."""
 
 MAX_PAINTERS: Final = 16
+
+RESTARTED: Final[dict[str, Any]] = {"trigger_mode": "multiple"}
+"""Else Gradio ignores a click until it has heard that the run before is over; see LatestRun."""
 
 
 def paint_tab(
@@ -157,7 +161,7 @@ def _wire_controls(studio: Studio, fields: Controls) -> None:
 def _wire_painting(studio: Studio, tab: _Easel, player: Player, runs: LatestRun) -> None:
     def start(request: gr.Request, *values: Any) -> Iterator[Message]:
         run = paint_messages(studio, lambda: easel.recipe_from(values))
-        yield from runs.follow(str(request.session_hash), run)
+        yield from runs.follow(request, run)
 
     def asked(variations: float, event: gr.EventData, request: gr.Request) -> Iterator[Message]:
         try:
@@ -171,15 +175,14 @@ def _wire_painting(studio: Studio, tab: _Easel, player: Player, runs: LatestRun)
             return
         seed = secrets.randbelow(MAX_SEED + 1)
         branch = partial(studio.painter.branch, recipe, wish.frame, int(variations), seed)
-        yield from runs.follow(str(request.session_hash), paint_messages(studio, branch))
+        yield from runs.follow(request, paint_messages(studio, branch))
 
     streaming: dict[str, Any] = {
         "show_progress": "hidden",
         "api_visibility": "private",
         "concurrency_id": NETWORK,
         "concurrency_limit": MAX_PAINTERS,
-        # Else Gradio ignores a click until it has heard that the run before is over.
-        "trigger_mode": "multiple",
+        **RESTARTED,
     }
     painting = tab.paint.click(start, tab.fields.all, player, **streaming)
     asking = player.select(asked, tab.variations, player, **streaming)
@@ -199,6 +202,7 @@ def _wire_recipes(
         elif not recipe.parent:
             gr.Info("The recipe is restored: Paint makes the same picture again.")
         updates = easel.updates_for(recipe.root, studio.models.describe(recipe.model))
+        updates[easel.FIELDS.index("model")] = chosen_model(studio, recipe.model)
         return [*updates, recipe.to_json() if recipe.parent else ""]
 
     def dropped(png: bytes) -> list[Any]:
@@ -214,7 +218,7 @@ def _wire_recipes(
         # The controls can't say where a branch began, so it is painted at once.
         if recipe:
             run = paint_messages(studio, partial(Recipe.from_json, recipe))
-            yield from runs.follow(str(request.session_hash), run)
+            yield from runs.follow(request, run)
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     outputs = [*tab.fields.all, branch]

@@ -10,12 +10,15 @@ from app.ui.tabs.lab_parts import LATEX, coloured, quiet
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the theory: its heading, its text, and where it leads."""
+    """A part of the theory: its heading, its text, and where it leads: (button, tab)s.
+
+    Neighbouring equations stand beside each other where it has `columns`.
+    """
 
     heading: str
     text: str
-    button: str
-    tab: str
+    leads: tuple[tuple[str, str], ...]
+    columns: bool = False
 
 
 PARTS: Final = (
@@ -32,8 +35,7 @@ $$q(x_{@t}\,|\,x_0) = \mathcal N\big(x_{@t};\
 \sqrt{\bar\alpha_{@t}}\,x_0,\
 (1-\bar\alpha_{@t}) I\big).$$
 """,
-        "Move t in Noise",
-        "noise",
+        (("Move t in Noise", "noise"),),
     ),
     Part(
         "The reverse process",
@@ -44,8 +46,7 @@ p_\theta(x_{t-1}\,|\,x_t) = \mathcal N\big(x_{t-1};\ \mu_\theta(x_t, t),\ \sigma
 \qquad p(x_T) = \mathcal N(0, I).$$
 For $\sigma_t^2$ both $\beta_t$ and $\tilde\beta_t$ do; they are the two extremes.
 """,
-        "Watch it in Paint",
-        "paint",
+        (("Watch it in Paint", "paint"),),
     ),
     Part(
         "The evidence lower bound",
@@ -62,8 +63,7 @@ $$q(x_{t-1}|x_t,x_0) = \mathcal N\big(\tilde\mu_t, \tilde\beta_t I\big),\quad
 \frac{\sqrt{\alpha_t}\,(1-\bar\alpha_{t-1})}{1-\bar\alpha_t}x_t,\quad
 \tilde\beta_t = \frac{1-\bar\alpha_{t-1}}{1-\bar\alpha_t}\beta_t.$$
 """,
-        "Compute every term in Bound",
-        "bound",
+        (("Compute every term in Bound", "bound"),),
     ),
     Part(
         "From the mean to the noise",
@@ -76,8 +76,7 @@ and a term of the bound becomes a weighted error of the noise (eq. 12):
 $$L_{t-1} = \mathbb E_{x_0,\epsilon}\Big[\frac{\beta_t^2}{2\sigma_t^2\alpha_t(1-\bar\alpha_t)}
 \big\|\epsilon - \epsilon_\theta(x_t, t)\big\|^2\Big] + C.$$
 """,
-        "Inspect the posterior in Noise",
-        "noise",
+        (("Inspect the posterior in Noise", "noise"),),
     ),
     Part(
         "The simple loss",
@@ -89,27 +88,34 @@ $$L_{simple}(\theta) = \mathbb E_{t,x_0,\epsilon}\Big[\big\|\epsilon -
 Against the bound it looks away from the first few $t$, where there is hardly any noise, and towards
 the large $t$, where the picture is decided. That costs bits and wins paintings.
 """,
-        "See both weights in Bound",
-        "bound",
+        (("See both weights in Bound", "bound"),),
     ),
     Part(
-        "Algorithm 1, training; Algorithm 2, sampling",
+        "Training and sampling",
         r"""
-$$\begin{array}{l|l}
-\textbf{1: training} & \textbf{2: sampling}\\ \hline
-\textbf{repeat} & x_T\sim\mathcal N(0,I)\\
-\quad x_0\sim q(x_0) & \textbf{for } t = T,\dots,1 \textbf{ do}\\
-\quad t\sim\mathrm{Uniform}(1,\dots,T) & \quad z\sim\mathcal N(0,I)\text{ if }t>1
-\text{, else }z=0\\
-\quad \epsilon\sim\mathcal N(0,I) & \quad x_{t-1}=\frac{1}{\sqrt{\alpha_t}}\Big(x_t-
-\frac{1-\alpha_t}{\sqrt{1-\bar\alpha_t}}\,\epsilon_\theta(x_t,t)\Big)+\sigma_t z\\
+$$\begin{array}{l}
+\textbf{Algorithm 1: training}\\ \hline
+\textbf{repeat}\\
+\quad x_0\sim q(x_0)\\
+\quad t\sim\mathrm{Uniform}(1,\dots,T)\\
+\quad \epsilon\sim\mathcal N(0,I)\\
 \quad \text{descend } \nabla_\theta\big\|\epsilon-\epsilon_\theta(\sqrt{\bar\alpha_t}\,x_0+
-\sqrt{1-\bar\alpha_t}\,\epsilon,\ t)\big\|^2 & \textbf{end for}\\
-\textbf{until } \text{converged} & \textbf{return } x_0
+\sqrt{1-\bar\alpha_t}\,\epsilon,\ t)\big\|^2\\
+\textbf{until } \text{converged}
+\end{array}$$
+$$\begin{array}{l}
+\textbf{Algorithm 2: sampling}\\ \hline
+x_T\sim\mathcal N(0,I)\\
+\textbf{for } t = T,\dots,1 \textbf{ do}\\
+\quad z\sim\mathcal N(0,I)\text{ if }t>1\text{, else }z=0\\
+\quad x_{t-1}=\frac{1}{\sqrt{\alpha_t}}\Big(x_t-
+\frac{1-\alpha_t}{\sqrt{1-\bar\alpha_t}}\,\epsilon_\theta(x_t,t)\Big)+\sigma_t z\\
+\textbf{end for}\\
+\textbf{return } x_0
 \end{array}$$
 """,
-        "Run algorithm 2 in Paint",
-        "paint",
+        (("Run algorithm 1 in Train", "train"), ("Run algorithm 2 in Paint", "paint")),
+        columns=True,
     ),
     Part(
         "Interpolation",
@@ -121,8 +127,7 @@ $$\bar x_{@t} = (1-@l)\,x_{@t} +
 Two independent noises mixed so keep $(1-\lambda)^2+\lambda^2$ of their variance, half of it in
 the middle. Slerp, or a division by the root of that, gives it back.
 """,
-        "Mix two pictures in Mix",
-        "mix",
+        (("Mix two pictures in Mix", "mix"),),
     ),
 )
 
@@ -151,10 +156,11 @@ def theory_tab(tabs: gr.Tabs) -> None:
                 gr.Markdown(
                     coloured(f"### {part.heading}\n{part.text}"),
                     latex_delimiters=LATEX,
-                    elem_classes="lab-text",
+                    elem_classes=["lab-text", *(["lab-columns"] if part.columns else [])],
                 )
-                button = gr.Button(part.button, size="sm", elem_classes="lab-lead")
-                _lead(button, part.tab, tabs)
+                with gr.Row():
+                    for text, tab in part.leads:
+                        _lead(gr.Button(text, size="sm", elem_classes="lab-lead"), tab, tabs)
         gr.Markdown(REFERENCES, latex_delimiters=LATEX, elem_classes="lab-text")
 
 

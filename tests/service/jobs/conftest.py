@@ -110,4 +110,4 @@ def bench(tmp_path: Path, model_root: Path) -> Iterator[Bench]:
             worker.send_signal(signal.SIGTERM)
         for worker in made.workers:
             worker.wait(20)
-        jobs.close()
+        made.jobs.close()

@@ -5,15 +5,18 @@ import os
 import random
 import signal
 import time
+from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
+from app.service.jobs.engine import worker_lock
 from app.service.jobs.job import Job, State
-from app.service.jobs.worker import is_worker_alive
+from app.service.jobs.record import is_locked
+from app.shell.server import running_server
 from tests.service.jobs.conftest import OWNER, PLAN, Bench
 from tests.service.jobs.test_jobs import steps
+from tests.workers import end_workers, worker_ids
 
 MEASURED = replace(PLAN, held_out_share=0.2)
 
@@ -73,10 +76,54 @@ def test_jobs_survive_twenty_deaths(bench: Bench) -> None:
     survives(bench, kills, moments)
 
 
+def survives_with_its_page(bench: Bench, kills: list[str], moments: random.Random) -> None:
+    """As `survives`, where the page starts the workers, and is all that is started again."""
+    data = bench.settings.data_dir
+    variables = bench.settings.variables()
+    environment = {name: v for name, v in variables.items() if not name.startswith("GRADIO_")}
+    with ExitStack() as pages:
+        page = pages.enter_context(running_server(environment))
+        pages.callback(end_workers, data)
+        undisturbed = finished(bench, bench.start(MEASURED, "undisturbed"))
+        jobs = [bench.start(MEASURED, "disturbed")]
+        for whom in kills:
+            bench.until(lambda: bool(bench.trainers()) or bench.job(jobs[-1]).state is State.DONE)
+            if bench.job(jobs[-1]).state is State.DONE:
+                jobs.append(bench.start(MEASURED, "disturbed again"))
+            time.sleep(moments.uniform(0, 3))
+            victims = {
+                "trainer": bench.trainers(),
+                "worker": worker_ids(data),
+                "page": [page.pid],
+                "all": [page.pid, *worker_ids(data), *bench.trainers()],
+            }
+            for victim in victims[whom]:
+                try:
+                    os.kill(victim, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            if page.pid in victims[whom]:
+                page = pages.enter_context(running_server(environment))
+        for job in jobs:
+            assert finished(bench, job) == undisturbed
+
+
+def test_jobs_survive_the_death_of_all_and_go_on_with_the_page(bench: Bench) -> None:
+    survives_with_its_page(bench, ["all"], random.Random(1))
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1_200)
+def test_jobs_survive_twenty_deaths_beside_a_page(bench: Bench) -> None:
+    moments = random.Random()
+    kills = [moments.choice(["trainer", "worker", "page", "all"]) for _ in range(20)]
+    survives_with_its_page(bench, kills, moments)
+
+
 def test_of_two_workers_one_runs_the_job_and_the_other_takes_it_over(bench: Bench) -> None:
     job = bench.start()
     first = bench.worker()
-    bench.until(lambda: is_worker_alive(bench.settings.data_dir))
+    bench.until(lambda: is_locked(worker_lock(bench.settings.data_dir)))
     second = bench.worker()
     most = 0
     while bench.job(job).state is not State.DONE:
@@ -98,20 +145,8 @@ def test_what_nobody_works_on_gets_a_worker(bench: Bench) -> None:
     bench.jobs.tend()
     bench.until_state(job, State.RUNNING)
     bench.jobs.stop(OWNER, job.id)
-    end_started_worker(data)
-    bench.until(lambda: not is_worker_alive(data))
+    end_workers(data)
+    bench.until(lambda: not is_locked(worker_lock(data)))
     bench.jobs.tend()
     assert bench.job(job).state is State.STOPPED
-    assert not is_worker_alive(data), "there is nothing to do"
-
-
-def end_started_worker(data_dir: Path) -> None:
-    """End the worker that `tend` started, which is nobody's child that the test knows."""
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            ours = f"PLEIN_AIR_DATA={data_dir}".encode() in (path / "environ").read_bytes()
-            command = (path / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if ours and b"\0worker\0--until-idle" in command:
-            os.kill(int(path.name), signal.SIGTERM)
+    assert not is_locked(worker_lock(data)), "there is nothing to do"

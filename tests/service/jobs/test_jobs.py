@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
 
-from app.errors import StudioError
+from app.errors import JobError, StudioError
 from app.service.jobs.job import Job, State
+from app.service.jobs.record import taken_bytes
+from app.service.jobs.storage import Storage, needed_bytes
 from app.service.models import ModelStore
 from tests.service.jobs.conftest import OWNER, PLAN, Bench
 
@@ -47,6 +49,32 @@ def test_a_job_is_done_its_loss_falls_and_its_model_loads(bench: Bench, tmp_path
     pipeline = DDPMPipeline.from_pretrained(tmp_path / "unpacked" / model.id)
     painted = pipeline(num_inference_steps=2, output_type="np", return_dict=False)
     assert painted[0].shape == (1, 16, 16, 3)
+
+    # So does the one that painted the first samples; between them none is kept.
+    assert done.model_steps == (20, 40)
+    earlier = bench.jobs.model(OWNER, job.id, 20)
+    store.adopt(earlier)
+    assert store.load(earlier.id).weights != store.load(model.id).weights
+    bench.jobs.download(OWNER, job.id, tmp_path / "earlier.zip", 20)
+    with zipfile.ZipFile(tmp_path / "earlier.zip") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    DDPMPipeline.from_pretrained(tmp_path / "unpacked" / f"{job.id}-20")
+    for step in (-1, 0, 35, 41):
+        with pytest.raises(JobError, match="no model of step"):
+            bench.jobs.model(OWNER, job.id, step)
+
+    run = bench.folder(job) / "run"
+    taken = taken_bytes(run / "checkpoints") + taken_bytes(run / "exports")
+    needed = needed_bytes(bench.jobs.config(OWNER, job.id), model.num_parameters)
+    assert needed / 3 < taken <= needed
+
+    alike = bench.jobs.likenesses(OWNER, job.id)
+    assert len(alike) == PLAN.sample_count
+    titles = {Path(name).stem for name in bench.pictures.names}
+    for one in alike:
+        assert one.sample.shape == (16, 16, 3)
+        assert one.file in bench.pictures.files
+        assert one.nearest.title in titles
 
     # It can be made longer, and keeps the curve that it has.
     assert bench.jobs.extend(OWNER, job.id, 5).total_steps == 45
@@ -85,6 +113,20 @@ def test_a_stopped_job_has_saved_and_is_gone_before_the_next_starts(bench: Bench
     assert not bench.folder(first).exists()
 
 
+def test_what_a_stopped_job_painted_is_compared_too(bench: Bench) -> None:
+    job = bench.start(replace(PLAN, steps=100_000, save_every=10, sample_every=10))
+    with pytest.raises(JobError, match="painted nothing yet"):
+        bench.jobs.likenesses(OWNER, job.id)
+    bench.worker()
+    bench.until(lambda: len(bench.jobs.samples(OWNER, job.id)) > 0)
+    bench.jobs.stop(OWNER, job.id)
+    bench.until_state(job, State.STOPPED)
+    first = bench.jobs.likenesses(OWNER, job.id)
+    assert {one.nearest.control for one in first} == {"leave-one-out"}
+    again = bench.jobs.likenesses(OWNER, job.id)
+    assert [one.nearest for one in again] == [one.nearest for one in first]
+
+
 def test_a_training_that_fails_says_why_and_what_to_do(bench: Bench) -> None:
     job = bench.start()
     for path in bench.pictures.files:
@@ -106,7 +148,7 @@ def test_others_neither_see_nor_touch_a_job(bench: Bench) -> None:
             act("somebody else", job.id)
     with pytest.raises(StudioError, match="no such set"):
         jobs.start("somebody else", "tiny", bench.pictures.id, PLAN, "theirs")
-    with pytest.raises(StudioError, match="Nobody"):
+    with pytest.raises(StudioError, match="who you are"):
         jobs.list("")
     for name in ("..", ".", f"../jobs/{job.id}", str(bench.folder(job)), ""):
         with pytest.raises(StudioError, match="no such job"):
@@ -117,10 +159,12 @@ def test_what_can_not_be_trained_is_refused_before_it_is_queued(bench: Bench) ->
     for plan, model, reason in (
         (PLAN, "nobody", "no model"),
         (PLAN, "../tiny", "no model"),
-        (replace(PLAN, steps=0), "tiny", "views"),
+        (replace(PLAN, steps=0), "tiny", "steps"),
         (replace(PLAN, learning_rate=2.0), "tiny", "learning_rate"),
         (replace(PLAN, labels=True), "tiny", "no classes"),
         (replace(PLAN, sample_every=7), "tiny", "multiple"),
+        (replace(PLAN, save_every=0), "tiny", "save_every"),
+        (PLAN.changed({"batch_size": "many"}), "tiny", "batch_size"),
         (PLAN, "classes", "classes"),
     ):
         with pytest.raises(StudioError, match=reason):
@@ -145,6 +189,52 @@ def test_a_queued_job_can_be_renamed_stopped_and_deleted(bench: Bench) -> None:
     bench.jobs.delete(OWNER, job.id)
     assert bench.jobs.list(OWNER) == ()
     assert not bench.pictures.folder.exists()
+
+
+def test_a_kept_job_stays_kept_with_its_pictures_and_is_its_owners_to_keep(bench: Bench) -> None:
+    job = bench.start()
+    assert not job.kept
+    with pytest.raises(StudioError, match="no such job"):
+        bench.jobs.keep("somebody else", job.id)
+    assert bench.jobs.keep(OWNER, job.id).kept
+    bench.jobs.stop(OWNER, job.id)
+    bench.jobs.rename(OWNER, job.id, "another name")
+    stopped = bench.until_state(job, State.STOPPED)
+    assert stopped.kept
+    sizes = {job.id: 1}
+    full = Storage(2, 1, sizes)
+    assert full.old([stopped], stopped.created) == ()
+    bench.sets.release(bench.pictures.id, OWNER)
+    assert bench.pictures.folder.is_dir()
+    let_go = bench.jobs.keep(OWNER, job.id, kept=False)
+    assert full.old([let_go], stopped.created) == (let_go,)
+    bench.jobs.keep(OWNER, job.id)
+    bench.jobs.delete(OWNER, job.id)
+    assert bench.jobs.list(OWNER) == ()
+    assert not bench.pictures.folder.exists()
+
+
+def test_a_record_of_before_jobs_could_be_kept_is_read(bench: Bench) -> None:
+    job = bench.start()
+    path = bench.folder(job) / "job.json"
+    fields = json.loads(path.read_text())
+    del fields["kept"]
+    path.write_text(json.dumps(fields))
+    assert not bench.job(job).kept
+
+
+def test_a_job_whose_models_have_no_room_is_refused(bench: Bench) -> None:
+    small = replace(bench.settings, job_quota_mb=20)
+    bench.jobs._settings = small
+    plan = replace(PLAN, steps=1000, save_every=10, sample_every=10)
+    with pytest.raises(StudioError, match="this one needs up to"):
+        bench.start(plan)
+    rarely = bench.start(replace(plan, sample_every=500))
+    bench.jobs.stop(OWNER, rarely.id)
+    bench.until_state(rarely, State.STOPPED)
+    with pytest.raises(StudioError, match="this one needs up to"):
+        bench.jobs.extend(OWNER, rarely.id, 100_000)
+    assert bench.jobs.extend(OWNER, rarely.id, 10).total_steps == 1010
 
 
 def test_a_full_quota_refuses_a_job(bench: Bench) -> None:

@@ -1,14 +1,23 @@
 """A trainer's end is told rightly, however it comes."""
 
+import fcntl
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.service.jobs import trainer
 from app.service.jobs.record import JobFolder, Record
-from app.service.jobs.trainer import MAX_DEATHS, Ending, train
+from app.service.jobs.trainer import (
+    MAX_DEATHS,
+    Ending,
+    device_lock,
+    free_processors,
+    train,
+)
+from app.settings import Settings
 
 
 @pytest.fixture
@@ -18,12 +27,17 @@ def folder(tmp_path: Path) -> JobFolder:
     return made
 
 
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, job_threads=1)
+
+
 def never() -> bool:
     return False
 
 
 def test_a_trainer_that_dies_again_and_again_fails_its_job(
-    folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+    folder: JobFolder, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deaths = 0
 
@@ -35,24 +49,24 @@ def test_a_trainer_that_dies_again_and_again_fails_its_job(
         return -signal.SIGKILL
 
     monkeypatch.setattr(trainer, "_run", dies)
-    ending, message, hint = train(folder, folder.path / "device.lock", 1, never)
+    ending, message, hint = train(folder, settings, never)
     assert (ending, deaths) == (Ending.FAILED, 2 + MAX_DEATHS)
     assert "killed" in message
     assert "memory" in hint
 
 
 def test_a_full_disk_is_told_though_the_log_took_nothing(
-    folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+    folder: JobFolder, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer, "_run", lambda *_: 1)
     monkeypatch.setattr(trainer, "MIN_FREE", shutil.disk_usage(folder.path).free * 2)
-    ending, message, hint = train(folder, folder.path / "device.lock", 1, never)
+    ending, message, hint = train(folder, settings, never)
     assert (ending, message) == (Ending.FAILED, "The disk is full.")
     assert "resume" in hint
 
 
 def test_a_trainer_that_ended_early_by_itself_is_followed_by_another(
-    folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+    folder: JobFolder, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever sends the trainer SIGTERM doesn't stop the job."""
 
@@ -61,12 +75,23 @@ def test_a_trainer_that_ended_early_by_itself_is_followed_by_another(
         return 0
 
     monkeypatch.setattr(trainer, "_run", saves_and_ends)
-    assert train(folder, folder.path / "device.lock", 1, never)[0] is Ending.DONE
+    assert train(folder, settings, never)[0] is Ending.DONE
     assert folder.saved_step() == 41
 
 
 def test_a_job_that_is_asked_to_end_starts_no_trainer(
-    folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+    folder: JobFolder, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(trainer, "_run")
-    assert train(folder, folder.path / "device.lock", 1, lambda: True)[0] is Ending.ASKED
+    assert train(folder, settings, lambda: True)[0] is Ending.ASKED
+
+
+def test_a_training_takes_its_processors_from_the_painting(settings: Settings) -> None:
+    every = free_processors(settings)
+    assert every >= 1
+    with device_lock(settings).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert free_processors(settings) == max(1, every - 1)
+        assert free_processors(replace(settings, job_threads=1000)) == 1
+        assert free_processors(replace(settings, machine="another")) == every
+    assert free_processors(settings) == every

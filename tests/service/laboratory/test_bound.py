@@ -8,8 +8,8 @@ import pytest
 
 from app.errors import RecipeError
 from app.service.laboratory.bound import BoundLab
+from app.service.laboratory.bounding import Bounding, Subject
 from app.service.laboratory.bounds import BoundMoment
-from app.service.laboratory.experiments import Bounding, Subject
 from app.service.models import ModelStore
 from app.service.moments import Retrace
 from app.service.painting import Painter

@@ -7,9 +7,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from app.errors import PictureError, RecipeError
+from app.service.laboratory.bounding import Bounding, Subject
 from app.service.laboratory.experiment import Experiment, FromXt, ScheduleChoice, Source
 from app.service.laboratory.experiments import (
-    Bounding,
     Chain,
     Denoising,
     Grid,
@@ -18,7 +18,6 @@ from app.service.laboratory.experiments import (
     Morph,
     Noising,
     SeedMorph,
-    Subject,
     parse_experiment,
     read_experiment,
 )
@@ -63,22 +62,29 @@ def test_an_experiments_png_is_no_paintings_and_the_other_way_round() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"t": 0}, "greater than or equal to 1"),
-        ({"t": 1001}, "less than or equal to 1000"),
-        ({"t": 12.5}, "integer"),
-        ({"mix": 1.01}, "less than or equal to 1"),
+        ({"t": -1}, "at least 0"),
+        ({"t": 1001}, "at most 1000"),
+        ({"t": 12.5}, "whole number"),
+        ({"mix": 1.01}, "at most 1"),
         ({"mix": float("nan")}, "finite|less than or equal"),
         ({"rule": "magic"}, "'linear'"),
-        ({"seed": -1}, "greater than or equal to 0"),
-        ({"nonsense": 1}, "not permitted"),
+        ({"seed": -1}, "at least 0"),
+        ({"nonsense": 1}, "no field"),
         ({"run": run(spacing="leading")}, "leading spacing"),
-        ({"first": {"pixels": "x", "painted": None, "path": "/etc/passwd"}}, "not permitted"),
+        ({"first": {"pixels": "x", "painted": None, "path": "/etc/passwd"}}, "no field"),
         ({"first": {}}, "either painted or has pixels"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_words(changes: dict[str, object], reason: str) -> None:
     with pytest.raises(RecipeError, match=reason):
         Mixing.checked(PAIR | changes)
+
+
+@pytest.mark.parametrize("kind", [Chain, Inspection, Denoising])
+def test_from_t_0_nothing_leads_back_and_words_say_so(kind: type[Experiment]) -> None:
+    start = {"run": run()} if kind is Denoising else {"model": "tiny"}
+    with pytest.raises(RecipeError, match="no noise to take away; move t to 1 or more"):
+        kind.checked(start | {"source": upload(), "t": 0})
 
 
 def test_a_branch_is_no_run_from_x_t() -> None:

@@ -35,7 +35,7 @@ def grid(**changes: object) -> Grid:
 
 @pytest.mark.parametrize("t", [1, 125, 500, 1000])
 def test_a_mixture_noised_to_t_is_decoded_from_exactly_t(lab: MixLab, t: int) -> None:
-    mixing = Mixing.checked(PAIR | {"t": t, "mix": 0.25, "seed": 4})
+    mixing = Mixing.checked(PAIR | {"t": t, "mix": 0.25, "seed": 4, "rule": "linear"})
     with network_calls() as calls:
         moments = [m for m in lab.mix(mixing) if isinstance(m, Moment)]
     steps = [int(each[0]) for each in calls.t]
@@ -71,6 +71,19 @@ def test_a_grid_is_made_of_its_mixtures(lab: MixLab, rule: MixingRule) -> None:
             cell = rows[row]
             assert cell is not None
             assert np.abs(cell[column].astype(int) - alone.pixels).max() <= 1
+
+
+def test_a_mixture_at_t_0_is_one_of_pixels_without_the_network(lab: MixLab) -> None:
+    mixing = Mixing.checked(PAIR | {"t": 0, "mix": 0.25, "run": run(pictures=2)})
+    with network_calls() as calls:
+        first, second = lab.results(mixing)
+    assert not calls.t
+    a, b = (lab.picture("tiny", source).astype(float) for source in (mixing.first, mixing.second))
+    assert np.abs(first.pixels - (0.75 * a + 0.25 * b)).max() <= 1
+    assert np.array_equal(first.pixels, second.pixels)
+    assert [moment.t for moment in first.film] == [0]
+    with Image.open(io.BytesIO(first.animation("gif"))) as gif:
+        assert gif.format == "GIF"
 
 
 def test_row_zero_mixes_pixels_without_the_network(lab: MixLab) -> None:

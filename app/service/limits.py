@@ -1,0 +1,95 @@
+"""What one visitor of an open studio may ask for, so that the others get their turn."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from app.errors import LimitError
+from app.settings import Settings
+
+MAX_VISITORS: Final = 10_000
+"""Visitors that are remembered; the one seen longest ago is forgotten first."""
+
+TILE: Final = 64
+"""The side in pixels of the pictures that a budget is counted in."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a studio; 0 is none.
+
+    Attributes:
+        picture_steps: The network's steps of one request, times the pictures in each, counted
+            in pictures of 64 x 64 pixels.
+        requests_per_minute: Of one visitor.
+        queue_length: Requests that wait at the same time.
+    """
+
+    picture_steps: int = 0
+    requests_per_minute: int = 0
+    queue_length: int = 0
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Limits":
+        """The limits that `settings` give; by default none for whoever is alone."""
+        usual = cls() if settings.single_user else OPEN
+        return cls(
+            *(
+                default if chosen is None else chosen
+                for chosen, default in (
+                    (settings.picture_steps, usual.picture_steps),
+                    (settings.requests_per_minute, usual.requests_per_minute),
+                    (settings.queue_length, usual.queue_length),
+                )
+            )
+        )
+
+    def check_work(self, steps: int, pictures: int, side: int) -> None:
+        """Refuse a request of `steps` network steps with `pictures` of `side` pixels in each.
+
+        Raises:
+            LimitError: If it is more than one visitor may ask for.
+        """
+        cost = steps * pictures * (side / TILE) ** 2
+        if self.picture_steps and cost > self.picture_steps:
+            per_picture = max(1, (side / TILE) ** 2)
+            affordable = int(self.picture_steps / per_picture)
+            raise LimitError(
+                f"{steps:,} steps with {pictures} pictures of {side} px are more than this open "
+                "studio computes for one request.",
+                f"Keep steps times pictures within {affordable:,}, or run Plein Air yourself.",
+            )
+
+
+OPEN: Final = Limits(picture_steps=8_000, requests_per_minute=600, queue_length=32)
+"""For an open studio on two cores, which computes 8,000 picture steps in about a minute.
+
+A page asks a dozen things when it opens, one a second beside a training, several while a slider is
+dragged."""
+
+
+class Visits:
+    """Counts each visitor's requests: `per_minute` at once, then as many as come back in time."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def seconds_to_wait(self, visitor: str) -> float:
+        """Count a request of `visitor`; 0 if it may pass, else when the next one may."""
+        if not self._per_minute:
+            return 0.0
+        rate, now = self._per_minute / 60, self._clock()
+        with self._lock:
+            left, seen = self._left.pop(visitor, (float(self._per_minute), now))
+            left = min(float(self._per_minute), left + (now - seen) * rate)
+            allowed = left >= 1
+            self._left[visitor] = (left - 1 if allowed else left, now)
+            if len(self._left) > MAX_VISITORS:
+                self._left.popitem(last=False)
+        return 0.0 if allowed else (1 - left) / rate

@@ -1,0 +1,1 @@
+"""What is looked at before the repository is sent to a Space."""

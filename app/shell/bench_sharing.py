@@ -1,0 +1,182 @@
+"""What a painting and a training job take from each other, on one machine.
+
+A real trainer, started as the worker starts it, is halted and let go on by turns; so in each round
+either works alone, then both at once. All this is in a process of its own: where torch has computed
+on other threads before, its workers wait in another way.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from app.errors import StudioError
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+ROUNDS: Final = 5
+WINDOW_SECONDS: Final = 6.0
+PICTURES: Final = 64
+SIDE: Final = 64
+PATIENCE_SECONDS: Final = 120
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """The medians over the rounds.
+
+    Attributes:
+        painting: How many times as long a painting takes beside a training.
+        training: The share of its own speed that the training keeps beside paintings.
+    """
+
+    painting: float
+    training: float
+
+
+def report() -> None:
+    """Print what a painting and a training take from each other."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        shared = process.submit(measure, ROUNDS).result()
+    typer.echo(
+        f"While a job trains, a painting takes {shared.painting:.2f} times as long; "
+        f"while it paints, the job keeps {shared.training:.0%} of its speed."
+    )
+
+
+def measure(rounds: int) -> Sharing:
+    """Train and paint with the default model, alone and together."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _measure(rounds, Path(folder))
+
+
+def _measure(rounds: int, data: Path) -> Sharing:
+    from app.service.jobs.trainer import device_lock
+    from app.service.recipe import Recipe
+    from app.service.studio import Studio
+    from app.settings import Settings
+
+    settings = replace(Settings.from_environment(), data_dir=data)
+    studio = Studio(settings)
+    fields = {"model": settings.default_model, "steps": 30, "pictures": 1, "precision": "fast"}
+    recipe = Recipe.checked(fields | {"sampler": "ddpm"})
+
+    def paint() -> float:
+        began = time.perf_counter()
+        for _ in studio.painter.paint(recipe):
+            pass
+        return time.perf_counter() - began
+
+    paint()
+    longer, slower = [], []
+    with _trainer(settings, data) as trainer, device_lock(settings).open("wb") as lock:
+        for _ in range(rounds):
+            with trainer.halted():
+                alone = paint()
+            speed = trainer.speed(lambda: time.sleep(WINDOW_SECONDS))
+            paintings: list[float] = []
+            fcntl.flock(lock, fcntl.LOCK_EX)  # as a job's trainer does
+            shared = trainer.speed(partial(_for_a_while, paint, paintings))
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            longer.append(statistics.median(paintings) / alone)
+            slower.append(shared / speed)
+    return Sharing(statistics.median(longer), statistics.median(slower))
+
+
+def _for_a_while(paint: Callable[[], float], seconds: list[float]) -> None:
+    began = time.perf_counter()
+    while time.perf_counter() - began < WINDOW_SECONDS:
+        seconds.append(paint())
+
+
+class _Trainer:
+    """A running trainer."""
+
+    def __init__(self, process: subprocess.Popen[bytes], metrics: Path) -> None:
+        self._process = process
+        self._metrics = metrics
+
+    @property
+    def steps(self) -> int:
+        """The steps that it has done."""
+        return self._metrics.read_bytes().count(b"\n") if self._metrics.exists() else 0
+
+    @contextmanager
+    def halted(self) -> Iterator[None]:
+        """Let it do nothing."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._process.pid, signal.SIGCONT)
+
+    def speed(self, meanwhile: Callable[[], object]) -> float:
+        """Its steps a second while `meanwhile` is done, from one step's end to another's."""
+        first, began = self._next_step()
+        meanwhile()
+        last, ended = self._next_step()
+        return (last - first) / (ended - began)
+
+    def _next_step(self) -> tuple[int, float]:
+        before, patience = self.steps, time.monotonic() + PATIENCE_SECONDS
+        while self.steps == before:
+            if self._process.poll() is not None or time.monotonic() > patience:
+                raise StudioError("The training came to nothing.", "Try python -m app train.")
+            time.sleep(0.005)
+        return self.steps, time.perf_counter()
+
+
+@contextmanager
+def _trainer(settings: "Settings", folder: Path) -> Iterator[_Trainer]:
+    """A trainer of the default model on pictures of noise, ended on leaving."""
+    import numpy as np
+    from PIL import Image
+
+    from app.service.jobs.trainer import thread_variables
+    from app.settings import BUNDLED_MODELS, ROOT, environment_with
+
+    random = np.random.default_rng(0)
+    (folder / "data").mkdir()
+    for i in range(PICTURES):
+        pixels = random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "data" / f"{i}.png")
+    config = folder / "config.json"
+    fields = {
+        "data": "data",
+        "init": str(BUNDLED_MODELS / settings.default_model),
+        "phases": [{"size": SIDE, "views": 10_000_000}],
+        "sample_every": 0,
+        "save_every": 100_000,
+    }
+    config.write_text(json.dumps(fields))
+    out = folder / "run"
+    command = ("train", "--config", config, "--out", out, "--until-stdin-closes")
+    with subprocess.Popen(
+        [sys.executable, "-m", "app", *command],
+        cwd=ROOT,
+        env=environment_with(thread_variables(settings)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield _Trainer(process, out / "metrics.jsonl")
+        finally:
+            process.kill()

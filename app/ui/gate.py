@@ -1,0 +1,73 @@
+"""What stands before the page's server: each visitor's share of requests, and /status."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from math import ceil
+from typing import Final
+
+import gradio as gr
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.service.limits import Visits
+from app.service.status import Status
+from app.service.studio import Studio
+
+STATUS: Final = "/status"
+COUNTED: Final = ("/gradio_api/queue/join", "/gradio_api/call/")
+"""Where requests for work come in; files, polls and heartbeats aren't counted."""
+
+MAX_NAME: Final = 200
+
+
+def gate(studio: Studio, page: gr.Blocks) -> Middleware:
+    """The gate of a studio's `page`, for `launch(app_kwargs={"middleware": [...]})`."""
+    visits = Visits(studio.limits.requests_per_minute)
+    # Gradio has no public way to ask how long its queue is.
+    return Middleware(Gate, visits=visits, status=lambda: studio.watch.status(len(page._queue)))
+
+
+class Gate:
+    """Answers /status, and requests of a visitor beyond their share with 429.
+
+    Args:
+        app: The page's server.
+        visits: Counts the requests.
+        status: Tells how the studio is doing.
+    """
+
+    def __init__(self, app: ASGIApp, visits: Visits, status: Callable[[], Status]) -> None:
+        self._app = app
+        self._visits = visits
+        self._status = status
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on."""
+        answer = self._answer(scope) if scope["type"] == "http" else None
+        await (answer or self._app)(scope, receive, send)
+
+    def _answer(self, scope: Scope) -> JSONResponse | None:
+        # Behind a proxy the path begins with the root path, or the proxy has taken that away.
+        path = str(scope["path"]).removeprefix(str(scope.get("root_path") or "").rstrip("/"))
+        if path == STATUS and scope["method"] in {"GET", "HEAD"}:
+            return JSONResponse(asdict(self._status()), headers={"Cache-Control": "no-store"})
+        if scope["method"] != "POST" or not path.startswith(COUNTED):
+            return None
+        seconds = ceil(self._visits.seconds_to_wait(visitor_of(scope)))
+        if not seconds:
+            return None
+        words = f"These are more requests than one visitor may make. Wait {seconds} s, then go on."
+        return JSONResponse({"detail": words}, 429, {"Retry-After": str(seconds)})
+
+
+def visitor_of(scope: Scope) -> str:
+    """Who sends a request: their address, as a proxy tells it or as it is seen here.
+
+    Whoever reaches the studio without a proxy can invent what a proxy tells; the queue and the
+    budget of each request hold all the same.
+    """
+    forwarded = Headers(scope=scope).get("x-forwarded-for", "")
+    client = scope.get("client")
+    return forwarded[:MAX_NAME] or (str(client[0]) if client else "")

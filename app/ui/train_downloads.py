@@ -1,0 +1,46 @@
+"""A job's model as a file to fetch."""
+
+import re
+import secrets
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from app.ui.files import upload_folder
+
+if TYPE_CHECKING:
+    from app.service.jobs.service import Jobs
+
+KEPT_SECONDS: Final = 3_600
+
+
+def model_zip(jobs: "Jobs", owner: str, job_id: str, step: int | None = None) -> Path:
+    """A model of one of the owner's jobs, zipped where the server serves files from.
+
+    Args:
+        jobs: The jobs.
+        owner: Who asks.
+        job_id: The job.
+        step: After how many steps; None is the newest.
+
+    Raises:
+        JobError: If there is no such job, it has saved no model yet, or keeps none of that step.
+    """
+    name = re.sub(r"[^A-Za-z0-9]+", "-", jobs.show(owner, job_id).name).strip("-").lower()
+    root = upload_folder() / "models"
+    root.mkdir(parents=True, exist_ok=True)
+    _sweep(root)
+    folder = root / secrets.token_hex(16)
+    folder.mkdir()
+    after = "" if step is None else f"-step-{step}"
+    target = folder / f"{name or 'model'}{after}.zip"
+    jobs.download(owner, job_id, target, step)
+    return target
+
+
+def _sweep(root: Path) -> None:
+    """Remove what was fetched long ago."""
+    for folder in root.iterdir():
+        if time.time() - folder.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)

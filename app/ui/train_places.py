@@ -1,0 +1,39 @@
+"""Where the studio runs, and what training is like there."""
+
+import shlex
+
+from app.service.jobs.plan import PRESETS
+from app.settings import Settings
+
+
+def place_words(settings: Settings, name: str = "", model: str = "", preset: str = "") -> str:
+    """What a person has to know before they train here, as Markdown; empty at home.
+
+    Args:
+        settings: Where the studio runs.
+        name: What they call the job that they are about to start.
+        model: Its base model; the default model if empty.
+        preset: How long it is to take; the shortest if empty.
+    """
+    if settings.zero_gpu:
+        words = (
+            "**Nothing can be trained on ZeroGPU**: it lends its GPU for moments, and a training "
+            "takes minutes to days. The same job runs on any machine of your own:"
+        )
+    elif settings.space_id:
+        words = (
+            "**This is a Space.** It has two processors for all its visitors, and forgets pictures "
+            "and jobs when it sleeps or restarts, unless storage is attached: train a taste here, "
+            "and download the model when it is done. Longer jobs run on a machine of your own:"
+        )
+    else:
+        return ""
+    commands = (
+        f"git clone https://huggingface.co/spaces/{settings.space_id} plein-air\n"
+        "cd plein-air && make run    # then, in another terminal:\n"
+        f".venv/bin/python -m app jobs start {shlex.quote(name or 'my pictures')} \\\n"
+        f"    --data pictures.zip --init {shlex.quote(model or settings.default_model)} "
+        f"--preset {preset or PRESETS[0]}"
+    )
+    # A name's own backticks would end the block.
+    return f"{words}\n\n```\n{commands.replace('`', '')}\n```"

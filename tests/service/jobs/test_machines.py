@@ -1,0 +1,119 @@
+"""Workers on several machines share one database: each job is trained once, whoever dies."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.errors import StudioError
+from app.service.jobs.engine import Engine
+from app.service.jobs.job import Job, State
+from app.service.jobs.leases import LEASE_SECONDS, Leases
+from app.service.jobs.service import Jobs
+from app.service.models import ModelStore
+from app.settings import Settings
+from tests.lacking import lacking
+from tests.service.jobs.conftest import OWNER, PLAN, Bench
+from tests.service.jobs.postgres import running_postgres, server_programs
+
+pytestmark = pytest.mark.timeout(300)
+SHORT = replace(PLAN, steps=12, save_every=4, sample_every=0)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if server_programs() is None:
+        lacking("these tests need Postgres: install the package postgresql")
+    with running_postgres(tmp_path_factory.mktemp("postgres") / "server") as url:
+        yield url
+
+
+@pytest.fixture
+def shared(bench: Bench, database: str) -> Iterator[Bench]:
+    """The bench with its jobs in Postgres."""
+    bench.jobs.close()
+    bench.settings = replace(bench.settings, database_url=database)
+    bench.jobs = Jobs(bench.settings, ModelStore(bench.settings.model_roots, "cpu"), bench.sets)
+    yield bench
+    for job in bench.jobs.list(OWNER):
+        if job.state in {State.QUEUED, State.RUNNING, State.INTERRUPTED}:
+            bench.jobs.stop(OWNER, job.id)
+
+
+def worker(bench: Bench, machine: str) -> subprocess.Popen[bytes]:
+    """A worker as it would run on another machine."""
+    settings, bench.settings = bench.settings, replace(bench.settings, machine=machine)
+    try:
+        return bench.worker()
+    finally:
+        bench.settings = settings
+
+
+def steps(bench: Bench, job: Job) -> int:
+    lines = (bench.folder(job) / "run" / "metrics.jsonl").read_text().splitlines()
+    told = [line for line in lines if '"kind": "step"' in line or '"kind":"step"' in line]
+    return len(told)
+
+
+def test_ten_jobs_are_each_done_once_though_a_worker_is_killed(shared: Bench) -> None:
+    jobs = [shared.start(SHORT, f"job {i}") for i in range(10)]
+    first, second = worker(shared, "first"), worker(shared, "second")
+    most = killed = 0
+    deadline = time.monotonic() + 240
+    while {job.state for job in shared.jobs.list(OWNER)} != {State.DONE}:
+        assert time.monotonic() < deadline, shared.jobs.list(OWNER)
+        most = max(most, len(shared.trainers()))
+        if not killed and any(1 <= shared.job(job).step < SHORT.steps for job in jobs[:2]):
+            first.kill()
+            killed = first.wait()
+        time.sleep(0.05)
+    assert killed == -signal.SIGKILL
+    assert second.poll() is None
+    assert most <= 2
+    for job in jobs:
+        assert steps(shared, job) == SHORT.steps
+        assert shared.jobs.log(OWNER, job.id).count("Finished") == 1
+
+
+@pytest.mark.faults
+def test_a_worker_that_froze_gives_up_what_another_took_over(shared: Bench) -> None:
+    job = shared.start(replace(PLAN, steps=3_000, save_every=500, sample_every=0))
+    first = worker(shared, "first")
+    shared.until(lambda: shared.job(job).step > 5)
+    (trainer,) = shared.trainers()
+    for process in (first.pid, trainer):
+        os.kill(process, signal.SIGSTOP)
+    second = worker(shared, "second")
+    time.sleep(LEASE_SECONDS + 5)
+    assert shared.trainers() == [trainer], "its lock is held: nobody else begins"
+    for process in (first.pid, trainer):
+        os.kill(process, signal.SIGCONT)
+    assert first.wait(15) == 1
+    shared.until_state(job, State.RUNNING)
+    shared.until(lambda: shared.trainers() not in ([], [trainer]))
+    assert len(shared.trainers()) == 1
+    assert second.poll() is None
+
+
+def test_a_worker_lives_as_long_as_it_tells(database: str) -> None:
+    leases = Leases(database)
+    leases.begin("one", "machine")
+    assert leases.beat("one")
+    assert "one" in leases.living()
+    assert "one" not in leases.dead()
+    assert not leases.beat("nobody")
+    leases.forget("one")
+    assert not leases.beat("one")
+    leases.close()
+
+
+def test_a_database_that_is_away_is_said_at_once(tmp_path: Path) -> None:
+    away = f"postgresql://somebody:secret@/postgres?host={tmp_path}"
+    with pytest.raises(StudioError, match="can't be reached") as caught:
+        Engine(Settings(data_dir=tmp_path, database_url=away))
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,119 @@
+"""An open studio refuses what is too much for one visitor, and says how much is not."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from app.errors import LimitError
+from app.service.laboratory.bounding import Bounding, Subject
+from app.service.laboratory.experiments import Denoising, Grid
+from app.service.limits import OPEN, Limits, Visits
+from app.service.recipe import Recipe
+from app.service.studio import Studio
+from app.settings import Settings
+from tests.service.laboratory.pictures import run, upload
+
+
+@pytest.fixture
+def studio(model_root: Path, tmp_path: Path) -> Studio:
+    return Studio(
+        Settings(
+            models_dir=model_root,
+            data_dir=tmp_path,
+            default_model="tiny",
+            device="cpu",
+            threads=1,
+            single_user=False,
+            picture_steps=20,
+        )
+    )
+
+
+def test_who_is_alone_has_no_limits_unless_they_set_some() -> None:
+    assert Limits.of(Settings()) == Limits()
+    assert Limits.of(Settings(queue_length=3)) == Limits(queue_length=3)
+    assert Limits.of(Settings(single_user=False)) == OPEN
+    assert Limits.of(Settings(single_user=False, picture_steps=0)).picture_steps == 0
+
+
+def test_a_budget_counts_steps_pictures_and_pixels() -> None:
+    limits = Limits(picture_steps=100)
+    limits.check_work(25, 4, 64)
+    limits.check_work(25, 1, 128)
+    for steps, pictures, side in ((26, 4, 64), (26, 1, 128), (7, 1, 256)):
+        with pytest.raises(LimitError):
+            limits.check_work(steps, pictures, side)
+    with pytest.raises(LimitError, match=r"within 6,") as caught:
+        limits.check_work(7, 1, 256)
+    limits.check_work(6, 1, 256)
+    assert "256 px" in caught.value.message
+
+
+def test_no_budget_allows_everything() -> None:
+    Limits().check_work(1000, 16, 1024)
+
+
+def test_paintings_and_laboratories_keep_within_the_budget(studio: Studio) -> None:
+    # Of tiny, whose pictures have a sixteenth of the pixels, 320 picture steps.
+    studio.painter.complete(Recipe(model="tiny", steps=80, pictures=4))
+    with pytest.raises(LimitError):
+        studio.painter.complete(Recipe(model="tiny", steps=81, pictures=4))
+    noise = {"run": run(steps=1000, pictures=4), "source": upload(), "t": 1000}
+    with pytest.raises(LimitError):
+        studio.noise_lab.complete(Denoising.checked(noise))
+    pair = {"run": run(steps=100), "first": upload(1), "second": upload(2)}
+    with pytest.raises(LimitError):
+        studio.mix_lab.complete(Grid.checked(pair | {"rows": (0, 500, 1000), "between": 8}))
+    subjects = (Subject(source=upload(), name="upload"),)
+    wish = {"model": "tiny", "subjects": subjects, "terms": 300, "draws": 2}
+    with pytest.raises(LimitError):
+        studio.bound_lab.complete(Bounding.checked(wish))
+
+
+def test_branching_again_and_again_does_not_escape_the_budget(studio: Studio) -> None:
+    parent = Recipe(model="tiny", steps=160)
+    branch = studio.painter.branch(parent, 159, 2, 7)
+    studio.painter.complete(branch)
+    with pytest.raises(LimitError):
+        studio.painter.complete(studio.painter.branch(parent, 100, 3, 7))
+
+
+def test_a_visitor_has_a_share_that_comes_back_with_time() -> None:
+    now = [0.0]
+    visits = Visits(3, lambda: now[0])
+    assert [visits.seconds_to_wait("a") for _ in range(3)] == [0, 0, 0]
+    assert visits.seconds_to_wait("a") == pytest.approx(20)
+    assert visits.seconds_to_wait("b") == 0
+    now[0] = 10
+    assert visits.seconds_to_wait("a") == pytest.approx(10)
+    now[0] = 20.001
+    assert visits.seconds_to_wait("a") == 0
+    assert visits.seconds_to_wait("a") > 0
+
+
+def test_a_share_does_not_grow_beyond_a_minutes() -> None:
+    now = [0.0]
+    visits = Visits(2, lambda: now[0])
+    visits.seconds_to_wait("a")
+    now[0] = 3600
+    assert [visits.seconds_to_wait("a") > 0 for _ in range(3)] == [False, False, True]
+
+
+def test_without_a_limit_nobody_waits() -> None:
+    visits = Visits(0)
+    assert all(visits.seconds_to_wait("a") == 0 for _ in range(1000))
+
+
+def test_the_status_says_how_the_studio_is_and_nothing_of_who_asks(studio: Studio) -> None:
+    before = studio.watch.status(2)
+    assert (before.model, before.queue_length, before.models_loaded) == ("tiny", 2, 0)
+    assert before.process_mb > 0
+    studio.models.load("tiny")
+    after = studio.watch.status(0)
+    assert after.models_loaded == 1
+    assert after.models_budget_mb > 0
+    assert set(asdict(after)) == {
+        *("version", "model", "uptime_seconds", "queue_length", "models_loaded", "models_mb"),
+        *("models_budget_mb", "process_mb", "available_mb"),
+    }

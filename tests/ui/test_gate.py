@@ -1,0 +1,60 @@
+"""The gate answers /status and refuses requests beyond a visitor's share; the rest passes."""
+
+from collections.abc import Iterator
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from app.service.limits import Visits
+from app.service.status import Status
+from app.ui.gate import Gate
+
+STATUS = Status("1.0", "tiny", 5, 3, 1, 20, 500, 900, 8_000)
+JOIN = "/gradio_api/queue/join"
+
+
+async def page(request: Request) -> PlainTextResponse:
+    return PlainTextResponse("the page")
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient]:
+    gate = Middleware(Gate, visits=Visits(2), status=lambda: STATUS)
+    everything = Route("/{path:path}", page, methods=["GET", "POST"])
+    with TestClient(Starlette(routes=[everything], middleware=[gate])) as made:
+        yield made
+
+
+def test_status_is_told_as_json(client: TestClient) -> None:
+    answer = client.get("/status")
+    assert answer.json()["queue_length"] == 3
+    assert answer.json()["model"] == "tiny"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", [JOIN, "/gradio_api/call/paint"])
+def test_requests_beyond_a_share_are_told_when_to_come_back(client: TestClient, path: str) -> None:
+    assert [client.post(path).status_code for _ in range(3)] == [200, 200, 429]
+    refused = client.post(path)
+    assert 1 <= int(refused.headers["retry-after"]) <= 30
+    assert "Wait" in refused.json()["detail"]
+
+
+def test_every_visitor_has_a_share(client: TestClient) -> None:
+    for address in ("1.1.1.1", "2.2.2.2"):
+        headers = {"x-forwarded-for": address}
+        codes = [client.post(JOIN, headers=headers).status_code for _ in range(3)]
+        assert codes == [200, 200, 429]
+
+
+def test_looking_is_not_counted(client: TestClient) -> None:
+    for _ in range(9):
+        assert client.get("/").text == "the page"
+        assert client.post("/gradio_api/run/predict").status_code == 200
+        assert client.post("/gradio_api/upload").status_code == 200
+    assert client.post(JOIN).status_code == 200
