@@ -30,8 +30,8 @@ test: ## check style and types, then run the tests (ARGS="..." goes to pytest)
 ifdef ARGS
 	.venv/bin/python -m pytest $(ARGS)
 else
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "not faults and not e2e" -n 2 --dist loadfile
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "e2e and not faults" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "not faults and not e2e" -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "e2e and not faults" -n 3 --dist worksteal
 endif
 
 test-faults: ## kill trainings and their workers at random moments, for minutes

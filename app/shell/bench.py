@@ -50,7 +50,7 @@ def command(
     for batch in BATCHES:
         typer.echo(_network_table(_turns(painters, batch, rounds), batch, steps, flop))
     if page:
-        report_page(model, rounds, paintings)
+        report_page(model, steps, rounds, paintings)
 
 
 def _contenders(studio: "Studio", model: str, steps: int) -> tuple[Painters, int]:

@@ -16,7 +16,7 @@ from app.errors import StudioError
 from app.shell.server import Server, running_server
 
 SHORT: Final = {"sampler": "dpm-solver", "steps": 15, "pictures": 1}
-LONG: Final = {"sampler": "ddpm", "steps": 100, "pictures": 4}
+LONG: Final = {"sampler": "ddpm", "pictures": 4}
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,11 @@ class Easel:
             yield from answer.iter_lines()
 
 
-def report_page(model: str, rounds: int, paintings: int) -> None:
-    """Print start-up, the first frame's delay, what streaming costs, and the server's memory."""
+def report_page(model: str, steps: int, rounds: int, paintings: int) -> None:
+    """Print start-up, the first frame's delay, what streaming costs, and the server's memory.
+
+    A painting that is long enough to measure streaming by takes five times `steps`.
+    """
     with running_server() as server:
         easel = Easel(server, model)
         for precision in ("exact", "fast"):
@@ -81,16 +84,16 @@ def report_page(model: str, rounds: int, paintings: int) -> None:
             f"\nthe page\nanswers {server.startup_seconds:.1f} s after its start\n"
             f"first frame {first * 1e3:.0f} ms after the click"
         )
-        typer.echo(_streaming(easel, server, rounds))
-        typer.echo(_memory(easel, server, paintings))
+        typer.echo(_streaming(easel, server, 5 * steps, rounds))
+        typer.echo(_memory(easel, server, steps, paintings))
 
 
-def _streaming(easel: Easel, server: Server, rounds: int) -> str:
+def _streaming(easel: Easel, server: Server, steps: int, rounds: int) -> str:
     """The same paintings with and without their frames going to a page, turn by turn."""
     from gradio_client import Client
 
     client = Client(server.url, verbose=False)
-    wish: dict[str, Any] = LONG | {"precision": "fast"}
+    wish: dict[str, Any] = LONG | {"precision": "fast", "steps": steps}
     easel.paint(seed=0, **wish)
     ratios = []
     for seed in range(1, 2 * rounds, 2):
@@ -102,13 +105,13 @@ def _streaming(easel: Easel, server: Server, rounds: int) -> str:
     return f"streaming every frame of {LONG['pictures']} pictures costs {cost:+.1%} of the time"
 
 
-def _memory(easel: Easel, server: Server, paintings: int) -> str:
+def _memory(easel: Easel, server: Server, steps: int, paintings: int) -> str:
     status = Path(f"/proc/{server.pid}/status")
     if not status.exists():
         return "memory: this system has no /proc to read it from"
     before = _resident_mb(status)
     for seed in tqdm(range(paintings), desc="painting", unit="painting", leave=False):
-        easel.paint(seed=1000 + seed, **LONG | {"steps": 20})
+        easel.paint(seed=1000 + seed, **LONG | {"steps": steps})
     after = _resident_mb(status)
     return f"memory {before:.0f} MB, after {paintings} paintings more {after:.0f} MB"
 

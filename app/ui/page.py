@@ -30,6 +30,7 @@ from app.ui.tabs.train import train_tab
 from app.ui.theme import NIGHT_SWITCH, STUDIO_CSS, STUDIO_HEAD, STUDIO_NAME, StudioTheme
 
 TITLE: Final = "Plein Air"
+GRACE_SECONDS: Final = 1
 MCP_COMMAND: Final = 'python -m pip install "gradio[mcp]>=6.31,<7"'
 
 
@@ -106,6 +107,7 @@ def serve(settings: Settings) -> None:
 def _launch(studio: Studio, page: gr.Blocks) -> None:
     settings, waiting = studio.settings, studio.limits.queue_length
     page.queue(default_concurrency_limit=8, max_size=waiting or None).launch(
+        prevent_thread_lock=True,
         mcp_server=settings.mcp,
         server_name=settings.server_name,
         server_port=settings.server_port,
@@ -125,3 +127,7 @@ def _launch(studio: Studio, page: gr.Blocks) -> None:
         css=STUDIO_CSS,
         head=f"<title>{TITLE}</title>{STUDIO_HEAD}",
     )
+    # Every open page holds a connection for good; an end that waited for them would take longer
+    # than a container is given.
+    page.server.config.timeout_graceful_shutdown = GRACE_SECONDS
+    page.block_thread()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from app.shell.server import Server, running_server
 from app.ui.theme import STUDIO_CSS, STUDIO_HEAD, StudioTheme
@@ -36,17 +36,25 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def browser_page(chromium: Browser) -> Iterator[Page]:
-    """An empty page of laptop size, with storage of its own; errors in it fail the test."""
+@pytest.fixture(scope="session")
+def visitor(chromium: Browser) -> Iterator[BrowserContext]:
+    """One browser profile for all pages: what was downloaded and compiled once stays so."""
     context = chromium.new_context(
         viewport={"width": 1280, "height": 720}, accept_downloads=True, reduced_motion="reduce"
     )
-    page = context.new_page()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def browser_page(visitor: BrowserContext) -> Iterator[Page]:
+    """An empty page of laptop size, as of a new visitor; errors in it fail the test."""
+    page = visitor.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(error.stack or str(error)))
     yield page
-    context.close()
+    page.close()
+    visitor.set_storage_state({"cookies": [], "origins": []})
     assert errors == []
 
 

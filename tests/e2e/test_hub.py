@@ -1,14 +1,18 @@
 """The Hub's panel in a real browser, with a Hub of our own behind it."""
 
 import json
+import os
 import re
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
 import httpx
+import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -180,3 +184,9 @@ def test_an_open_page_limits_each_visitor_and_says_so(
             expect(
                 browser_page.get_by_text("more requests than one visitor may make")
             ).to_be_visible()
+        # The page is open still, and its connection doesn't keep the server.
+        os.kill(server.pid, signal.SIGTERM)
+        asked = time.monotonic()
+        while psutil.Process(server.pid).status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < asked + 5
+            time.sleep(0.05)

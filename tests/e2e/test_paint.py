@@ -175,7 +175,7 @@ def test_two_pages_that_paint_at_once_both_advance(
     other.goto(studio.url)
     expect_state(other, "finished")
     for each in (page, other):
-        paint(each, steps=400, pictures=8)
+        paint(each, steps=200, pictures=8)
     for each in (page, other):
         expect(each.locator(".player-moments button").nth(1)).to_be_enabled(timeout=30_000)
     for each in (page, other):

@@ -19,13 +19,13 @@ from tests.training.tiny import save_pictures
 
 BASE = "impressionist-64"
 PLAN = Plan(
-    steps=12,
+    steps=8,
     batch_size=4,
     learning_rate=1e-4,
-    save_every=6,
-    sample_every=12,
-    sample_count=4,
-    sample_steps=4,
+    save_every=4,
+    sample_every=8,
+    sample_count=2,
+    sample_steps=2,
 )
 
 
@@ -50,7 +50,7 @@ def test_the_bundled_model_is_fine_tuned_and_stops_in_time(large: Bench) -> None
     assert done.state is State.DONE, done
     lines = (large.folder(job) / "run" / "metrics.jsonl").read_text().splitlines()
     losses = [line["loss"] for line in map(json.loads, lines) if line["kind"] == "step"]
-    assert len(losses) == 12
+    assert len(losses) == 8
     assert max(losses) < 1
 
     model = jobs.model(OWNER, job.id)

@@ -64,10 +64,6 @@ def survives(bench: Bench, kills: list[str], moments: random.Random) -> None:
         assert finished(bench, job) == undisturbed
 
 
-def test_jobs_survive_the_death_of_trainer_and_worker(bench: Bench) -> None:
-    survives(bench, ["trainer", "worker", "both"], random.Random(0))
-
-
 @pytest.mark.faults
 @pytest.mark.timeout(1_200)
 def test_jobs_survive_twenty_deaths(bench: Bench) -> None:
@@ -108,8 +104,8 @@ def survives_with_its_page(bench: Bench, kills: list[str], moments: random.Rando
             assert finished(bench, job) == undisturbed
 
 
-def test_jobs_survive_the_death_of_all_and_go_on_with_the_page(bench: Bench) -> None:
-    survives_with_its_page(bench, ["all"], random.Random(1))
+def test_jobs_survive_the_death_of_their_trainer_and_of_all(bench: Bench) -> None:
+    survives_with_its_page(bench, ["trainer", "all"], random.Random(1))
 
 
 @pytest.mark.faults
