@@ -10,7 +10,7 @@ export DEFAULT_TORCH := torch==2.13.0
 export TORCH PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults bench showcase clean
+.PHONY: help run test test-slow test-faults bench showcase clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 18
@@ -19,6 +19,9 @@ help: ## list these commands
 run: ## install what is missing, then open the page on 127.0.0.1:7860 (or GRADIO_SERVER_PORT)
 	@bash .ci/install run
 	@exec .venv/bin/python -u app.py
+
+# Two processes, and whichever is done takes over tests of the other.
+PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist worksteal
 
 test: ## check style and types, then run the tests (ARGS="..." goes to pytest)
 	@bash .ci/install test
@@ -30,9 +33,16 @@ test: ## check style and types, then run the tests (ARGS="..." goes to pytest)
 ifdef ARGS
 	.venv/bin/python -m pytest $(ARGS)
 else
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "not faults and not e2e" -n 2 --dist worksteal
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m "e2e and not faults" -n 3 --dist worksteal
+	$(PYTEST) -m "not e2e and not slow and not faults"
+	$(PYTEST) -m "e2e and not slow"
 endif
+
+test-slow: ## run the tests that take longest: jobs on several machines, the bundled model's training
+	@bash .ci/install test
+	@bash .ci/chromium
+	@bash .ci/postgres
+	$(PYTEST) -m "slow and not e2e"
+	$(PYTEST) -m "slow and e2e"
 
 test-faults: ## kill trainings and their workers at random moments, for minutes
 	@bash .ci/install test

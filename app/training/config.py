@@ -66,7 +66,7 @@ class NetworkConfig(_Strict):
     attention: tuple[bool, ...] = (False, False, True, True)
     layers_per_block: int = Field(default=1, ge=1, le=8)
     attention_head_dim: int = Field(default=32, ge=1)
-    norm_num_groups: int = Field(default=16, ge=1)
+    norm_num_groups: int = Field(default=4, ge=1)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

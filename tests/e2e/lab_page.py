@@ -12,6 +12,8 @@ from app.shell.showcase import EXAMPLE_SEEDS
 
 PATIENCE = 60_000
 
+SIZES = {"desk": (1440, 900), "tablet": (768, 1024), "phone": (390, 844)}
+
 EXAMPLES = [f"seed {seed}" for seed in EXAMPLE_SEEDS]
 
 
@@ -21,6 +23,13 @@ def open_tab(page: Page, studio: Server, name: str) -> Locator:
     expect(page.locator(".player").first).to_be_visible(timeout=PATIENCE)
     page.get_by_role("tab", name=name, exact=True).click()
     return page.locator(f"#{name.lower()}")
+
+
+def resize(page: Page, size: str) -> int:
+    """Give the page a size of SIZES, and say how wide that is."""
+    width, height = SIZES[size]
+    page.set_viewport_size({"width": width, "height": height})
+    return width
 
 
 def set_number(where: Locator | Page, label: str, value: float) -> None:

@@ -85,6 +85,7 @@ def test_the_examples_in_python_run(names: dict[str, Any]) -> None:
     assert names["pictures"] in names["sets"]
 
 
+@pytest.mark.slow
 def test_the_examples_lead_a_training_through_its_life(names: dict[str, Any]) -> None:
     exec(example("python", "upload_pictures"), names)
     for name in TRAINING:

@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from app.service.laboratory.bounding import Bounding
 from app.service.laboratory.experiments import read_experiment
 from app.shell.server import Server
-from tests.e2e.lab_page import EXAMPLES, PATIENCE, drag_rail, open_tab, set_number
+from tests.e2e.lab_page import EXAMPLES, PATIENCE, drag_rail, open_tab, resize, set_number
 
 pytestmark = pytest.mark.e2e
 
@@ -193,16 +193,13 @@ def test_theory_leads_to_the_laboratories(browser_page: Page, studio: Server) ->
         )
 
 
-@pytest.mark.parametrize("size", [(1440, 900), (390, 844)], ids=["desk", "phone"])
-def test_no_laboratory_scrolls_sideways(
-    chromium: Browser, studio: Server, size: tuple[int, int]
-) -> None:
-    page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
+@pytest.mark.parametrize("size", ["desk", "phone"])
+def test_no_laboratory_scrolls_sideways(browser_page: Page, studio: Server, size: str) -> None:
+    page, width = browser_page, resize(browser_page, size)
     page.goto(studio.url)
     expect(page.locator(".player").first).to_be_visible(timeout=PATIENCE)
     for name in ("Noise", "Mix", "Bound", "Theory"):
         page.get_by_role("tab", name=name, exact=True).click()
         expect(page.locator(f"#{name.lower()}")).to_be_visible()
         expect(page.locator(f"#{name.lower()} .katex").first).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth") == size[0]
-    page.close()
+        assert page.evaluate("document.documentElement.scrollWidth") == width

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import BrowserContext, Page, Request, expect
 
 from app.service.painting import SAMPLER_KINDS
 from app.service.pictures import read_recipe
 from app.service.recipe import Recipe
 from app.settings import BUNDLED_MODELS
 from app.shell.server import Server
-from tests.e2e.lab_page import set_number
+from tests.e2e.lab_page import SIZES, resize, set_number
 
 pytestmark = pytest.mark.e2e
 
@@ -155,8 +155,10 @@ def expect_idle(server: Server) -> None:
 
 
 @pytest.mark.parametrize("how", ["Stop", "closing the tab"])
-def test_the_servers_work_ends_with_the_run(chromium: Browser, studio: Server, how: str) -> None:
-    page = chromium.new_page()
+def test_the_servers_work_ends_with_the_run(
+    visitor: BrowserContext, studio: Server, how: str
+) -> None:
+    page = visitor.new_page()
     page.goto(studio.url)
     expect_state(page, "finished")
     paint(page, steps=1000, pictures=16)
@@ -169,9 +171,9 @@ def test_the_servers_work_ends_with_the_run(chromium: Browser, studio: Server, h
 
 
 def test_two_pages_that_paint_at_once_both_advance(
-    page: Page, chromium: Browser, studio: Server
+    page: Page, visitor: BrowserContext, studio: Server
 ) -> None:
-    other = chromium.new_page()
+    other = visitor.new_page()
     other.goto(studio.url)
     expect_state(other, "finished")
     for each in (page, other):
@@ -326,14 +328,9 @@ def test_the_bundled_model_paints_in_the_browser(page: Page) -> None:
     assert recipe.weights == weights
 
 
-@pytest.mark.parametrize(
-    ("width", "height"), [(1440, 900), (768, 1024), (390, 844)], ids=["desk", "tablet", "phone"]
-)
-def test_the_whole_page_fits_its_width(
-    chromium: Browser, studio: Server, width: int, height: int
-) -> None:
-    page = chromium.new_page(viewport={"width": width, "height": height})
+@pytest.mark.parametrize("size", SIZES)
+def test_the_whole_page_fits_its_width(browser_page: Page, studio: Server, size: str) -> None:
+    page, width = browser_page, resize(browser_page, size)
     page.goto(studio.url)
     expect_state(page, "finished")
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    page.close()

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import Serve
+from tests.e2e.lab_page import resize
 from tests.e2e.player_page import GREY, HUES, PlayerPage, film, png
 
 pytestmark = pytest.mark.e2e
@@ -416,14 +417,9 @@ def test_a_png_dropped_anywhere_reaches_the_recipe_input(open_page: Open) -> Non
     assert player.dropped == [png(0)]
 
 
-@pytest.mark.parametrize(
-    ("width", "height"), [(1440, 900), (1280, 720), (390, 844)], ids=["desk", "laptop", "phone"]
-)
-def test_the_page_never_scrolls_sideways(
-    chromium: Browser, serve: Serve, width: int, height: int
-) -> None:
-    context = chromium.new_context(viewport={"width": width, "height": height})
-    page = context.new_page()
+@pytest.mark.parametrize("size", ["desk", "phone"])
+def test_the_page_never_scrolls_sideways(browser_page: Page, serve: Serve, size: str) -> None:
+    page, width = browser_page, resize(browser_page, size)
     page.goto(serve(PlayerPage(film()).blocks))
     expect_state(page, "finished", 13)
     assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -431,4 +427,3 @@ def test_the_page_never_scrolls_sideways(
     assert slider is not None
     assert slider["x"] >= 0
     assert slider["x"] + slider["width"] <= width
-    context.close()

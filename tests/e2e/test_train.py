@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
 
 from app.shell.server import Server
 from app.ui.owner import COOKIE
-from tests.e2e.lab_page import PATIENCE, asked_of, open_tab, set_number, to_server
+from tests.e2e.lab_page import PATIENCE, asked_of, open_tab, resize, set_number, to_server
 from tests.training.pictures import Pixels, landscapes
 
 pytestmark = pytest.mark.e2e
@@ -267,13 +267,10 @@ def delete(page: Page) -> None:
     expect(tab.get_by_role("heading", name="An example")).to_be_visible()
 
 
-@pytest.mark.parametrize("size", [(1440, 900), (390, 844)], ids=["desk", "phone"])
-def test_the_tab_does_not_scroll_sideways(
-    chromium: Browser, studio: Server, size: tuple[int, int]
-) -> None:
-    page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
+@pytest.mark.parametrize("size", ["desk", "phone"])
+def test_the_tab_does_not_scroll_sideways(browser_page: Page, studio: Server, size: str) -> None:
+    page, width = browser_page, resize(browser_page, size)
     tab = open_tab(page, studio, "Train")
     upload(tab, pictures(5))
     expect(tab.locator(".train-thumbs i")).to_have_count(5)
-    assert page.evaluate("document.documentElement.scrollWidth") == size[0]
-    page.close()
+    assert page.evaluate("document.documentElement.scrollWidth") == width

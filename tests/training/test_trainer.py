@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
 
 from app.diffusion.forward import q_sample
+from app.settings import BUNDLED_MODELS
 from app.training.batch import make_batch
 from app.training.config import TrainConfig
 from app.training.dataset import Pictures
@@ -162,6 +164,16 @@ def test_closing_the_stream_leaves_a_learner_that_can_be_saved(data: Path) -> No
     assert model.step == 1
     assert torch.is_grad_enabled()
     assert next(train(settings, trainee.architecture, model, material(settings))).step == 2
+
+
+def test_from_scratch_it_is_the_bundled_models_network() -> None:
+    folder = BUNDLED_MODELS / "impressionist-64"
+    settings = TrainConfig.model_validate({"data": "pictures"})
+    architecture = new_trainee(settings, None).architecture
+    bundled = UNet2DModel.load_config(folder / "unet")
+    for name, value in architecture.unet.items():
+        if not name.startswith("_"):
+            assert bundled[name] == (list(value) if isinstance(value, tuple) else value), name
 
 
 def test_one_picture_is_enough_to_train_on(data: Path) -> None:

@@ -116,6 +116,7 @@ def test_jobs_survive_twenty_deaths_beside_a_page(bench: Bench) -> None:
     survives_with_its_page(bench, kills, moments)
 
 
+@pytest.mark.slow
 def test_of_two_workers_one_runs_the_job_and_the_other_takes_it_over(bench: Bench) -> None:
     job = bench.start()
     first = bench.worker()

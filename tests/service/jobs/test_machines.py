@@ -21,7 +21,7 @@ from tests.lacking import lacking
 from tests.service.jobs.conftest import OWNER, PLAN, Bench
 from tests.service.jobs.postgres import running_postgres, server_programs
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SHORT = replace(PLAN, steps=12, save_every=4, sample_every=0)
 
 
