@@ -95,6 +95,7 @@ def beyond() -> list[tuple[str, str, float]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_number_beyond_its_range_is_refused(studio: Server, tmp_path: Path) -> None:
     client = Client(studio.url, verbose=False)
     Image.new("RGB", (16, 16), "teal").save(tmp_path / "teal.png")

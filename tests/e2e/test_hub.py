@@ -159,6 +159,7 @@ def flooding(url: str) -> Iterator[None]:
         flooder.join()
 
 
+@pytest.mark.slow
 def test_an_open_page_limits_each_visitor_and_says_so(
     browser_page: Page, model_root: Path, tmp_path: Path
 ) -> None:
@@ -179,11 +180,18 @@ def test_an_open_page_limits_each_visitor_and_says_so(
         browser_page.get_by_role("button", name="the full 1000", exact=True).click()
         browser_page.get_by_role("button", name="Paint", exact=True).click()
         expect(browser_page.get_by_text("more than this open studio computes")).to_be_visible()
+        refused = browser_page.get_by_text("more requests than one visitor may make")
         with flooding(server.url):
-            browser_page.get_by_role("button", name="Paint", exact=True).click()
-            expect(
-                browser_page.get_by_text("more requests than one visitor may make")
-            ).to_be_visible()
+            # Each second there is a share for the quickest, and that may be a click.
+            for _ in range(10):
+                browser_page.get_by_role("button", name="Paint", exact=True).click()
+                try:
+                    expect(refused).to_be_visible(timeout=3_000)
+                    break
+                except AssertionError:
+                    continue
+            else:
+                pytest.fail("no click was refused")
         # The page is open still, and its connection doesn't keep the server.
         os.kill(server.pid, signal.SIGTERM)
         asked = time.monotonic()

@@ -182,6 +182,7 @@ def visitor(studio: Server, token: str, folder: Path) -> Client:
     return Client(studio.url, verbose=False, httpx_kwargs=cookies, download_files=folder)
 
 
+@pytest.mark.slow
 def test_a_visitor_has_nothing_of_another_one(
     chromium: Browser, studio: Server, tmp_path: Path
 ) -> None:
