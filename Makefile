@@ -29,7 +29,7 @@ test: ## check style and types, then run the tests (ARGS="..." goes to pytest)
 	@bash .ci/postgres
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
-	.venv/bin/python -m mypy app tests
+	.venv/bin/python -m mypy --num-workers 2 app tests
 ifdef ARGS
 	.venv/bin/python -m pytest $(ARGS)
 else

@@ -84,6 +84,7 @@ def test_one_click_paints(page: Page) -> None:
     expect(page.locator(".player")).to_have_attribute("data-gaps", "0")
 
 
+@pytest.mark.slow
 def test_every_sampler_paints(page: Page) -> None:
     for kind in SAMPLER_KINDS.values():
         if kind.learned_variance:
@@ -170,6 +171,7 @@ def test_the_servers_work_ends_with_the_run(
     expect_idle(studio)
 
 
+@pytest.mark.slow
 def test_two_pages_that_paint_at_once_both_advance(
     page: Page, visitor: BrowserContext, studio: Server
 ) -> None:

@@ -83,6 +83,7 @@ def test_a_job_is_done_its_loss_falls_and_its_model_loads(bench: Bench, tmp_path
     assert steps(bench, job) == list(range(1, 46))
 
 
+@pytest.mark.slow
 def test_a_stopped_job_has_saved_and_is_gone_before_the_next_starts(bench: Bench) -> None:
     first = bench.start(replace(PLAN, steps=100_000, save_every=50_000, sample_every=0), "first")
     second = bench.start(name="second")
