@@ -1,7 +1,7 @@
 """Checkpoints: all that it takes to go on exactly, in one folder a step, whole or not there.
 
-A folder holds weights.safetensors, one safetensors file for each EMA, AdamW's two moments, and
-state.json. No pickle: loading runs nothing.
+A folder holds weights.safetensors, one safetensors file for each EMA and each of the optimiser's
+moments, and state.json. No pickle: loading runs nothing.
 """
 
 from dataclasses import asdict, dataclass
@@ -65,7 +65,8 @@ def save(root: Path, learner: Learner, state: State) -> Path:
         for name in (RAW, *learner.emas):
             write_tensors(weights_file(temporary, name), learner.weights(name))
         for moment in MOMENTS:
-            tensors = {n: values[moment] for n, values in moments.items()}
+            # Muon has no second moment for hidden weights.
+            tensors = {n: values[moment] for n, values in moments.items() if moment in values}
             write_tensors(temporary / f"{moment}.safetensors", tensors)
         counts = {n: values["step"] for n, values in moments.items()}
         write_tensors(temporary / "counts.safetensors", counts)
@@ -114,7 +115,11 @@ def load(root: Path, step: int, learner: Learner) -> None:
     learner.optimiser.state.clear()
     for n, count in counts.items():
         # Laid out in memory as the parameter is, as the optimiser itself would.
-        state = {m: torch.empty_like(parameters[n]).copy_(moments[m][n]) for m in MOMENTS}
+        state = {
+            m: torch.empty_like(parameters[n]).copy_(tensors[n])
+            for m, tensors in moments.items()
+            if n in tensors
+        }
         learner.optimiser.state[parameters[n]] = {"step": count, **state}
     learner.step = step
 

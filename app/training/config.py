@@ -158,12 +158,13 @@ class TrainConfig(_Strict):
         phases: Picture sizes, in order, and how many views each gets.
         batch_size: Pictures a step, over all processes and parts of an accumulated step.
         accumulate: Parts that each process takes its share of a step in, to save memory.
+        optimiser: "adamw", or "muon" for the hidden weights and AdamW for the rest.
         learning_rate: Its constant value.
         warmup_steps: Steps over which it rises to that.
         decay_share: The last share of the run's views over which it falls linearly to nearly 0.
         beta1: AdamW's decay of the gradient's mean.
         beta2: AdamW's decay of the gradient's square.
-        weight_decay: AdamW's weight decay.
+        weight_decay: Of all weights, decoupled from the gradient.
         gradient_clip: The largest norm of the gradient; None doesn't clip.
         ema_sigma_rels: Relative widths of the power-function EMAs (EDM2), each in (0, 0.28).
         stratified: One timestep from each of `batch_size` equal strata, or all independent.
@@ -202,6 +203,7 @@ class TrainConfig(_Strict):
     )
     batch_size: int = Field(default=16, ge=1, le=4096)
     accumulate: int = Field(default=1, ge=1)
+    optimiser: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = Field(3e-4, gt=0, le=1)
     warmup_steps: int = Field(default=200, ge=0)
     decay_share: float = Field(default=1 / 3, ge=0, le=1)

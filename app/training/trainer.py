@@ -9,6 +9,7 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.optim import AdamW
 
 from app.diffusion.forward import q_sample
 from app.engine.trainable import make_trainable
@@ -19,6 +20,7 @@ from app.training.course import Course
 from app.training.dataset import Pictures
 from app.training.draws import draw
 from app.training.ema import PowerEma
+from app.training.muon import Muon
 from app.training.objective import Objective
 from app.training.processes import Processes
 from app.training.trainee import Architecture, Trainee
@@ -58,13 +60,13 @@ class Learner:
 
     Attributes:
         network: In fp32, arranged by `make_trainable`.
-        optimiser: AdamW over its parameters.
+        optimiser: AdamW over its parameters, or Muon.
         emas: Their averages, by name.
         step: Steps done.
     """
 
     network: UNet2DModel
-    optimiser: torch.optim.AdamW
+    optimiser: AdamW
     emas: dict[str, PowerEma]
     step: int = 0
 
@@ -74,15 +76,9 @@ class Learner:
         network = make_trainable(trainee.network)
         network.to(device)  # type: ignore[arg-type] # diffusers' decorator hides the method
         parameters = list(network.parameters())
-        optimiser = torch.optim.AdamW(
-            parameters,
-            lr=config.learning_rate,
-            betas=(config.beta1, config.beta2),
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
         pairs = zip(config.ema_names, config.ema_sigma_rels, strict=True)
-        return cls(network, optimiser, {name: PowerEma(parameters, s) for name, s in pairs})
+        emas = {name: PowerEma(parameters, sigma) for name, sigma in pairs}
+        return cls(network, _optimiser(network, config, device), emas)
 
     @property
     def device(self) -> torch.device:
@@ -96,6 +92,14 @@ class Learner:
             values = self.emas[name].values
         names = (parameter for parameter, _ in self.network.named_parameters())
         return {n: value.detach() for n, value in zip(names, values, strict=True)}
+
+
+def _optimiser(network: nn.Module, config: TrainConfig, device: torch.device) -> AdamW:
+    rate, decay, betas = config.learning_rate, config.weight_decay, (config.beta1, config.beta2)
+    if config.optimiser == "muon":
+        dtype = Forward.chosen(config, device).dtype
+        return Muon(network, dtype, lr=rate, betas=betas, weight_decay=decay)
+    return AdamW(network.parameters(), rate, betas, weight_decay=decay, fused=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +224,7 @@ class _Done:
 
 @dataclass(frozen=True, eq=False)
 class _Stepper:
-    """Takes optimiser steps: gradients of every part, clipping, AdamW, the averages."""
+    """Takes optimiser steps: gradients of every part, clipping, the optimiser, the averages."""
 
     config: TrainConfig
     learner: Learner

@@ -75,10 +75,12 @@ with open_run(settings, Path(sys.argv[2]), load_init=None) as run:
 """
 
 
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
 def test_a_killed_run_resumes_where_it_saved_and_ends_bit_for_bit_the_same(
-    data: Path, tmp_path: Path
+    optimiser: str, data: Path, tmp_path: Path
 ) -> None:
     changes = {"held_out_share": 0.2, "immiscible": True, "precision": "fast"}
+    changes["optimiser"] = optimiser
     settings = config(data, **changes)
     go_on(settings, tmp_path / "straight")
 

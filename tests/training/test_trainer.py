@@ -99,6 +99,7 @@ def test_clipping_bounds_what_adamw_is_given(data: Path) -> None:
         {"prediction": "v_prediction", "min_snr_gamma": 5.0},
         {"immiscible": True, "stratified": False, "crop_scale": 0.6},
         {"precision": "fast"},
+        {"optimiser": "muon"},
         {"phases": [{"size": 8, "views": 4}, {"size": 16, "views": 4}]},
     ],
 )
