@@ -149,6 +149,7 @@ def _train(
     import torch
 
     from app.engine.allocator import keep_freed_memory
+    from app.engine.batcher import PROCESSORS
     from app.engine.devices import choose_device
     from app.settings import Settings
     from app.training.opening import open_run
@@ -156,8 +157,6 @@ def _train(
 
     keep_freed_memory()
     settings = Settings.from_environment()
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     device = choose_device(settings.device)
     processes = Processes.join(device)
     bars = bars and processes.first
@@ -177,6 +176,8 @@ def _train(
             device=device,
             counter=counter,
         ) as run:
+            # Only now: finding `init` has made a Turns, which leaves this thread one processor.
+            torch.set_num_threads(settings.threads or PROCESSORS)
             finished = _follow(run, bars=bars)
             if processes.first:
                 _report(run, finished)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from app.__main__ import main
@@ -33,6 +34,30 @@ def start(*arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_a_model_found_by_its_id_is_trained_with_all_threads(
+    tmp_path: Path, model_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    threads: list[int] = []
+
+    def follow(_run: object, *, bars: bool) -> bool:
+        threads.append(torch.get_num_threads())
+        return False
+
+    monkeypatch.setattr("app.shell.train._follow", follow)
+    monkeypatch.setenv("PLEIN_AIR_MODELS", str(model_root))
+    monkeypatch.setattr("app.engine.batcher.PROCESSORS", 2)
+    settings = fields(save_pictures(tmp_path / "data", 6), network=None, init="tiny")
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    try:
+        command = ["train", "--config", str(tmp_path / "settings.json"), "--out"]
+        with pytest.raises(SystemExit, match="0"):
+            main([*command, str(tmp_path / "run")])
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [2]
 
 
 def test_a_terminated_run_saves_and_can_go_on(tmp_path: Path, model_root: Path) -> None:
