@@ -157,6 +157,8 @@ def _train(
 
     keep_freed_memory()
     settings = Settings.from_environment()
+    # Finding `init` by its id has made a Turns, which left this thread one processor.
+    torch.set_num_threads(settings.threads or PROCESSORS)
     device = choose_device(settings.device)
     processes = Processes.join(device)
     bars = bars and processes.first
@@ -176,8 +178,6 @@ def _train(
             device=device,
             counter=counter,
         ) as run:
-            # Only now: finding `init` has made a Turns, which leaves this thread one processor.
-            torch.set_num_threads(settings.threads or PROCESSORS)
             finished = _follow(run, bars=bars)
             if processes.first:
                 _report(run, finished)

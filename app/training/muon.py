@@ -11,7 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-MOMENTUM: Final = 0.95
+_MOMENTUM: Final = 0.95
 """Of the gradient's running mean, with Nesterov's look ahead."""
 
 _RMS: Final = 0.2
@@ -67,8 +67,8 @@ class Muon(torch.optim.AdamW):
         if not state:
             state |= {"step": torch.tensor(0.0), "exp_avg": torch.zeros_like(weight)}
         state["step"] += 1
-        mean: Tensor = state["exp_avg"].lerp_(gradient, 1 - MOMENTUM)
-        matrix = _as_matrix(gradient.lerp(mean, MOMENTUM))
+        mean: Tensor = state["exp_avg"].lerp_(gradient, 1 - _MOMENTUM)
+        matrix = _as_matrix(gradient.lerp(mean, _MOMENTUM))
         update = orthogonal(matrix.to(self._dtype)).to(weight.dtype)
         weight.mul_(1 - rate * decay)
         weight.add_(_as_weight(update, weight), alpha=-rate * _RMS * max(matrix.shape) ** 0.5)

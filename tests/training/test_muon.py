@@ -8,17 +8,18 @@ from app.training.muon import Muon, orthogonal
 
 
 def network(**settings: int) -> UNet2DModel:
-    torch.manual_seed(0)
-    unet: UNet2DModel = UNet2DModel(
-        sample_size=8,
-        block_out_channels=(8, 16),
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-        layers_per_block=1,
-        norm_num_groups=4,
-        attention_head_dim=8,
-        **settings,
-    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet: UNet2DModel = UNet2DModel(
+            sample_size=8,
+            block_out_channels=(8, 16),
+            down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+            up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+            layers_per_block=1,
+            norm_num_groups=4,
+            attention_head_dim=8,
+            **settings,
+        )
     module: nn.Module = unet
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return unet
