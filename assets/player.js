@@ -103,7 +103,7 @@ function mountPlayer(element, trigger, props, watch) {
     setState(message.stopped ? "stopped" : "finished");
     say([message.stopped && stoppedWords(), message.note].filter(Boolean).join(" · "), true);
     if (!message.stopped) find(".player-live").textContent = "finished";
-    if (film.frames.length) show(follow ? film.frames.length - 1 : at);
+    if (film.frames.length) show(follow ? film.frames.length - 1 : wanted);
   }
 
   function fail({ message, hint }) {
@@ -172,7 +172,7 @@ function mountPlayer(element, trigger, props, watch) {
   }
 
   function go(k) {
-    if (isLive()) follow = k >= film.frames.length - 1;
+    follow = k >= film.frames.length - 1;
     show(k);
     showActions();
   }

@@ -85,6 +85,10 @@ def film(steps: int = 12) -> Film:
 class PlayerPage:
     """The page, its runs, and what reached the server.
 
+    Args:
+        value: What the player shows at first.
+        cancels: Whether Stop ends the run; else it goes on, as if its frames were on their way.
+
     Attributes:
         gate: While it is closed, gated runs wait before the frame `gate_at`.
         asked: What the player asked for.
@@ -92,15 +96,15 @@ class PlayerPage:
         dropped: The bytes of the files that were dropped on the page.
     """
 
-    def __init__(self, value: Message | None = None) -> None:
+    def __init__(self, value: Message | None = None, *, cancels: bool = True) -> None:
         self.gate = threading.Event()
         self.gate_at = 6
         self.asked: list[PlayerEvent] = []
         self.stopped = threading.Event()
         self.dropped: list[bytes] = []
-        self.blocks = self._build(value)
+        self.blocks = self._build(value, cancels)
 
-    def _build(self, value: Message | None) -> gr.Blocks:
+    def _build(self, value: Message | None, cancels: bool) -> gr.Blocks:
         private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         with gr.Blocks(title="player") as blocks:
             gr.HTML(NIGHT_SWITCH)
@@ -119,7 +123,7 @@ class PlayerPage:
             run = paint.click(self._paint, [steps, pictures, rate], player, **private)
             fail.click(self._fail, None, player, **private)
             player.select(self._select, None, player, **private)
-            player.stop(None, cancels=[run])
+            player.stop(None, cancels=[run] if cancels else None)
             dropped.upload(self.dropped.append, dropped, None, **private)
         return cast(gr.Blocks, blocks)
 

@@ -328,6 +328,19 @@ def test_stop_reaches_the_run_and_keeps_its_frames(open_page: Open) -> None:
     expect_frame(page, 0)
 
 
+def test_frames_that_come_after_stop_move_nobody_who_went_elsewhere(open_page: Open) -> None:
+    player = PlayerPage(cancels=False)
+    page = open_page(player)
+    paint(page)
+    expect_state(page, "live", 6)
+    page.get_by_role("button", name="Stop").click()
+    page.locator(".player-slider").press("Home")
+    expect_frame(page, 0)
+    player.gate.set()
+    expect_state(page, "finished", 13)
+    expect_frame(page, 0)
+
+
 def test_save_gives_the_very_png_of_the_chosen_picture(open_page: Open) -> None:
     player = PlayerPage()
     player.gate.set()
