@@ -65,7 +65,7 @@ class Limits:
 
 
 OPEN: Final = Limits(picture_steps=8_000, requests_per_minute=600, queue_length=32)
-"""For an open studio on two cores, which computes 8,000 picture steps in about a minute.
+"""For an open studio on two cores: 8,000 picture steps, eight at a time, take about a minute.
 
 A page asks a dozen things when it opens, one a second beside a training, several while a slider is
 dragged."""
