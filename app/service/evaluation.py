@@ -159,7 +159,10 @@ class Evaluator:
             precision=precision,
             random_network=self._random.sha256,
             versions=(("plein-air", __version__), *_versions()),
-            skipped=self._reference.skipped + (training.skipped if training else ()),
+            skipped=tuple(
+                one.name
+                for one in (*self._reference.skipped, *(training.skipped if training else ()))
+            ),
             floor="training pictures" if training else "one half of the reference on the other",
         )
 

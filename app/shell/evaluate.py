@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from tqdm import tqdm
@@ -32,6 +32,9 @@ def command(
     seed: Annotated[int, typer.Option(help="Picture i draws from seed + i.")] = 0,
     spacing: Annotated[str, typer.Option(help="trailing, leading or linspace.")] = "trailing",
     precision: Annotated[str, typer.Option(help="exact or fast; of the samples.")] = "fast",
+    fit: Annotated[
+        Literal["crop", "squash"], typer.Option(help="How training made its pictures square.")
+    ] = "squash",
     style: Annotated[
         bool, typer.Option("--style/--no-style", help="Judge with the style network too.")
     ] = True,
@@ -73,8 +76,8 @@ def command(
             evaluator = Evaluator(
                 painter,
                 model,
-                load_pictures(data, size, channels, LEAST),
-                load_pictures(train, size, channels, LEAST) if train else None,
+                load_pictures(data, size, channels, LEAST, fit=fit),
+                load_pictures(train, size, channels, LEAST, fit=fit) if train else None,
                 index,
                 style=style,
                 seed=seed,

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +18,9 @@ def command(
     manifest: Annotated[
         Path | None, typer.Option(help="A CSV file with the columns file, artist and title.")
     ] = None,
+    fit: Annotated[
+        Literal["crop", "squash"], typer.Option(help="How training made its pictures square.")
+    ] = "squash",
 ) -> None:
     """Write novelty.safetensors and novelty.json into the model's folder: features, no pixels."""
     from app.service.novelty import model_features
@@ -31,15 +34,16 @@ def command(
     models = Studio(Settings.from_environment()).models
     info = models.describe(model)
     files = picture_files(data, LEAST)
-    paintings([file.name for file in files], manifest)
+    paintings(files, manifest)
     if held_out:
         picture_files(held_out, LEAST)
     folder = models.find(model).folder
     if not os.access(folder, os.W_OK):
         raise StudioError(f"{folder} can't be written.", "Copy the model to a folder of yours.")
     typer.echo(f"reading {len(files)} pictures", err=True)
-    training = load_pictures(data, info.size, info.channels, LEAST)
-    control = load_pictures(held_out, info.size, info.channels, LEAST) if held_out else None
+    size, channels = info.size, info.channels
+    training = load_pictures(data, size, channels, LEAST, fit=fit)
+    control = load_pictures(held_out, size, channels, LEAST, fit=fit) if held_out else None
     typer.echo("looking at them with the model's own network", err=True)
     loaded = models.load(model)
     index = build_index(
@@ -50,7 +54,7 @@ def command(
         held_out=control.pixels if control else None,
     )
     save_index(index, folder)
-    for name in training.skipped:
-        typer.echo(f"skipped {name}, which can't be read", err=True)
-    size = (folder / ARRAYS).stat().st_size
-    typer.echo(f"indexed {len(training.files)} pictures in {size / 1e6:.1f} MB in {folder}")
+    for skipped in training.skipped:
+        typer.echo(f"skipped {skipped.name}: {skipped.reason}", err=True)
+    megabytes = (folder / ARRAYS).stat().st_size / 1e6
+    typer.echo(f"indexed {len(training.files)} pictures in {megabytes:.1f} MB in {folder}")

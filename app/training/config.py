@@ -77,8 +77,9 @@ class NetworkConfig(_Strict):
                 raise ValueError(
                     f"norm_num_groups ({self.norm_num_groups}) doesn't divide the width {width}"
                 )
-        for width, attends in zip(self.block_out_channels, self.attention, strict=True):
-            if attends and width % self.attention_head_dim:
+        attending = (w for w, a in zip(self.block_out_channels, self.attention, strict=True) if a)
+        for width in (*attending, self.block_out_channels[-1]):  # the middle block always attends
+            if width % self.attention_head_dim:
                 raise ValueError(
                     f"attention_head_dim ({self.attention_head_dim}) doesn't divide "
                     f"the width {width}"
@@ -241,10 +242,10 @@ class TrainConfig(_Strict):
             raise ValueError(
                 f"accumulate ({self.accumulate}) doesn't divide batch_size ({self.batch_size})"
             )
-        if len(set(self.ema_sigma_rels)) < len(self.ema_sigma_rels) or not all(
+        if len(set(self.ema_names)) < len(self.ema_names) or not all(
             0 < sigma < 0.28 for sigma in self.ema_sigma_rels
         ):
-            raise ValueError("ema_sigma_rels must differ and lie in (0, 0.28)")
+            raise ValueError("ema_sigma_rels must differ by 0.001 and lie in (0, 0.28)")
         if self.min_side is not None and self.min_side > 100_000:
             raise ValueError(f"min_side is {self.min_side}")
         T = self.schedule.num_train_timesteps if self.schedule else None

@@ -111,10 +111,20 @@ def find_pictures(folder: Path) -> tuple[str, ...]:
 
 
 def fingerprint(folder: Path, names: Sequence[str]) -> str:
-    """A hash of the files' names and sizes: cheap, and enough to see that the data changed."""
+    """A hash of the files' names and contents, by which it is seen that the data changed."""
+
+    def of(name: str) -> bytes:
+        try:
+            with (folder / name).open("rb") as file:
+                contents = hashlib.file_digest(file, "sha256").digest()
+        except OSError:
+            contents = b"unreadable"  # it will be skipped
+        return os.fsencode(name) + b"\0" + contents
+
     digest = hashlib.sha256()
-    for name in names:
-        digest.update(f"{name}\0{(folder / name).stat().st_size}\n".encode())
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for line in pool.map(of, names):
+            digest.update(line + b"\n")
     return digest.hexdigest()
 
 
@@ -123,7 +133,7 @@ def load_pictures(
     names: Sequence[str],
     treatment: Treatment,
     *,
-    memory_bytes: int,
+    memory_bytes: int = 0,
     cache: Path | None = None,
     progress: Callable[[], object] = lambda: None,
 ) -> Pictures:
@@ -148,10 +158,13 @@ def load_pictures(
         arrays[size] = np.empty(shape, np.uint8) if cache is None else _mapped(cache, shape)
 
     def place(i: int) -> Skipped | None:
-        result = decode(folder / names[i], treatment)
+        named = os.fsencode(names[i]).decode(errors="replace")
+        result = (
+            decode(folder / names[i], treatment) if named == names[i] else "its name isn't UTF-8"
+        )
         progress()
         if isinstance(result, str):
-            return Skipped(names[i], result)
+            return Skipped(named, result)
         for size, pixels in zip(treatment.sizes, result, strict=True):
             arrays[size][i] = pixels
         return None
@@ -164,7 +177,7 @@ def load_pictures(
         raise StudioError(
             f"None of the {len(names)} pictures in {folder} can be used; "
             f"{skipped[0].name}: {skipped[0].reason}.",
-            f"Training needs pictures of at least {treatment.min_side} pixels a side.",
+            f"Pictures of at least {treatment.min_side} pixels a side are needed.",
         )
     return Pictures(
         tuple(names[i] for i in used),
@@ -196,6 +209,8 @@ def decode(path: Path, treatment: Treatment) -> list[Pixels] | str:
             wanted = 2 * treatment.sizes[-1]
             image.draft(None, (wanted, wanted))
             upright = ImageOps.exif_transpose(image)
+            if upright.mode in ("I", "F"):
+                return "its pixels are numbers of 32 bits, whose black and white nobody knows"
             return _resized(upright, treatment)
     except _BROKEN as error:
         return f"it can't be read ({str(error).splitlines()[0] if str(error) else type(error)})"
@@ -206,6 +221,8 @@ def _resized(image: Image.Image, treatment: Treatment) -> list[Pixels]:
         # What is transparent is shown on white, as a page would.
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
+    if image.mode.startswith("I;16"):  # Pillow would cut off all above 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     image = image.convert("L" if treatment.channels == 1 else "RGB")
     side = min(image.size)
     left, top = ((length - side) / 2 for length in image.size)
@@ -227,5 +244,5 @@ def _compacted(array: Pixels, used: Sequence[int]) -> Pixels:
 
 def is_held_out(name: str, share: float) -> bool:
     """Whether the picture of that name is in the held-out `share`, whatever else is there."""
-    digest = hashlib.sha256(name.encode()).digest()
+    digest = hashlib.sha256(os.fsencode(name)).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64

@@ -31,7 +31,7 @@ def find_classes(config: LabelConfig, pictures: Sequence[str]) -> Classes:
     Raises:
         StudioError: If there are none, or the manifest can't be used.
     """
-    counts = Counter(_class_names(config, pictures).values())
+    counts = Counter(class_names(config, pictures).values())
     names = tuple(sorted(c for c, count in counts.items() if count >= config.min_pictures))
     if not names:
         raise StudioError(
@@ -44,13 +44,17 @@ def find_classes(config: LabelConfig, pictures: Sequence[str]) -> Classes:
 def label_pictures(config: LabelConfig, classes: Classes, pictures: Sequence[str]) -> Tensor:
     """The labels of `pictures`, (N,) int64; the null label where one has none of `classes`."""
     numbers = {name: i for i, name in enumerate(classes.names)}
-    named = _class_names(config, pictures)
+    named = class_names(config, pictures)
     null = classes.null_label
     return torch.tensor([numbers.get(named.get(p, ""), null) for p in pictures])
 
 
-def _class_names(config: LabelConfig, pictures: Sequence[str]) -> dict[str, str]:
-    """The class of each picture that has one."""
+def class_names(config: LabelConfig, pictures: Sequence[str]) -> dict[str, str]:
+    """The class of each of `pictures`, paths inside the data folder, that has one.
+
+    Raises:
+        StudioError: If the manifest can't be used.
+    """
     if config.source == "manifest":
         return _from_manifest(config, pictures)
     folders = {p: PurePosixPath(p).parent.as_posix() for p in pictures}

@@ -1,7 +1,10 @@
 """The pictures of a run: found, told apart into trained and held out, labelled, decoded."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +13,7 @@ from torch import Tensor
 
 from app.errors import StudioError
 from app.training.batch import stored_size
-from app.training.config import TrainConfig
+from app.training.config import LabelConfig, TrainConfig
 from app.training.dataset import (
     Pictures,
     Skipped,
@@ -21,7 +24,7 @@ from app.training.dataset import (
     load_pictures,
 )
 from app.training.held_out import HeldOut
-from app.training.labels import Classes, find_classes, label_pictures
+from app.training.labels import Classes, class_names, find_classes, label_pictures
 from app.training.reference import paintings
 from app.training.trainee import Architecture
 from app.training.trainer import Material
@@ -35,15 +38,15 @@ Counter = Callable[[int], Callable[[], object]]
 
 @dataclass(frozen=True)
 class Source:
-    """A folder of pictures, which of them are meant, and a hash by which changes are seen."""
+    """A folder of pictures, and which of them are meant."""
 
     folder: Path
     names: tuple[str, ...]
 
     @property
-    def fingerprint(self) -> str:
-        """A hash of the files' names and sizes."""
-        return fingerprint(self.folder, self.names)
+    def files(self) -> frozenset[Path]:
+        """Where they are, whatever links lead there."""
+        return frozenset((self.folder / name).resolve() for name in self.names)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,22 @@ class Found:
 
     training: Source
     held_out: Source
+    labels: LabelConfig | None
     classes: Classes | None
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Hashes by which it is seen that pictures or labels changed."""
+        hashes = {
+            "data": fingerprint(self.training.folder, self.training.names),
+            "held_out": fingerprint(self.held_out.folder, self.held_out.names),
+        }
+        if self.labels is not None:
+            named = class_names(self.labels, (*self.training.names, *self.held_out.names))
+            hashes["labels"] = hashlib.sha256(
+                json.dumps(sorted(named.items())).encode()
+            ).hexdigest()
+        return hashes
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +94,12 @@ def find(config: TrainConfig) -> Found:
     held_out = Source(folder, ())
     if config.held_out is not None:
         other = Path(config.held_out)
-        if other.resolve() == folder.resolve():
-            raise StudioError("The held-out pictures are the training pictures.", "Choose others.")
         held_out = Source(other, find_pictures(other))
+        if both := Source(folder, names).files & held_out.files:
+            raise StudioError(
+                f"{len(both)} of {len(held_out.names)} held-out pictures are training pictures.",
+                "Name two folders, neither inside the other.",
+            )
     elif config.held_out_share is not None:
         share = config.held_out_share
         chosen = tuple(name for name in names if is_held_out(name, share))
@@ -92,7 +113,7 @@ def find(config: TrainConfig) -> Found:
     classes = find_classes(config.labels, names) if config.labels else None
     if config.titles:
         paintings(names, Path(config.titles))  # read once to see that it can be, before any time
-    return Found(Source(folder, names), held_out, classes)
+    return Found(Source(folder, names), held_out, config.labels, classes)
 
 
 def decode_all(

@@ -49,7 +49,7 @@ class Neighbours:
     Attributes:
         nearest: (Q,) its place in the index.
         distance: (Q,) in [0, 2], between unit vectors; of the picture or its mirror image.
-        second: (Q,) the distance of the second-nearest.
+        second: (Q,) the distance of the nearest but it.
         mirrored: (Q,) whether the mirror image was nearer.
         bits: (Q,) how many bits of its hash differ, of 64.
         copies: (Q,) whether the picture is taken for a copy, by any of the three rules above.
@@ -135,20 +135,21 @@ class NoveltyIndex:
         count = len(pictures)
         both = np.concatenate([pictures, pictures[:, :, ::-1]])
         units = _project(features(both), self.mean, self._wide_basis)
-        apart = _apart(units[:count], units[count:], self._units)
         hashes = perceptual_hashes(both)
-        plain, flipped = hashes[:count], hashes[count:]
-        nearest = apart.order[:, 0]
-        bits = np.minimum(
-            differing_bits(plain, self.hashes[nearest]),
-            differing_bits(flipped, self.hashes[nearest]),
-        )
+        bits = _fewest_bits(hashes[:count], hashes[count:], self.hashes)
+        # A copy that the network doesn't know again is the one that its hash tells.
+        alike = bits.argmin(1)
+        told = bits[np.arange(count), alike] <= COPY_BITS
+        apart = _apart(units[:count], units[count:], self._units, named=np.where(told, alike, -1))
         copies = (
             (apart.first < COPY_RATIO * apart.second)
             | (apart.first < COPY_DISTANCE * np.median(self.control))
-            | (bits <= COPY_BITS)
+            | told
         )
-        return Neighbours(nearest, apart.first, apart.second, apart.mirrored, bits, copies)
+        own_bits = bits[np.arange(count), apart.nearest]
+        return Neighbours(
+            apart.nearest, apart.first, apart.second, apart.mirrored, own_bits, copies
+        )
 
     def nearest(self, pictures: Pixels, features: FeatureSpace) -> tuple[Nearest, ...]:
         """The nearest training picture to each of `pictures` (Q, S, S, 3), of the model's size."""
@@ -219,7 +220,7 @@ def build_index(
     control = pictures[own] if held_out is None else held_out
     mirrored = features(np.ascontiguousarray(control[:, :, ::-1]))
     plain = seen[own] if held_out is None else features(held_out)
-    apart = _apart(_project(plain, mean, basis), _project(mirrored, mean, basis), stored, own)
+    apart = _apart(_project(plain, mean, basis), _project(mirrored, mean, basis), stored, own=own)
     order = np.argsort(apart.first)
     return NoveltyIndex(
         weights=weights,
@@ -236,9 +237,9 @@ def build_index(
 
 @dataclass(frozen=True, eq=False)
 class _Apart:
-    """The two nearest rows of the index, (Q, 2), their distances (Q,), and where mirrored (Q,)."""
+    """(Q,) each: the nearest row, its distance, that of the nearest but it, where mirrored."""
 
-    order: NDArray[np.int64]
+    nearest: NDArray[np.int64]
     first: Floats
     second: Floats
     mirrored: NDArray[np.bool_]
@@ -248,19 +249,45 @@ def _apart(
     plain: NDArray[np.float32],
     mirrored: NDArray[np.float32],
     stored: NDArray[np.float32],
+    *,
     own: NDArray[np.int64] | None = None,
+    named: NDArray[np.int64] | None = None,
 ) -> _Apart:
-    """Search `stored` (N, D) for the rows of `plain` (Q, D) or `mirrored`; never row `own[i]`."""
+    """Search `stored` (N, D) for the rows of `plain` (Q, D) or `mirrored`.
+
+    Args:
+        plain: Of the pictures.
+        mirrored: Of their mirror images.
+        stored: The index.
+        own: (Q,) the row that is the picture itself, which isn't looked at.
+        named: (Q,) the row that is the nearest for another reason; -1 to search.
+    """
     cosine, cosine_mirrored = plain @ stored.T, mirrored @ stored.T
     best = np.maximum(cosine, cosine_mirrored)
     rows = np.arange(len(best))
     if own is not None:
         best[rows, own] = -np.inf
-    order = np.argsort(-best, axis=1)[:, :2]
-    distance = np.sqrt(np.maximum(2 - 2 * np.take_along_axis(best, order, 1), 1e-12))
-    flipped = cosine_mirrored[rows, order[:, 0]] > cosine[rows, order[:, 0]]
-    return _Apart(
-        order, distance[:, 0].astype(np.float64), distance[:, 1].astype(np.float64), flipped
+    nearest = best.argmax(1)
+    if named is not None:
+        nearest = np.where(named < 0, nearest, named)
+    flipped = cosine_mirrored[rows, nearest] > cosine[rows, nearest]
+    first = _distance(best[rows, nearest])
+    best[rows, nearest] = -np.inf
+    return _Apart(nearest, first, _distance(best.max(1)), flipped)
+
+
+def _distance(cosine: NDArray[np.float32]) -> Floats:
+    """Between unit vectors."""
+    return np.sqrt(np.maximum(2 - 2 * cosine, 1e-12)).astype(np.float64)
+
+
+def _fewest_bits(plain: Hashes, mirrored: Hashes, stored: Hashes) -> NDArray[np.int64]:
+    """(Q, N): in how many bits `plain` (Q, 8) or `mirrored` differs from `stored` (N, 8)."""
+    return np.stack(
+        [
+            np.minimum(differing_bits(a, stored), differing_bits(b, stored))
+            for a, b in zip(plain, mirrored, strict=True)
+        ]
     )
 
 

@@ -140,15 +140,11 @@ def _check_same(folder: Path, config: TrainConfig, found: Found, steps: int) -> 
             f"Resume it with its own settings, or name a new folder. Differing: {changed}.",
         )
     stored = read_json(folder / DATA) if (folder / DATA).is_file() else None
-    if stored is not None and stored["fingerprints"] != _fingerprints(found):
+    if stored is not None and stored["fingerprints"] != found.fingerprints:
         raise StudioError(
-            f"The pictures changed since the run in {folder} began.",
+            f"The pictures or their labels changed since the run in {folder} began.",
             "Put the same files back, or start a new run, with --init for its model.",
         )
-
-
-def _fingerprints(found: Found) -> dict[str, str]:
-    return {"data": found.training.fingerprint, "held_out": found.held_out.fingerprint}
 
 
 def _begun(config: TrainConfig, classes: Classes | None, load_init: Load) -> Trainee:
@@ -179,7 +175,7 @@ def _begin(run: Run, found: Found, *, resumed: bool) -> None:
     # First, for it is by this file that a folder is known to be a run.
     replace_file(folder / CONFIG, run.config.to_json().encode())
     replace_json(folder / DATA, {
-        "fingerprints": _fingerprints(found),
+        "fingerprints": found.fingerprints,
         "pictures": len(run.decoded.material.pictures),
         "skipped": [asdict(skipped) for skipped in run.decoded.skipped],
     })  # fmt: skip

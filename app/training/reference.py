@@ -2,18 +2,19 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from PIL import Image
 
 from app.errors import StudioError
+from app.training import dataset
+from app.training.dataset import ENDINGS, Fit, Skipped, Treatment, find_pictures
 from app.training.features import Pixels
 
-ENDINGS: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 PARTICLES: Final = ("de", "der", "du", "van", "von")
 
 
@@ -24,12 +25,12 @@ class Pictures:
     Attributes:
         pixels: (N, S, S, 3) uint8.
         files: Their paths within the folder.
-        skipped: The files that could not be read.
+        skipped: What was left out.
     """
 
     pixels: Pixels
     files: tuple[str, ...]
-    skipped: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
 
 
 @dataclass(frozen=True)
@@ -40,68 +41,66 @@ class Painting:
     artist: str
 
 
-def picture_files(folder: Path, least: int = 1) -> tuple[Path, ...]:
-    """The picture files in `folder` and its sub-folders, sorted, by their names' endings.
+def picture_files(folder: Path, least: int = 1) -> tuple[str, ...]:
+    """The paths inside `folder` of its picture files, by their names' endings, sorted.
 
     Raises:
         StudioError: If there is no such folder, or fewer than `least` files in it.
     """
-    if not folder.is_dir():
-        raise StudioError(f"There is no folder {folder}.", "Name a folder of pictures.")
-    try:
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS)
-    except OSError as error:
-        raise StudioError(f"{folder} can't be read.", "Allow reading it.") from error
+    found = find_pictures(folder)
     if len(found) < least:
         raise StudioError(
             f"{folder} has {len(found)} pictures, and {least} are needed.",
-            f"Add pictures ({', '.join(ENDINGS)}), or name another folder.",
+            f"Add pictures ({', '.join(sorted(ENDINGS))}), or name another folder.",
         )
-    return tuple(found)
+    return found
 
 
-def load_pictures(folder: Path, size: int, channels: int = 3, least: int = 1) -> Pictures:
-    """Every readable picture of `folder`, squashed to `size` as the training pictures were.
+def load_pictures(
+    folder: Path, size: int, channels: int = 3, least: int = 1, *, fit: Fit = "squash"
+) -> Pictures:
+    """Every readable picture of `folder`, decoded as for training.
 
     Args:
         folder: Searched with its sub-folders.
-        size: The side in pixels; the aspect isn't kept.
+        size: The side in pixels.
         channels: 1 makes them grey.
         least: How many must be readable.
+        fit: How they become square.
 
     Raises:
         StudioError: If there are fewer than `least`.
     """
-    pixels, names, skipped = [], [], []
-    for path in picture_files(folder, least):
-        name = path.relative_to(folder).as_posix()
-        try:
-            with Image.open(path) as image:
-                # A grey model's pictures are handled as three equal channels.
-                shown = image.convert("RGB" if channels == 3 else "L").convert("RGB")
-                pixels.append(np.asarray(shown.resize((size, size), Image.Resampling.LANCZOS)))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            skipped.append(name)
-            continue
-        names.append(name)
-    if len(pixels) < least:
+    treatment = Treatment((size,), channels, fit, min_side=1)
+    read = dataset.load_pictures(folder, picture_files(folder, least), treatment)
+    if len(read) < least:
+        worst = read.skipped[0]
         raise StudioError(
-            f"Only {len(pixels)} pictures of {folder} can be read, and {least} are needed.",
-            f"Check {skipped[0]}, for one." if skipped else "Add pictures.",
+            f"Only {len(read)} pictures of {folder} can be used, and {least} are needed.",
+            f"Check {worst.name}, for one: {worst.reason}.",
         )
-    return Pictures(np.stack(pixels), tuple(names), tuple(skipped))
+    pixels = read.pixels[size]
+    # A grey model's pictures are handled as three equal channels.
+    return Pictures(np.repeat(pixels, 3 // channels, axis=3), read.names, read.skipped)
 
 
 def paintings(files: Sequence[str], manifest: Path | None = None) -> tuple[Painting, ...]:
     """What the `files` are called: by the manifest's file, artist and title, else by their names.
 
+    The manifest may list paths as in `files`, or names alone where they tell the files apart.
+
     Raises:
         StudioError: If the manifest can't be read or lacks one of the columns.
     """
     named = {} if manifest is None else _read_manifest(manifest)
-    return tuple(
-        named.get(Path(file).name) or Painting(_spoken(Path(file).stem), "") for file in files
-    )
+    names = Counter(Path(file).name for file in files)
+
+    def called(file: str) -> Painting:
+        path = Path(file)
+        by_name = named.get(path.name) if names[path.name] == 1 else None
+        return named.get(file) or by_name or Painting(_spoken(path.stem), "")
+
+    return tuple(map(called, files))
 
 
 def _read_manifest(manifest: Path) -> dict[str, Painting]:

@@ -10,6 +10,8 @@ from app.training.features import Pixels
 from app.training.intervals import Floats, Interval, bootstrap_all
 
 LUMA: Final = (0.299, 0.587, 0.114)
+NO_POWER: Final = 1e-9
+"""Stands for that of one colour all over; a pixel a grey level off, in the middle, has 1.5e-5."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def band_powers(pictures: Pixels) -> Floats:
     radius = np.hypot(frequency[:, None], frequency)
     edges = octaves(size)
     inside = [(radius >= low) & (radius < high) for low, high in pairwise(edges)]
-    return np.stack([power[:, mask].mean(1) for mask in inside], axis=1)
+    powers = np.stack([power[:, mask].mean(1) for mask in inside], axis=1)
+    return np.asarray(np.maximum(powers, NO_POWER))
 
 
 def spectrum(samples: Pixels, reference: Pixels, *, seed: int = 0) -> Spectrum:

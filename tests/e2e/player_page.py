@@ -1,6 +1,7 @@
 """A page with one player, fed by made-up runs whose every colour is known."""
 
 import io
+import queue
 import threading
 import time
 from collections.abc import Iterator
@@ -101,7 +102,7 @@ class PlayerPage:
         self.gate_at = 6
         self.asked: list[PlayerEvent] = []
         self.stopped = threading.Event()
-        self.dropped: list[bytes] = []
+        self.dropped: queue.Queue[bytes] = queue.Queue()
         self.blocks = self._build(value, cancels)
 
     def _build(self, value: Message | None, cancels: bool) -> gr.Blocks:
@@ -124,7 +125,7 @@ class PlayerPage:
             fail.click(self._fail, None, player, **private)
             player.select(self._select, None, player, **private)
             player.stop(None, cancels=[run] if cancels else None)
-            dropped.upload(self.dropped.append, dropped, None, **private)
+            dropped.upload(self.dropped.put, dropped, None, **private)
         return cast(gr.Blocks, blocks)
 
     def _paint(self, steps: int, pictures: int, rate: int) -> Iterator[Message]:

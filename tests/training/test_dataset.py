@@ -70,6 +70,29 @@ def test_broken_tiny_and_huge_pictures_are_skipped_and_named(
     assert pictures.pixels[16].shape == (2, 16, 16, 3)
 
 
+def test_a_dangling_link_an_odd_name_and_numbers_of_32_bits_are_skipped_and_named(
+    tmp_path: Path,
+) -> None:
+    save(tmp_path / "good.png")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    save(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")))
+    Image.new("F", (20, 20), 0.5).save(tmp_path / "float.tif")
+    assert len(fingerprint(tmp_path, find_pictures(tmp_path))) == 64
+    pictures = load(tmp_path)
+    assert pictures.names == ("good.png",)
+    reasons = {skipped.name: skipped.reason for skipped in pictures.skipped}
+    assert set(reasons) == {"gone.png", "caf\N{REPLACEMENT CHARACTER}.png", "float.tif"}
+    assert "32 bits" in reasons["float.tif"]
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_grey_of_16_bits_keeps_its_shades(ending: str, tmp_path: Path) -> None:
+    shades = np.linspace(0, 65_535, 256).astype(np.uint16).reshape(16, 16)
+    Image.fromarray(shades).save(tmp_path / f"a.{ending}")
+    pixels = load(tmp_path).pixels[16][0]
+    assert (pixels == (shades >> 8)[..., None]).all()
+
+
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,9 +158,11 @@ def test_the_fingerprint_sees_a_new_a_renamed_and_a_rewritten_picture(tmp_path: 
     seen.add(fingerprint(tmp_path, find_pictures(tmp_path)))
     (tmp_path / "b.png").rename(tmp_path / "c.png")
     seen.add(fingerprint(tmp_path, find_pictures(tmp_path)))
-    save(tmp_path / "a.png", (90, 90))
+    Image.new("RGB", (20, 20), "red").save(tmp_path / "a.bmp")
     seen.add(fingerprint(tmp_path, find_pictures(tmp_path)))
-    assert len(seen) == 4
+    Image.new("RGB", (20, 20), "blue").save(tmp_path / "a.bmp")  # as many bytes
+    seen.add(fingerprint(tmp_path, find_pictures(tmp_path)))
+    assert len(seen) == 5
     os.utime(tmp_path / "a.png", (1, 1))
     assert fingerprint(tmp_path, find_pictures(tmp_path)) in seen
 

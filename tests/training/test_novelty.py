@@ -86,6 +86,19 @@ def test_copies_among_the_samples_are_counted(index: NoveltyIndex, features: Fea
     assert figures.near.value >= 0.2
 
 
+def test_a_copy_that_the_network_does_not_know_again_is_told_by_its_hash() -> None:
+    def noise(pictures: Pixels) -> NDArray[np.float64]:
+        return draws.normal(size=(len(pictures), 96))
+
+    draws = np.random.default_rng(0)
+    index = build_index(TRAINING, NAMED, noise, weights="", held_out=HELD_OUT)
+    copies = np.concatenate([TRAINING[[7]], TRAINING[[41], :, ::-1], HELD_OUT[:3]])
+    found = index.nearest(copies, noise)
+    assert [one.is_copy for one in found] == [True, True, False, False, False]
+    assert [one.title for one in found[:2]] == ["Field 7", "Field 41"]
+    assert [one.bits for one in found[:2]] == [0, 0]
+
+
 def test_a_picture_that_the_training_set_has_twice_is_still_a_copy(
     features: FeatureSpace,
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from app.errors import StudioError
+from app.training.dataset import Fit
 from app.training.reference import Painting, load_pictures, paintings
 from tests.training.pictures import landscapes, save_pictures
 
@@ -22,11 +23,14 @@ def test_pictures_are_read_from_nested_folders_in_order(tmp_path: Path) -> None:
     assert read.skipped == ()
 
 
-def test_a_wide_picture_is_squashed_as_the_training_pictures_were(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("fit", "box"), [("squash", None), ("crop", (16, 0, 48, 32))])
+def test_a_wide_picture_is_squashed_or_cropped(
+    fit: Fit, box: tuple[int, int, int, int] | None, tmp_path: Path
+) -> None:
     wide = Image.fromarray(landscapes(1, 64)[0]).crop((0, 0, 64, 32))
     wide.save(tmp_path / "wide.png")
-    expected = np.asarray(wide.resize((16, 16), Image.Resampling.LANCZOS))
-    assert np.array_equal(load_pictures(tmp_path, 16).pixels[0], expected)
+    expected = np.asarray(wide.resize((16, 16), Image.Resampling.LANCZOS, box=box))
+    assert np.array_equal(load_pictures(tmp_path, 16, fit=fit).pixels[0], expected)
 
 
 def test_a_grey_model_gets_grey_pictures(tmp_path: Path) -> None:
@@ -40,20 +44,20 @@ def test_broken_pictures_are_skipped_and_named(tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty.jpg").write_bytes(b"")
     read = load_pictures(tmp_path, 16)
-    assert read.skipped == ("cut.png", "empty.jpg")
+    assert [skipped.name for skipped in read.skipped] == ["cut.png", "empty.jpg"]
     assert len(read.pixels) == len(read.files) == 3
 
 
 def test_missing_empty_small_and_broken_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StudioError, match="no folder"):
         load_pictures(tmp_path / "missing", 16)
-    with pytest.raises(StudioError, match="has 0 pictures"):
+    with pytest.raises(StudioError, match="no picture in"):
         load_pictures(tmp_path, 16)
     save_pictures(tmp_path, landscapes(2))
     with pytest.raises(StudioError, match="has 2 pictures, and 3 are needed"):
         load_pictures(tmp_path, 16, least=3)
     (tmp_path / "broken.png").write_bytes(b"nothing")
-    with pytest.raises(StudioError, match=r"Only 2 pictures .* broken\.png"):
+    with pytest.raises(StudioError, match=r"Only 2 pictures .* broken\.png, for one: it can't"):
         load_pictures(tmp_path, 16, least=3)
 
 
@@ -63,11 +67,19 @@ def test_paintings_are_called_as_the_manifest_says_or_by_their_files(tmp_path: P
         "file,artist,title\n"
         "a.jpg,theo-van-rysselberghe,the-artist-s-garden-1904\n"
         "b.jpg,claude-monet,porte-d-aval\n"
+        "y/c.jpg,claude-monet,mist\n"
     )
     assert paintings(["x/a.jpg", "b.jpg", "view_of-the-sea.png"], manifest) == (
         Painting("The artist's garden, 1904", "Theo van Rysselberghe"),
         Painting("Porte d'aval", "Claude Monet"),
         Painting("View of the sea", ""),
+    )
+    # A name that two files have says nothing of either.
+    assert paintings(["x/a.jpg", "y/a.jpg", "x/c.jpg", "y/c.jpg"], manifest) == (
+        Painting("A", ""),
+        Painting("A", ""),
+        Painting("C", ""),
+        Painting("Mist", "Claude Monet"),
     )
 
 

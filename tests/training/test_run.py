@@ -340,8 +340,20 @@ def test_other_settings_and_changed_data_are_refused_on_resuming(tmp_path: Path)
         go_on(config(pictures, learning_rate=1e-3), folder)
     go_on(config(pictures, keep=5, save_every=7), folder, 1)
     shutil.copy(pictures / "garden" / "00.png", pictures / "more.png")
-    with pytest.raises(StudioError, match="pictures changed"):
+    with pytest.raises(StudioError, match="pictures or their labels changed"):
         go_on(config(pictures), folder)
+
+
+def test_changed_labels_are_refused_on_resuming(tmp_path: Path) -> None:
+    folder, pictures = tmp_path / "run", save_pictures(tmp_path / "data", 8)
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("file,artist\n00.png,Monet\n01.png,Sisley\n")
+    labels = {"source": "manifest", "manifest": str(manifest), "column": "artist"}
+    go_on(config(pictures, labels=labels), folder, 1)
+    go_on(config(pictures, labels=labels), folder, 1)
+    manifest.write_text("file,artist\n00.png,Sisley\n01.png,Monet\n")
+    with pytest.raises(StudioError, match="labels changed"):
+        go_on(config(pictures, labels=labels), folder)
 
 
 def test_a_run_may_be_made_longer_before_its_learning_rate_falls(
@@ -389,8 +401,9 @@ def test_places_where_no_run_can_be_are_refused(data: Path, tmp_path: Path) -> N
     ):
         with pytest.raises(StudioError, match=reason):
             go_on(settings, folder)
-    with pytest.raises(StudioError, match="are the training pictures"):
-        go_on(config(data, held_out=str(data)), tmp_path / "run")
+    for held_out in (data, data / "river", data.parent):
+        with pytest.raises(StudioError, match="are training pictures"):
+            go_on(config(data, held_out=str(held_out)), tmp_path / "run")
     (tmp_path / "titles.csv").write_text("file,name\na.png,A\n")
     with pytest.raises(StudioError, match="lacks a column"):
         go_on(config(data, titles=str(tmp_path / "titles.csv")), tmp_path / "run")

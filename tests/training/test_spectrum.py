@@ -36,6 +36,13 @@ def test_equal_sets_have_no_error() -> None:
     assert all(band.value == 0 for band in found.bands)
 
 
+def test_pictures_of_one_colour_have_figures_too() -> None:
+    black = np.zeros((4, 16, 16, 3), np.uint8)
+    found = spectrum(black, noise(4, size=16))
+    assert np.isfinite([found.error.value, found.error.low, found.error.high]).all()
+    assert all(band.value < -40 for band in found.bands)
+
+
 def test_half_the_contrast_is_six_decibels_less_in_every_octave() -> None:
     pictures = noise(1)
     soft = ((pictures.astype(int) - 128) // 2 + 128).astype(np.uint8)
