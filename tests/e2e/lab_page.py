@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 from app.shell.server import Server
 from app.shell.showcase import EXAMPLE_SEEDS
 
-PATIENCE = 60_000
+PATIENCE = 120_000
 
 SIZES = {"desk": (1440, 900), "tablet": (768, 1024), "phone": (390, 844)}
 
