@@ -26,6 +26,8 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_PIXELS: Final = 64_000_000
 """A picture of more is refused before it is decoded."""
 
+MEGABYTE: Final = 2**20
+
 _BROKEN: Final = (
     UnidentifiedImageError,
     Image.DecompressionBombError,
@@ -191,8 +193,9 @@ def _mapped(cache: Path, shape: tuple[int, int, int, int]) -> Pixels:
     cache.mkdir(parents=True, exist_ok=True)
     path = cache / f"{shape[1]}.u8"
     with path.open("wb") as file:
-        # Reserved now: a full disk met later, through the map, would kill the process.
-        os.posix_fallocate(file.fileno(), 0, math.prod(shape))
+        # Filled now: a full disk met later, through the map, would kill the process.
+        for start in range(0, math.prod(shape), MEGABYTE):
+            file.write(bytes(min(MEGABYTE, math.prod(shape) - start)))
     return np.memmap(path, np.uint8, "r+", shape=shape)
 
 
