@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
 
 from app.errors import ModelError
 from app.service.model_files import CHECKSUMS, WEIGHTS
@@ -171,6 +172,29 @@ def test_an_odd_configuration_is_refused_by_its_name_and_left_out_of_the_list(
     with pytest.raises(ModelError, match=reason) as caught:
         store.describe("tiny")
     assert caught.value.hint.startswith("Mend that file")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"block_out_channels": [16_384, 16_384]},
+        {"time_embedding_type": "learned", "num_train_timesteps": 10_000},
+        {"num_class_embeds": 10_000},
+    ],
+)
+def test_nothing_is_allocated_for_a_network_that_the_weights_do_not_fit(
+    root: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
+) -> None:
+    monkeypatch.setattr(UNet2DModel, "from_pretrained", None)
+    edit(root / "tiny" / "unet" / "config.json", **changes)
+    with pytest.raises(ModelError, match=r"don't fit config\.json"):
+        ModelStore([root]).load("tiny")
+
+
+def test_a_network_that_can_not_be_built_is_refused(root: Path) -> None:
+    edit(root / "tiny" / "unet" / "config.json", norm_num_groups=0)
+    with pytest.raises(ModelError, match="no network that can be built"):
+        ModelStore([root]).load("tiny")
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,10 @@ def flat(folder: Path) -> Path:
     return folder
 
 
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 def paint(store: ModelStore, name: str) -> torch.Tensor:
     recipe = Recipe(model=name, steps=3, sampler="ddim")
     return torch.tensor(Painter(store).film(recipe)[-1].x_t)
@@ -191,9 +195,7 @@ def test_without_safetensors_nothing_is_downloaded(
 def test_what_is_no_ddpm_is_refused_before_its_weights_come(
     hub: StandIn, here: Here, folder: Path
 ) -> None:
-    config = folder / "unet" / "config.json"
-    changed = json.loads(config.read_text()) | {"_class_name": "UNet2DConditionModel"}
-    config.write_text(json.dumps(changed))
+    edit(folder / "unet" / "config.json", _class_name="UNet2DConditionModel")
     hub.put(NAME, folder)
     with pytest.raises(ModelError, match="UNet2DConditionModel"):
         here.add(NAME)
@@ -207,6 +209,24 @@ def test_what_is_too_large_is_refused_before_its_weights_come(
     with pytest.raises(ModelError, match=r"on the disk, in memory it needs about \d+ MB, and 1 MB"):
         make_here(hub.url, megabytes=1).add(NAME)
     assert not any(WEIGHTS in line for line in hub.downloads())
+
+
+def test_a_small_file_with_the_configuration_of_a_huge_network_is_refused_before_it_comes(
+    hub: StandIn, here: Here, folder: Path
+) -> None:
+    edit(folder / "unet" / "config.json", block_out_channels=[16_384, 16_384])
+    hub.put(NAME, folder)
+    with pytest.raises(ModelError, match="is too large"):
+        here.add(NAME)
+    assert not any(WEIGHTS in line for line in hub.downloads())
+
+
+def test_weights_of_another_network_are_not_added(hub: StandIn, here: Here, folder: Path) -> None:
+    edit(folder / "unet" / "config.json", block_out_channels=[16, 64])
+    hub.put(NAME, folder)
+    with pytest.raises(ModelError, match=r"don't fit config\.json"):
+        here.add(NAME)
+    assert here.store.list() == ()
 
 
 def test_a_truncated_download_is_refused_and_mended_by_another(
