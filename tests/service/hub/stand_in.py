@@ -81,7 +81,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self._begin()
-        parts = path.strip("/").split("/")
+        # A revision's slashes are quoted: it is one part.
+        parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
         if path == "/api/whoami-v2":
             known = self.headers.get("Authorization") == f"Bearer {TOKEN}"
             if known:

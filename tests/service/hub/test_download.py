@@ -14,7 +14,7 @@ from app.errors import HubError, ModelError, StudioError, UnreachableError
 from app.service.model_files import WEIGHTS
 from app.service.models import ModelStore
 from app.service.painting import Painter
-from app.service.recipe import Recipe
+from app.service.recipe import Recipe, file_stem
 from tests.conftest import save_tiny_model
 from tests.service.hub.conftest import Here, MakeHere
 from tests.service.hub.stand_in import TOKEN, StandIn
@@ -162,6 +162,25 @@ def test_a_revision_is_a_model_of_its_own(
     assert [each.id for each in here.store.list()] == [NAME, f"{NAME}@v2", f"{NAME}@{commit}"]
 
 
+def test_a_pull_requests_revision_is_a_model_of_its_own_too(
+    hub: StandIn, here: Here, make_here: MakeHere, folder: Path
+) -> None:
+    files = {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
+    (folder / "unet" / WEIGHTS).unlink()
+    hub.put(NAME, folder).commit(files, "refs/pr/1")
+    with pytest.raises(ModelError, match=f"no unet/{WEIGHTS}"):
+        here.add(NAME)
+    name = f"{NAME}@refs/pr/1"
+    assert here.add(NAME, "refs/pr/1")[1].id == here.add(name)[1].id == name
+    recipe = Recipe.from_json(Recipe(model=name, steps=2, sampler="ddim").to_json())
+    assert recipe.model == name
+    assert Painter(here.store).film(recipe)
+    assert "/" not in file_stem(name)
+    assert make_here("http://127.0.0.1:9").add(name)[1].id == name
+
+
 def test_adding_again_brings_the_newer_commit(
     hub: StandIn, here: Here, folder: Path, tmp_path: Path
 ) -> None:
@@ -295,6 +314,11 @@ def test_a_token_opens_what_is_private(hub: StandIn, make_here: MakeHere, folder
         ("a/b\n", "x y"),
         (NAME, "../main"),
         (NAME, "refs/../.."),
+        (NAME, "/refs/pr/1"),
+        (NAME, "refs//pr"),
+        (NAME, "refs/pr/"),
+        (NAME, "refs/.hidden"),
+        (NAME, f"refs/{'a' * 60}"),
         (f"a/{'b' * 100}", ""),
     ],
 )
