@@ -212,7 +212,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         private = bool(wish.get("private")) or wish.get("visibility") == "private"
         self.hub.repositories[name] = Repository(private=private)
-        self.hub.repositories[name].commit({})
+        self.hub.repositories[name].commit({".gitattributes": b"*.safetensors filter=lfs\n"})
         self._json({"url": f"{self.hub.url}/{name}", "name": name, "id": name})
 
     def _batch(self, wish: dict[str, list[dict[str, object]]]) -> None:

@@ -17,7 +17,7 @@ from app.service.model_files import WEIGHTS, ModelFiles
 from app.service.models import ModelStore
 from app.service.painting import Painter
 from tests.service.hub.conftest import MakeHere
-from tests.service.hub.stand_in import TOKEN, StandIn
+from tests.service.hub.stand_in import TOKEN, Repository, StandIn
 from tests.training.tiny import config
 
 TARGET = "me/garden"
@@ -81,12 +81,10 @@ def test_what_was_shown_is_what_is_sent(
     address = push(publisher, publication)
     assert address == f"{hub.url}/{TARGET}"
     sent = hub.main(TARGET)
-    assert set(sent) == {file.path for file in publication.files}
+    assert set(sent) - {".gitattributes"} == {file.path for file in publication.files}
     assert sent["README.md"].decode() == publication.card
     assert sent[f"unet/{WEIGHTS}"] == tiny.weights_file.read_bytes()
-    assert {file.path: file.size for file in publication.files} == {
-        path: len(data) for path, data in sent.items()
-    }
+    assert all(file.size == len(sent[file.path]) for file in publication.files)
 
 
 def test_what_was_published_can_be_added_and_checked(
@@ -246,7 +244,19 @@ def test_an_upload_that_is_refused_is_told(
     hub.refuse_uploads = True
     with pytest.raises(HubError, match=r"refuses access to me/garden \(403\)"):
         push(publisher, preview(publisher, tiny))
-    assert hub.main(TARGET) == {}
+    assert set(hub.main(TARGET)) == {".gitattributes"}
+    hub.refuse_uploads = False
+    push(publisher, preview(publisher, tiny))
+    assert hub.main(TARGET)[f"unet/{WEIGHTS}"] == tiny.weights_file.read_bytes()
+
+
+def test_an_empty_repository_keeps_its_visibility(
+    hub: StandIn, publisher: HubPublisher, tiny: ModelFiles
+) -> None:
+    hub.repositories[TARGET] = Repository(private=False)
+    hub.repositories[TARGET].commit({})
+    with pytest.raises(HubError, match="not private"):
+        push(publisher, preview(publisher, tiny, private=True))
 
 
 def test_the_token_is_in_no_log_no_error_and_no_file(
