@@ -189,6 +189,11 @@ class Recipe(Document):
         return (self.parent, *self.parent.ancestry) if self.parent else ()
 
     @property
+    def guided(self) -> bool:
+        """Whether it, or a run that it branches from, is guided towards its class."""
+        return any(run.guidance_scale != 1 for run in (self, *self.ancestry))
+
+    @property
     def root(self) -> "Recipe":
         """The run from x_T that this one descends from; itself where it is no branch."""
         return self.ancestry[-1] if self.parent else self
