@@ -44,7 +44,7 @@ class MemoryBudget:
 
         Args:
             name: What the message calls it.
-            parameters: The number of its weights, or at least so many.
+            parameters: The number of its weights.
             config: Its network's config.json.
             stored: The bytes of its weights file.
 

@@ -47,19 +47,22 @@ class Limits:
             )
         )
 
-    def check_work(self, steps: int, pictures: int, side: int) -> None:
+    def check_work(self, steps: int, pictures: int, side: int, *, guided: bool = False) -> None:
         """Refuse a request of `steps` network steps with `pictures` of `side` pixels in each.
+
+        A guided step counts twice: it asks the network with the class and without.
 
         Raises:
             LimitError: If it is more than one visitor may ask for.
         """
-        cost = steps * pictures * (side / TILE) ** 2
+        rows = 2 if guided else 1
+        cost = steps * pictures * rows * (side / TILE) ** 2
         if self.picture_steps and cost > self.picture_steps:
-            per_picture = max(1, (side / TILE) ** 2)
+            per_picture = rows * max(1, (side / TILE) ** 2)
             affordable = int(self.picture_steps / per_picture)
             raise LimitError(
-                f"{steps:,} steps with {pictures} pictures of {side} px are more than this open "
-                "studio computes for one request.",
+                f"{steps:,} {'guided ' * guided}steps with {pictures} pictures of {side} px are "
+                "more than this open studio computes for one request.",
                 f"Keep steps times pictures within {affordable:,}, or run Plein Air yourself.",
             )
 

@@ -7,20 +7,25 @@ today, and everything in one folder, which the first models on the Hub have.
 import hashlib
 import json
 import math
-import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from app.diffusion.denoiser import TARGETS
 from app.engine.schedules import SCHEDULES
 from app.errors import ModelError
+from app.service.model_configs import LabelFields, NetworkFields, ScheduleFields, stored_shapes
+from app.service.wording import in_words
 
 WEIGHTS: Final = "diffusion_pytorch_model.safetensors"
 PICKLES: Final = ("diffusion_pytorch_model.bin", "pytorch_model.bin", "model.ckpt", "model.pt")
 CHECKSUMS: Final = "SHA256SUMS"
-MAX_HEADER: Final = 100_000_000
+
+F = TypeVar("F", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -57,11 +62,10 @@ class ModelFiles:
                 f"its network is a {config.get('_class_name', 'thing without a class name')}",
                 "Plein Air paints with unconditional DDPMs, whose network is a UNet2DModel.",
             )
-        channels, size = config.get("in_channels"), config.get("sample_size")
-        if channels not in (1, 3) or config.get("out_channels") not in (channels, 2 * channels):
+        fields = self._checked(NetworkFields, config, "config.json")
+        channels = fields.in_channels
+        if channels not in (1, 3) or fields.out_channels not in (channels, 2 * channels):
             raise self.error("its network has no picture's channels", "It takes 1 or 3 channels.")
-        if not isinstance(size, int) or not 1 <= size <= 1024:
-            raise self.error(f"its sample_size is {size!r}", "It must be square, up to 1024 px.")
         return config
 
     @property
@@ -75,14 +79,15 @@ class ModelFiles:
         nested = self.folder / "scheduler"
         where = nested if nested.is_dir() else self.folder
         config = self._read_json(where / "scheduler_config.json")
-        if config.get("beta_schedule", "linear") not in SCHEDULES:
+        fields = self._checked(ScheduleFields, config, "scheduler_config.json")
+        if fields.beta_schedule not in SCHEDULES:
             raise self.error(
-                f"its beta_schedule is {config.get('beta_schedule')!r}",
+                f"its beta_schedule is {fields.beta_schedule!r}",
                 f"Known schedules: {', '.join(SCHEDULES)}.",
             )
-        if config.get("prediction_type", "epsilon") not in TARGETS:
+        if fields.prediction_type not in TARGETS:
             raise self.error(
-                f"its prediction_type is {config.get('prediction_type')!r}",
+                f"its prediction_type is {fields.prediction_type!r}",
                 f"Known ones: {', '.join(TARGETS)}.",
             )
         return config
@@ -96,11 +101,9 @@ class ModelFiles:
         path = self.folder / "labels.json"
         if not path.exists():
             return Labels(tuple(f"class {i}" for i in range(count)), None)
-        table = self._read_json(path)
-        names, null_label = table.get("labels"), table.get("null_label")
-        if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-            raise self.error("its labels.json has no list of names", "See docs/models.md.")
-        if len(names) > count or not (null_label is None or null_label in range(count)):
+        table = self._checked(LabelFields, self._read_json(path), "labels.json")
+        names, null_label = table.labels, table.null_label
+        if len(names) > count or (null_label is not None and null_label >= count):
             raise self.error("its labels.json doesn't fit its network", "See docs/models.md.")
         return Labels(tuple(names), null_label)
 
@@ -118,23 +121,19 @@ class ModelFiles:
         raise self.error(f"it has no {WEIGHTS}", "Copy the whole model folder again.")
 
     @cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of each of its tensors, from the weights' header, which tells of truncation."""
+        try:
+            return stored_shapes(self.weights_file)
+        except (OSError, ValueError, RecursionError) as error:
+            raise self.error(
+                "its weights file is truncated or no safetensors file", "Copy the file again."
+            ) from error
+
+    @property
     def num_parameters(self) -> int:
-        """The number of weights, from the safetensors header, which is checked for truncation."""
-        with self.weights_file.open("rb") as file:
-            head = file.read(8)
-            length = struct.unpack("<Q", head)[0] if len(head) == 8 else MAX_HEADER + 1
-            if length > min(MAX_HEADER, self.weights_file.stat().st_size):
-                raise self.truncated()
-            try:
-                header = json.loads(file.read(length))
-                tensors = [v for name, v in header.items() if name != "__metadata__"]
-                end = max(v["data_offsets"][1] for v in tensors)
-                count: int = sum(math.prod(v["shape"]) for v in tensors)
-            except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
-                raise self.truncated() from error
-        if 8 + length + end != self.weights_file.stat().st_size:
-            raise self.truncated()
-        return count
+        """The number of weights."""
+        return sum(map(math.prod, self.shapes.values()))
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -151,22 +150,28 @@ class ModelFiles:
                 )
         return found
 
-    def truncated(self) -> ModelError:
-        """The error for a weights file that ends early or isn't safetensors."""
-        return self.error(
-            "its weights file is truncated or no safetensors file", "Copy the file again."
-        )
-
     def error(self, what: str, hint: str) -> ModelError:
         """A ModelError that names this model."""
         return ModelError(f"The model {self.id!r} can't be used: {what}.", hint)
+
+    def _checked(self, kind: type[F], table: dict[str, Any], name: str) -> F:
+        try:
+            return kind.model_validate(table)
+        except ValidationError as error:
+            raise self.error(
+                f"in its {name}, {in_words(error)[0]}", "Mend that file, or choose another model."
+            ) from error
 
     def _read_json(self, path: Path) -> dict[str, Any]:
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise self.error(f"it has no {path.name}", "Copy the whole folder again.") from error
-        except ValueError as error:
+        except OSError as error:
+            raise self.error(
+                f"its {path.name} can't be read ({error.strerror})", "Look at the file."
+            ) from error
+        except (ValueError, RecursionError) as error:
             raise self.error(f"its {path.name} is no JSON", "Copy the file again.") from error
         if not isinstance(value, dict):
             raise self.error(f"its {path.name} is no JSON object", "Copy the file again.")

@@ -50,7 +50,8 @@ class Painter:
             RecipeError: If the model can't paint this recipe.
         """
         side = self.models.describe(recipe.model).size
-        self.limits.check_work(self.network_steps(recipe), recipe.pictures, side)
+        steps = self.network_steps(recipe)
+        self.limits.check_work(steps, recipe.pictures, side, guided=recipe.guided)
         model = self.models.load(recipe.model)
         self._check(recipe, model)
         here = Versions(

@@ -25,20 +25,23 @@ MAX_JSON: Final = 8192
 
 Precision = Literal["exact", "fast"]
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
+_PART: Final = "[A-Za-z0-9][A-Za-z0-9._-]*"
+Name = Annotated[str, Field(pattern=f"^{_PART}$", max_length=96)]
 
 ModelName = Annotated[
     str,
     Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?)?$",
+        pattern=rf"^{_PART}(/{_PART}(@{_PART}(/{_PART})*)?)?$",
         max_length=161,
     ),
 ]
-"""A folder's name, or owner/name or owner/name@revision of a model of the Hub."""
+"""A folder's name, or owner/name or owner/name@revision of a model of the Hub.
+
+A revision may have slashes as well: refs/pr/1."""
 
 
 def file_stem(model: str) -> str:
-    """How a file of `model` is called: its id, whose slash would name a folder."""
+    """How a file of `model` is called: its id, whose slashes would name folders."""
     return model.replace("/", "-")
 
 
@@ -184,6 +187,11 @@ class Recipe(Document):
     def ancestry(self) -> "tuple[Recipe, ...]":
         """The runs this one branches from, nearest first."""
         return (self.parent, *self.parent.ancestry) if self.parent else ()
+
+    @property
+    def guided(self) -> bool:
+        """Whether it, or a run that it branches from, is guided towards its class."""
+        return any(run.guidance_scale != 1 for run in (self, *self.ancestry))
 
     @property
     def root(self) -> "Recipe":

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 def command(
     add: Annotated[str, typer.Option(help="owner/name of a model on the Hub: download it.")] = "",
-    revision: Annotated[str, typer.Option(help="add, remove: a branch, tag or commit.")] = "",
+    revision: Annotated[
+        str, typer.Option(help="add, remove: a branch, tag, commit or refs/pr/1.")
+    ] = "",
     remove: Annotated[str, typer.Option(help="A model that was added: list it no longer.")] = "",
 ) -> None:
     """List the models, with the sha256 of their weights; add one of the Hub, or forget it."""

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import gradio as gr
 
+from app.service.hub.ids import MAX_REVISION
 from app.service.hub.progress import Transfer
 from app.service.studio import Studio
 from app.ui.faults import explained
@@ -71,7 +72,9 @@ def chosen_model(studio: Studio, model_id: str) -> Any:
 def _add_panel(studio: Studio, model: gr.Dropdown) -> None:
     with gr.Row(elem_classes="studio-hub-row"):
         name = gr.Textbox(label="another model", placeholder=EXAMPLE, max_lines=1, max_length=120)
-        revision = gr.Textbox(label="revision", placeholder="main", max_lines=1, max_length=64)
+        revision = gr.Textbox(
+            label="revision", placeholder="main", max_lines=1, max_length=MAX_REVISION
+        )
         download = gr.Button("Download", size="sm")
         stop = gr.Button("Stop", size="sm")
     line = gr.HTML(status(ABOUT))

@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import LimitError
 from app.service.laboratory.bounding import Bounding, Subject
-from app.service.laboratory.experiments import Denoising, Grid
+from app.service.laboratory.experiments import Denoising, Grid, Mixing
 from app.service.limits import OPEN, Limits, Visits
 from app.service.recipe import Recipe
 from app.service.studio import Studio
@@ -69,6 +69,23 @@ def test_paintings_and_laboratories_keep_within_the_budget(studio: Studio) -> No
     wish = {"model": "tiny", "subjects": subjects, "terms": 300, "draws": 2}
     with pytest.raises(LimitError):
         studio.bound_lab.complete(Bounding.checked(wish))
+
+
+def test_a_guided_step_counts_twice(studio: Studio) -> None:
+    def guided(steps: int, scale: float = 2.0) -> Recipe:
+        return run(model="classes", label=0, steps=steps, pictures=4, guidance_scale=scale)
+
+    studio.painter.complete(guided(80, 1.0))
+    studio.painter.complete(guided(40))
+    with pytest.raises(LimitError, match="41 guided steps") as caught:
+        studio.painter.complete(guided(41))
+    assert "within 10," in caught.value.hint
+    noise = {"run": guided(41), "source": upload(), "t": 1000}
+    with pytest.raises(LimitError):
+        studio.noise_lab.complete(Denoising.checked(noise))
+    pair = {"run": guided(41), "first": upload(1), "second": upload(2), "t": 1000}
+    with pytest.raises(LimitError):
+        studio.mix_lab.complete(Mixing.checked(pair))
 
 
 def test_branching_again_and_again_does_not_escape_the_budget(studio: Studio) -> None:

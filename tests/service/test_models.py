@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
 
 from app.errors import ModelError
 from app.service.model_files import CHECKSUMS, WEIGHTS
@@ -23,6 +25,12 @@ def root(model_root: Path, tmp_path: Path) -> Path:
 
 def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def header(table: object, nbytes: int) -> bytes:
+    """A safetensors file with that header, and so many bytes of data."""
+    text = json.dumps(table).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(nbytes)
 
 
 def cut_weights(folder: Path) -> None:
@@ -134,6 +142,76 @@ def test_a_broken_model_leaves_the_others_as_they_were(root: Path, model_root: P
     with pytest.raises(ModelError):
         store.load("tiny")
     assert store.load("learned") is before
+    assert [info.id for info in store.list()] == ["classes", "learned"]
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "reason"),
+    [
+        ("unet/config.json", {"num_class_embeds": "10"}, "num_class_embeds is not a whole number"),
+        ("unet/config.json", {"num_class_embeds": 10**9}, "num_class_embeds .* at most 10000"),
+        ("unet/config.json", {"sample_size": [16, 16]}, "sample_size is not a whole number"),
+        ("unet/config.json", {"block_out_channels": "wide"}, "block_out_channels"),
+        ("unet/config.json", {"layers_per_block": 10**9}, "layers_per_block .* at most 32"),
+        ("scheduler/scheduler_config.json", {"beta_schedule": ["linear"]}, "beta_schedule"),
+        ("scheduler/scheduler_config.json", {"prediction_type": {}}, "prediction_type"),
+        ("scheduler/scheduler_config.json", {"beta_end": "0.02"}, "beta_end is not a number"),
+        (
+            "scheduler/scheduler_config.json",
+            {"num_train_timesteps": 10**10},
+            "num_train_timesteps .* at most 10000",
+        ),
+    ],
+)
+def test_an_odd_configuration_is_refused_by_its_name_and_left_out_of_the_list(
+    root: Path, model_root: Path, file: str, changes: dict[str, object], reason: str
+) -> None:
+    store = ModelStore([root, model_root])
+    edit(root / "tiny" / file, **changes)
+    assert [info.id for info in store.list()] == ["classes", "learned"]
+    with pytest.raises(ModelError, match=reason) as caught:
+        store.describe("tiny")
+    assert caught.value.hint.startswith("Mend that file")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"block_out_channels": [16_384, 16_384]},
+        {"time_embedding_type": "learned", "num_train_timesteps": 10_000},
+        {"num_class_embeds": 10_000},
+    ],
+)
+def test_nothing_is_allocated_for_a_network_that_the_weights_do_not_fit(
+    root: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
+) -> None:
+    monkeypatch.setattr(UNet2DModel, "from_pretrained", None)
+    edit(root / "tiny" / "unet" / "config.json", **changes)
+    with pytest.raises(ModelError, match=r"don't fit config\.json"):
+        ModelStore([root]).load("tiny")
+
+
+def test_a_network_that_can_not_be_built_is_refused(root: Path) -> None:
+    edit(root / "tiny" / "unet" / "config.json", norm_num_groups=0)
+    with pytest.raises(ModelError, match="no network that can be built"):
+        ModelStore([root]).load("tiny")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("unet/config.json", b"[" * 200_000),
+        ("unet/config.json", b"\xff"),
+        (f"unet/{WEIGHTS}", header({"a": {"shape": [2**62, 2**62], "data_offsets": [0, 1]}}, 1)),
+        (f"unet/{WEIGHTS}", header({"a": {"shape": ["4"], "data_offsets": [0, 4]}}, 4)),
+        (f"unet/{WEIGHTS}", header(["a"], 4)),
+    ],
+)
+def test_odd_bytes_leave_the_other_models_in_the_list(
+    root: Path, model_root: Path, name: str, content: bytes
+) -> None:
+    (root / "tiny" / name).write_bytes(content)
+    store = ModelStore([root, model_root])
     assert [info.id for info in store.list()] == ["classes", "learned"]
 
 

@@ -16,12 +16,10 @@ from app.service.hub.library import Entry, HubLibrary
 from app.service.hub.progress import Report, Transfer, reported
 from app.service.model_files import ModelFiles
 from app.service.models import ModelInfo, ModelStore, describe
-from app.service.weights import schedule_of
+from app.service.weights import check_fits, empty_network, schedule_of
 
 SPARE_BYTES: Final = 200_000_000
 """What is left free on the disk."""
-
-BYTES_PER_STORED_WEIGHT: Final = 4
 
 
 class HubModels:
@@ -124,9 +122,8 @@ class HubModels:
 
     def _refuse_early(self, files: ModelFiles, layout: Layout) -> None:
         schedule_of(files)
-        parameters = layout.weights.size // BYTES_PER_STORED_WEIGHT
         self._models.budget.refuse_if_never(
-            files.id, parameters, files.unet_config, layout.weights.size
+            files.id, empty_network(files).num_parameters(), files.unet_config, layout.weights.size
         )
         cache = self._library.cache_dir or Path(constants.HF_HUB_CACHE)
         free = shutil.disk_usage(cache).free
@@ -139,6 +136,7 @@ class HubModels:
 
     def _put(self, files: ModelFiles, commit: str, paths: tuple[str, ...]) -> ModelInfo:
         info = describe(files)
+        check_fits(files)
         self._library.put(HubId.parse(files.id), Entry(commit, paths))
         self._models.shelf.drop(files.id)  # it may have been there at another commit
         return info

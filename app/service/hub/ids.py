@@ -7,7 +7,8 @@ from typing import Final, Self
 from app.errors import HubError
 
 REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
-REVISION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+REVISION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+MAX_REVISION: Final = 64
 MAX_REPOSITORY: Final = 96
 """As long as the Hub allows."""
 
@@ -18,7 +19,8 @@ class HubId:
 
     Attributes:
         repository: owner/name.
-        revision: A branch, a tag or a commit; empty for what the Hub shows.
+        revision: A branch, a tag, a commit, or a reference such as refs/pr/1; empty for what the
+            Hub shows.
     """
 
     repository: str
@@ -42,8 +44,10 @@ class HubId:
                 f"{text.strip()[:100]!r} is no name of a model on the Hub.",
                 "Type owner/name, such as google/ddpm-cifar10-32; no address and no path.",
             )
-        if revision and (".." in revision or not REVISION.fullmatch(revision)):
+        odd = ".." in revision or len(revision) > MAX_REVISION
+        if revision and (odd or not REVISION.fullmatch(revision)):
             raise HubError(
-                f"{revision[:100]!r} is no revision.", "Type a branch, a tag or a commit's hash."
+                f"{revision[:100]!r} is no revision.",
+                "Type a branch, a tag, a commit's hash or a pull request's refs/pr/1.",
             )
         return cls(repository, revision)

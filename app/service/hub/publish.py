@@ -25,6 +25,9 @@ from app.service.painting import Painter
 from app.service.recipe import Recipe
 
 CARD: Final = "README.md"
+GENERATED: Final = ".gitattributes"
+"""The one file that the Hub puts into a new repository."""
+
 SAMPLE_STEPS: Final = 50
 LARGE: Final = 64
 """Of larger pictures one is painted, for on two cores each takes minutes."""
@@ -202,7 +205,9 @@ class HubPublisher:
                 f"{repository} is there already, and is {'' if there.private else 'not '}private.",
                 "Choose another name, or the same visibility.",
             )
-        if not publication.replace:
+        # Where an upload failed, the repository that was made for it has nothing to be replaced.
+        names = {file.rfilename for file in there.siblings or ()}
+        if names - {GENERATED} and not publication.replace:
             raise HubError(
                 f"{repository} is there already.",
                 "Choose another name, or say that its files may be replaced.",

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from app.errors import StudioError
+from app.errors import JobError, StudioError
+from app.service.jobs.record import JobFolder, root_model
 from app.service.model_files import ModelFiles
 from app.training.config import TrainConfig, read_fields
 from app.training.files import read_json
+
+EXPORTS: Final = "exports"
+"""Where a run keeps its models."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,8 @@ class Story:
     """What a model's card tells of its making; nothing of it is a path or a picture.
 
     Attributes:
-        base_model: The id of the model that the training began with; empty if there was none.
+        base_model: The id of the model that the training began with, or where that was trained
+            here, too, of the one that it all began with; empty if none is known.
         pictures: How many pictures it was trained on; None where that isn't known.
         steps: Steps trained; None where that isn't known.
         settings: The training's settings by name.
@@ -33,7 +38,7 @@ def story_of(files: ModelFiles) -> Story:
     """What the run around `files` tells; an empty story where the folder lies in no run."""
     folder = files.folder.resolve()
     run = folder.parent.parent
-    if folder.parent.name != "exports" or not (run / "config.json").is_file():
+    if folder.parent.name != EXPORTS or not (run / "config.json").is_file():
         return Story()
     try:
         config = TrainConfig.checked(read_fields(run / "config.json"))
@@ -52,14 +57,17 @@ def story_of(files: ModelFiles) -> Story:
 
 
 def _base_of(run: Path, config: TrainConfig) -> str:
-    """A job keeps its base model's id; another run only knows what it was called."""
-    record = run.parent / "job.json"
-    if record.is_file():
+    """A job keeps the id of the model it all began with; another run knows what its was called."""
+    if (run.parent / "job.json").is_file():
+        job = JobFolder(run.parent)
         try:
-            return str(read_json(record).get("base_model", ""))
-        except (OSError, ValueError, AttributeError):
+            record = job.read()
+            return record.root_model or root_model(job.path.parent, record.base_model)
+        except JobError:
             return ""
     folder = Path(config.init or "")
+    if folder.parent.name == EXPORTS:
+        return story_of(ModelFiles(folder.name, folder)).base_model
     cached = folder.parent.parent.name  # models--owner--name/snapshots/commit in the Hub's cache
     if folder.parent.name == "snapshots" and cached.startswith("models--"):
         return cached.removeprefix("models--").replace("--", "/")

@@ -1,23 +1,19 @@
 """The models that jobs have made, told from their files alone."""
 
-import re
 from dataclasses import replace
-from typing import Final
 
 from app.errors import ModelError, StudioError
-from app.service.jobs.record import JobFolder, Record, job_folders
+from app.service.jobs.record import JOB_MODEL, JobFolder, Record, job_folders
 from app.service.jobs.result import model_of, model_steps
 from app.service.model_files import ModelFiles
 from app.service.models import ModelInfo, describe
 from app.service.owners import owner_hash
 from app.settings import Settings
 
-_ID: Final = re.compile(r"([0-9a-f]{16})-[0-9]{1,10}")
-
 
 def is_job_model(model_id: str) -> bool:
     """Whether a model of this id could only be a job's."""
-    return _ID.fullmatch(model_id) is not None
+    return JOB_MODEL.fullmatch(model_id) is not None
 
 
 class JobModels:
@@ -74,7 +70,7 @@ class JobModels:
         )
 
     def _folder(self, owner: str, model_id: str) -> JobFolder | None:
-        match = _ID.fullmatch(model_id)
+        match = JOB_MODEL.fullmatch(model_id)
         folder = job_folders(self._root).get(match[1]) if match else None
         return folder if folder and self._may_see(owner, folder.read()) else None
 

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Final, Literal, Self, cast, get_args
+
+from PIL import Image
 
 from app.errors import JobError
 from app.service.model_files import ModelFiles
+from app.service.sets.ingest import MAX_SIDE
 from app.service.sets.store import PictureSet
 from app.training.config import TrainConfig
 
@@ -88,9 +92,12 @@ class Plan:
         """The trainer's configuration.
 
         Raises:
-            StudioError: If a setting is out of range, or two contradict each other.
+            StudioError: If a setting is out of range, two contradict each other, or the model's
+                pictures are larger than those of the set.
         """
         self._check_counts()
+        size: int = base.unet_config["sample_size"]
+        _check_sides(pictures, size)
         if self.labels and not pictures.labels:
             raise JobError(
                 "The set of pictures has no classes.", "Upload a zip with a folder for each class."
@@ -114,9 +121,7 @@ class Plan:
             "held_out_share": self.held_out_share,
             "objective": "hybrid" if base.learned_variance else "simple",
             "labels": labels if self.labels else None,
-            "phases": [
-                {"size": base.unet_config["sample_size"], "views": self.steps * self.batch_size}
-            ],
+            "phases": [{"size": size, "views": self.steps * self.batch_size}],
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate,
             "warmup_steps": min(50, self.steps // 4),
@@ -144,6 +149,27 @@ class Plan:
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise JobError(f"{name} is {value!r}.", f"Give a whole number from {least} on.")
+
+
+def _check_sides(pictures: PictureSet, size: int) -> None:
+    """Refuse a model whose pictures, of `size`, are larger than all that there are."""
+    if size > MAX_SIDE:
+        raise JobError(
+            f"The model's pictures have {size} px a side, and uploaded ones are kept at "
+            f"{MAX_SIDE} px.",
+            f"Choose a model of at most {MAX_SIDE} px, or train from a shell with a folder of "
+            "pictures: python -m app train.",
+        )
+    if pictures.files and all(_side(path) < size for path in pictures.files):
+        raise JobError(
+            f"All pictures of the set are smaller than the model's, which have {size} px a side.",
+            "Upload larger ones, or choose a model of smaller pictures.",
+        )
+
+
+def _side(path: Path) -> int:
+    with Image.open(path) as image:
+        return min(image.size)
 
 
 def extended(config: TrainConfig, steps: int) -> TrainConfig:

@@ -10,6 +10,7 @@ DATA/jobs/<id>/alive        locked as long as a trainer of the job lives
 import errno
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from typing import Any, Final, Self
 
 from app.errors import JobError
 from app.training.files import read_json, replace_json
+
+JOB_MODEL: Final = re.compile(r"([0-9a-f]{16})-[0-9]{1,10}")
+"""The id of a job's model: the job's, and the step."""
 
 MAX_NAME: Final = 80
 LOG_BYTES: Final = 20_000
@@ -38,6 +42,8 @@ class Record:
         attempt: How often it was started, resumed or extended; each time is a task of the engine.
         created: When, in seconds since 1970.
         kept: Whether its owner wants it never to be offered for deletion.
+        root_model: The id of the model that its line of jobs began with, which is no job's; empty
+            where that isn't known.
     """
 
     id: str
@@ -49,6 +55,7 @@ class Record:
     attempt: int
     created: float
     kept: bool = False
+    root_model: str = ""
 
     @property
     def task_id(self) -> str:
@@ -141,6 +148,24 @@ def job_folders(root: Path) -> dict[str, JobFolder]:
         for path in sorted(root.iterdir())
         if (path / "job.json").is_file() and not path.name.startswith(".")
     }
+
+
+def root_model(root: Path, model_id: str) -> str:
+    """The model that the jobs in `root` which led to `model_id` began with, itself if it is none's.
+
+    Empty if a job on the way is gone, and nobody noted it.
+
+    Raises:
+        JobError: If a job on the way is damaged.
+    """
+    folders = job_folders(root)
+    while match := JOB_MODEL.fullmatch(model_id):
+        folder = folders.pop(match[1], None)
+        if folder is None:
+            return ""
+        record = folder.read()
+        model_id = record.root_model or record.base_model
+    return model_id
 
 
 def new_id() -> str:

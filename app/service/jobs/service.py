@@ -22,6 +22,7 @@ from app.service.jobs.record import (
     changing,
     checked_name,
     new_id,
+    root_model,
     taken_bytes,
 )
 from app.service.jobs.result import MODEL, kept_base, model_of
@@ -83,6 +84,7 @@ class Jobs(JobReader):
             total_steps=Course(config).total_steps,
             attempt=1,
             created=time.time(),
+            root_model=root_model(self._root, base.id),
         )
         with changing(self._root):
             folder = JobFolder(self._root / record.id)

@@ -68,7 +68,8 @@ class MixLab:
         """
         run = completed(self._painter, experiment)
         side = self._models.describe(run.run.model).size
-        self._painter.limits.check_work(self.network_steps(run), batch_of(run), side)
+        steps, guided = self.network_steps(run), run.run.guided
+        self._painter.limits.check_work(steps, batch_of(run), side, guided=guided)
         return run
 
     def picture(self, model: str, source: Source) -> Pixels:

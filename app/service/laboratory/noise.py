@@ -159,7 +159,8 @@ class NoiseLab:
         """
         run = completed(self._painter, denoising)
         side = self._models.describe(run.run.model).size
-        self._painter.limits.check_work(self.network_steps(run), run.run.pictures, side)
+        steps, recipe = self.network_steps(run), run.run
+        self._painter.limits.check_work(steps, recipe.pictures, side, guided=recipe.guided)
         return run
 
     def network_steps(self, denoising: Denoising) -> int:

@@ -81,7 +81,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self._begin()
-        parts = path.strip("/").split("/")
+        # A revision's slashes are quoted: it is one part.
+        parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
         if path == "/api/whoami-v2":
             known = self.headers.get("Authorization") == f"Bearer {TOKEN}"
             if known:
@@ -211,7 +212,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         private = bool(wish.get("private")) or wish.get("visibility") == "private"
         self.hub.repositories[name] = Repository(private=private)
-        self.hub.repositories[name].commit({})
+        self.hub.repositories[name].commit({".gitattributes": b"*.safetensors filter=lfs\n"})
         self._json({"url": f"{self.hub.url}/{name}", "name": name, "id": name})
 
     def _batch(self, wish: dict[str, list[dict[str, object]]]) -> None:

@@ -14,7 +14,7 @@ from app.errors import HubError, ModelError, StudioError, UnreachableError
 from app.service.model_files import WEIGHTS
 from app.service.models import ModelStore
 from app.service.painting import Painter
-from app.service.recipe import Recipe
+from app.service.recipe import Recipe, file_stem
 from tests.conftest import save_tiny_model
 from tests.service.hub.conftest import Here, MakeHere
 from tests.service.hub.stand_in import TOKEN, StandIn
@@ -35,6 +35,10 @@ def flat(folder: Path) -> Path:
             file.rename(folder / file.name)
         (folder / nested).rmdir()
     return folder
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def paint(store: ModelStore, name: str) -> torch.Tensor:
@@ -158,6 +162,25 @@ def test_a_revision_is_a_model_of_its_own(
     assert [each.id for each in here.store.list()] == [NAME, f"{NAME}@v2", f"{NAME}@{commit}"]
 
 
+def test_a_pull_requests_revision_is_a_model_of_its_own_too(
+    hub: StandIn, here: Here, make_here: MakeHere, folder: Path
+) -> None:
+    files = {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
+    (folder / "unet" / WEIGHTS).unlink()
+    hub.put(NAME, folder).commit(files, "refs/pr/1")
+    with pytest.raises(ModelError, match=f"no unet/{WEIGHTS}"):
+        here.add(NAME)
+    name = f"{NAME}@refs/pr/1"
+    assert here.add(NAME, "refs/pr/1")[1].id == here.add(name)[1].id == name
+    recipe = Recipe.from_json(Recipe(model=name, steps=2, sampler="ddim").to_json())
+    assert recipe.model == name
+    assert Painter(here.store).film(recipe)
+    assert "/" not in file_stem(name)
+    assert make_here("http://127.0.0.1:9").add(name)[1].id == name
+
+
 def test_adding_again_brings_the_newer_commit(
     hub: StandIn, here: Here, folder: Path, tmp_path: Path
 ) -> None:
@@ -191,9 +214,7 @@ def test_without_safetensors_nothing_is_downloaded(
 def test_what_is_no_ddpm_is_refused_before_its_weights_come(
     hub: StandIn, here: Here, folder: Path
 ) -> None:
-    config = folder / "unet" / "config.json"
-    changed = json.loads(config.read_text()) | {"_class_name": "UNet2DConditionModel"}
-    config.write_text(json.dumps(changed))
+    edit(folder / "unet" / "config.json", _class_name="UNet2DConditionModel")
     hub.put(NAME, folder)
     with pytest.raises(ModelError, match="UNet2DConditionModel"):
         here.add(NAME)
@@ -207,6 +228,24 @@ def test_what_is_too_large_is_refused_before_its_weights_come(
     with pytest.raises(ModelError, match=r"on the disk, in memory it needs about \d+ MB, and 1 MB"):
         make_here(hub.url, megabytes=1).add(NAME)
     assert not any(WEIGHTS in line for line in hub.downloads())
+
+
+def test_a_small_file_with_the_configuration_of_a_huge_network_is_refused_before_it_comes(
+    hub: StandIn, here: Here, folder: Path
+) -> None:
+    edit(folder / "unet" / "config.json", block_out_channels=[16_384, 16_384])
+    hub.put(NAME, folder)
+    with pytest.raises(ModelError, match="is too large"):
+        here.add(NAME)
+    assert not any(WEIGHTS in line for line in hub.downloads())
+
+
+def test_weights_of_another_network_are_not_added(hub: StandIn, here: Here, folder: Path) -> None:
+    edit(folder / "unet" / "config.json", block_out_channels=[16, 64])
+    hub.put(NAME, folder)
+    with pytest.raises(ModelError, match=r"don't fit config\.json"):
+        here.add(NAME)
+    assert here.store.list() == ()
 
 
 def test_a_truncated_download_is_refused_and_mended_by_another(
@@ -275,6 +314,11 @@ def test_a_token_opens_what_is_private(hub: StandIn, make_here: MakeHere, folder
         ("a/b\n", "x y"),
         (NAME, "../main"),
         (NAME, "refs/../.."),
+        (NAME, "/refs/pr/1"),
+        (NAME, "refs//pr"),
+        (NAME, "refs/pr/"),
+        (NAME, "refs/.hidden"),
+        (NAME, f"refs/{'a' * 60}"),
         (f"a/{'b' * 100}", ""),
     ],
 )

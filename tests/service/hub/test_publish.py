@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ from PIL import Image
 from app.errors import HubError
 from app.service.hub.publish import HubPublisher, Publication
 from app.service.hub.story import story_of
+from app.service.jobs.record import JobFolder, Record
 from app.service.model_files import WEIGHTS, ModelFiles
 from app.service.models import ModelStore
 from app.service.painting import Painter
 from tests.service.hub.conftest import MakeHere
-from tests.service.hub.stand_in import TOKEN, StandIn
+from tests.service.hub.stand_in import TOKEN, Repository, StandIn
 from tests.training.tiny import config
 
 TARGET = "me/garden"
@@ -53,11 +55,18 @@ def job(model_root: Path, tmp_path: Path) -> ModelFiles:
     trained = config(tmp_path / "my pictures", network=None, init="/home/someone/models/base")
     (run / "config.json").write_text(trained.to_json())
     (run / "data.json").write_text(json.dumps({"pictures": 123, "skipped": []}))
-    (run.parent / "job.json").write_text(json.dumps({"base_model": "monet/base@v1"}))
+    note_job(run.parent, base_model="monet/base@v1")
     (run / "samples").mkdir()
     for step in (5, 10, 15):
         Image.new("RGB", (step, step)).save(run / "samples" / f"{step:08d}.png")
     return ModelFiles("job", run / "model")
+
+
+def note_job(folder: Path, **fields: str) -> None:
+    """A job's record in its folder, which needn't have more."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = Record("1", "me", "a job", "", "set", total_steps=10, attempt=1, created=0.0)
+    JobFolder(folder).write(replace(record, **fields))  # type: ignore[arg-type]
 
 
 def preview(publisher: HubPublisher, files: ModelFiles, **how: bool) -> Publication:
@@ -81,12 +90,10 @@ def test_what_was_shown_is_what_is_sent(
     address = push(publisher, publication)
     assert address == f"{hub.url}/{TARGET}"
     sent = hub.main(TARGET)
-    assert set(sent) == {file.path for file in publication.files}
+    assert set(sent) - {".gitattributes"} == {file.path for file in publication.files}
     assert sent["README.md"].decode() == publication.card
     assert sent[f"unet/{WEIGHTS}"] == tiny.weights_file.read_bytes()
-    assert {file.path: file.size for file in publication.files} == {
-        path: len(data) for path, data in sent.items()
-    }
+    assert all(file.size == len(sent[file.path]) for file in publication.files)
 
 
 def test_what_was_published_can_be_added_and_checked(
@@ -143,6 +150,38 @@ def test_a_run_without_a_job_tells_what_its_base_is_called(
     settings = config(tmp_path, network=None, init=init)
     (run / "config.json").write_text(settings.to_json())
     assert story_of(job).base_model == told
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_job_of_a_jobs_model_tells_what_the_first_one_began_with(
+    publisher: HubPublisher, job: ModelFiles, noted: bool
+) -> None:
+    here = job.folder.parents[1]
+    first, second = here.parent / ("a" * 16), here.parent / ("b" * 16)
+    if not noted:
+        note_job(first, base_model="monet/base@v1")
+        note_job(second, base_model=f"{first.name}-40")
+    note_job(here, base_model=f"{second.name}-80", root_model="monet/base@v1" if noted else "")
+    card = preview(publisher, job).card
+    assert "base_model: monet/base\n" in card
+    assert second.name not in card
+
+
+def test_a_run_of_a_runs_model_tells_what_the_first_one_began_with(
+    job: ModelFiles, tmp_path: Path
+) -> None:
+    later = Path(shutil.copytree(job.folder.parents[1], tmp_path / "later", symlinks=True))
+    (later / "job.json").unlink()
+    settings = config(tmp_path, network=None, init=str(job.folder.resolve()))
+    (later / "run" / "config.json").write_text(settings.to_json())
+    assert story_of(ModelFiles("later", later / "run" / "model")).base_model == "monet/base@v1"
+    shutil.rmtree(job.folder.parents[1])
+    assert story_of(ModelFiles("later", later / "run" / "model")).base_model == ""
+
+
+def test_a_job_whose_line_is_lost_names_no_job(publisher: HubPublisher, job: ModelFiles) -> None:
+    note_job(job.folder.parents[1], base_model=f"{'a' * 16}-40")
+    assert "none that is known" in preview(publisher, job).card
 
 
 def test_a_model_without_a_run_has_its_samples_painted(
@@ -246,7 +285,19 @@ def test_an_upload_that_is_refused_is_told(
     hub.refuse_uploads = True
     with pytest.raises(HubError, match=r"refuses access to me/garden \(403\)"):
         push(publisher, preview(publisher, tiny))
-    assert hub.main(TARGET) == {}
+    assert set(hub.main(TARGET)) == {".gitattributes"}
+    hub.refuse_uploads = False
+    push(publisher, preview(publisher, tiny))
+    assert hub.main(TARGET)[f"unet/{WEIGHTS}"] == tiny.weights_file.read_bytes()
+
+
+def test_an_empty_repository_keeps_its_visibility(
+    hub: StandIn, publisher: HubPublisher, tiny: ModelFiles
+) -> None:
+    hub.repositories[TARGET] = Repository(private=False)
+    hub.repositories[TARGET].commit({})
+    with pytest.raises(HubError, match="not private"):
+        push(publisher, preview(publisher, tiny, private=True))
 
 
 def test_the_token_is_in_no_log_no_error_and_no_file(

@@ -85,6 +85,7 @@ def test_a_job_may_begin_with_a_model_of_another(bench: Bench) -> None:
     plan = replace(PLAN, steps=10, sample_every=0)
     base = f"{first.id}-10"
     second = bench.jobs.start(OWNER, base, bench.pictures.id, plan, "second")
+    assert JobFolder(bench.folder(second)).read().root_model == "tiny"
     bench.jobs.delete(OWNER, first.id)
     done = bench.until_state(second, State.DONE, State.FAILED)
     assert (done.state, done.base_model) == (State.DONE, base)

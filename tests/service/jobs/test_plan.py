@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from app.errors import StudioError
+from app.errors import JobError, StudioError
 from app.service.jobs.plan import PRESETS, Plan, extended
 from app.service.model_files import ModelFiles
+from app.service.sets.ingest import MAX_SIDE
 from app.service.sets.store import PictureSet
 from app.training.course import Course
+from tests.conftest import save_tiny_model
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -36,6 +39,28 @@ def test_a_model_that_learned_its_variance_goes_on_learning_it(model_root: Path)
         for name in ("tiny", "learned")
     ]
     assert objectives == ["simple", "hybrid"]
+
+
+def set_of(folder: Path, *sides: int) -> PictureSet:
+    files = tuple(folder / f"{side}.png" for side in sides)
+    for side, path in zip(sides, files, strict=True):
+        Image.new("RGB", (side, side)).save(path)
+    return PictureSet("id", folder, "crop", (), (), files, (), 0)
+
+
+def test_a_model_of_larger_pictures_than_are_kept_is_refused(tmp_path: Path) -> None:
+    large = ModelFiles("large", save_tiny_model(tmp_path / "large", sample_size=MAX_SIDE + 2))
+    with pytest.raises(JobError, match="have 258 px a side, and uploaded ones are kept at 256 px"):
+        Plan(10).config(large, set_of(tmp_path, MAX_SIDE))
+
+
+def test_a_set_of_pictures_that_are_all_too_small_is_refused(
+    tmp_path: Path, model_root: Path
+) -> None:
+    tiny = ModelFiles("tiny", model_root / "tiny")
+    with pytest.raises(JobError, match="smaller than the model's, which have 16 px"):
+        Plan(10).config(tiny, set_of(tmp_path, 8, 15))
+    assert Plan(10).config(tiny, set_of(tmp_path, 8, 16)).sizes == (16,)
 
 
 def test_an_unknown_preset_is_refused() -> None:
