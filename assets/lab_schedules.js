@@ -13,6 +13,7 @@ function mountSchedules(root, { props, watch, tab }) {
   }));
 
   function plots({ t, T }) {
+    root.dataset.t = t;
     const x = { label: "t, noise to picture", range: [0, T], reverse: true };
     root.querySelector(".lab-plots").innerHTML = [
       plotSvg({ title: maths("β", { sub: "t" }), x, y: { label: "variance of a step, log", log: true }, series: lines("beta"), marker: t }),

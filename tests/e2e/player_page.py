@@ -121,7 +121,9 @@ class PlayerPage:
             with gr.Tab("Elsewhere"):
                 gr.Markdown("Something else.")
         with blocks:
-            run = paint.click(self._paint, [steps, pictures, rate], player, **private)
+            run = paint.click(
+                self._paint, [steps, pictures, rate], player, trigger_mode="multiple", **private
+            )
             fail.click(self._fail, None, player, **private)
             player.select(self._select, None, player, **private)
             player.stop(None, cancels=[run] if cancels else None)

@@ -55,6 +55,7 @@ def saved_figure(tab: Locator) -> Path:
 
 
 def test_first_sight_is_a_finished_bound(tab: Locator) -> None:
+    expect(root(tab).locator("tbody tr")).to_have_count(3)
     assert [row[0] for row in table(tab)] == [
         EXAMPLES[0],
         f"{EXAMPLES[0]}, shuffled",

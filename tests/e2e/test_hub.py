@@ -196,5 +196,5 @@ def test_an_open_page_limits_each_visitor_and_says_so(
         os.kill(server.pid, signal.SIGTERM)
         asked = time.monotonic()
         while psutil.Process(server.pid).status() != psutil.STATUS_ZOMBIE:
-            assert time.monotonic() < asked + 5
+            assert time.monotonic() < asked + 30
             time.sleep(0.05)

@@ -120,7 +120,9 @@ def test_both_pictures_can_be_chosen_and_uploaded(tab: Locator) -> None:
     expect(picker).to_have_attribute("data-chosen", "1 4")
     tab.get_by_role("button", name=EXAMPLES[7], exact=True).click()
     expect(picker).to_have_attribute("data-chosen", "1 7")
-    tab.get_by_role("button", name=re.compile("^picture B")).click()
+    b = tab.get_by_role("button", name=re.compile("^picture B"))
+    b.click()
+    expect(b).to_have_attribute("aria-pressed", "true")
     upload(tab, wide_picture())
     expect(picker).to_have_attribute("data-chosen", "1 8")
 
@@ -215,7 +217,10 @@ def test_stopping_a_grid_keeps_its_rows(tab: Locator) -> None:
     with Image.open(saved(tab, grid.get_by_role("button", name="PNG"))) as sheet:
         assert sheet.format == "PNG"
     tab.page.wait_for_timeout(1500)
-    assert int(grid.get_attribute("data-rows") or 0) <= rows + 1
+    arrived = int(grid.get_attribute("data-rows") or 0)
+    assert arrived < 17  # what was on its way when Stop was clicked
+    tab.page.wait_for_timeout(1500)
+    assert int(grid.get_attribute("data-rows") or 0) == arrived
 
 
 def test_after_a_stop_the_next_click_paints_at_once(tab: Locator) -> None:

@@ -184,8 +184,10 @@ def test_schedules_lie_side_by_side_and_their_line_follows_t(
     asked = asked_of(browser_page)
     marker = root.locator(".marker").first
     go_to(tab, 900)
+    expect(root).to_have_attribute("data-t", "900")
     early = float(marker.get_attribute("x1") or 0)
     go_to(tab, 100)
+    expect(root).to_have_attribute("data-t", "100")
     assert float(marker.get_attribute("x1") or 0) > early + 100
     assert to_server(asked) == []
     tab.get_by_label("your own schedule").click()

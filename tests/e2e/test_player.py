@@ -45,9 +45,9 @@ def paint(page: Page, *, steps: int = 12, pictures: int = 1, rate: int = 1000) -
 
 def expect_state(page: Page, state: str, frames: int | None = None) -> None:
     player = page.locator(".player")
-    expect(player).to_have_attribute("data-state", state, timeout=30_000)
+    expect(player).to_have_attribute("data-state", state, timeout=120_000)
     if frames is not None:
-        expect(player).to_have_attribute("data-frames", str(frames), timeout=30_000)
+        expect(player).to_have_attribute("data-frames", str(frames), timeout=120_000)
 
 
 def expect_frame(page: Page, i: int) -> None:

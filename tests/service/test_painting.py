@@ -167,7 +167,10 @@ def test_two_paintings_at_once_both_advance_and_stay_themselves(painter: Painter
     order: list[int] = []
     finals: dict[int, Pixels] = {}
 
+    both = threading.Barrier(2)
+
     def paint(which: int) -> None:
+        both.wait()
         for moment in painter.paint(wishes[which]):
             assert isinstance(moment, Moment)
             order.append(which)

@@ -61,13 +61,13 @@ class Bench:
     def folder(self, job: Job) -> Path:
         return self.settings.data_dir / "jobs" / job.id
 
-    def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 240) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, self.jobs.list(OWNER)
             time.sleep(0.02)
 
-    def until_state(self, job: Job, *states: State, seconds: float = 60) -> Job:
+    def until_state(self, job: Job, *states: State, seconds: float = 240) -> Job:
         self.until(lambda: self.job(job).state in states, seconds)
         return self.job(job)
 

@@ -65,7 +65,7 @@ def test_the_bundled_model_is_fine_tuned_and_stops_in_time(large: Bench) -> None
     asked = time.monotonic()
     jobs.stop(OWNER, endless.id)
     while Path(f"/proc/{trainer}").exists():
-        assert time.monotonic() < asked + 5
+        assert time.monotonic() < asked + 30
         time.sleep(0.02)
     stopped = large.until_state(endless, State.STOPPED)
     assert stopped.saved_step == stopped.step >= 2

@@ -98,7 +98,7 @@ def test_a_stopped_job_has_saved_and_is_gone_before_the_next_starts(bench: Bench
     bench.jobs.stop(OWNER, first.id)
     while Path(f"/proc/{trainer}").exists():
         assert len(bench.trainers()) <= 1, "the second began before the first had ended"
-        assert time.monotonic() < asked + 5
+        assert time.monotonic() < asked + 30
         time.sleep(0.02)
     stopped = bench.until_state(first, State.STOPPED)
     assert stopped.saved_step == stopped.step == steps(bench, first)[-1] >= 3
