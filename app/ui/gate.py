@@ -16,8 +16,8 @@ from app.service.status import Status
 from app.service.studio import Studio
 
 STATUS: Final = "/status"
-COUNTED: Final = ("/gradio_api/queue/join", "/gradio_api/call/")
-"""Where requests for work come in; files, polls and heartbeats aren't counted."""
+COUNTED: Final = tuple(f"/gradio_api/{way}" for way in ("queue/join", "call/", "run/", "api/"))
+"""Where requests for work come in; files, streams of answers and heartbeats aren't counted."""
 
 MAX_NAME: Final = 200
 

@@ -37,7 +37,9 @@ def test_status_is_told_as_json(client: TestClient) -> None:
     assert answer.headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("path", [JOIN, "/gradio_api/call/paint"])
+@pytest.mark.parametrize(
+    "path", [JOIN, *(f"/gradio_api/{way}/paint" for way in ("call", "call/v2", "run", "api"))]
+)
 def test_requests_beyond_a_share_are_told_when_to_come_back(client: TestClient, path: str) -> None:
     assert [client.post(path).status_code for _ in range(3)] == [200, 200, 429]
     refused = client.post(path)
@@ -55,6 +57,7 @@ def test_every_visitor_has_a_share(client: TestClient) -> None:
 def test_looking_is_not_counted(client: TestClient) -> None:
     for _ in range(9):
         assert client.get("/").text == "the page"
-        assert client.post("/gradio_api/run/predict").status_code == 200
+        assert client.get("/gradio_api/call/paint/1").status_code == 200
+        assert client.post("/gradio_api/cancel").status_code == 200
         assert client.post("/gradio_api/upload").status_code == 200
     assert client.post(JOIN).status_code == 200
