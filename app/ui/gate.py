@@ -26,7 +26,12 @@ def gate(studio: Studio, page: gr.Blocks) -> Middleware:
     """The gate of a studio's `page`, for `launch(app_kwargs={"middleware": [...]})`."""
     visits = Visits(studio.limits.requests_per_minute)
     # Gradio has no public way to ask how long its queue is.
-    return Middleware(Gate, visits=visits, status=lambda: studio.watch.status(len(page._queue)))
+    return Middleware(
+        Gate,
+        visits=visits,
+        status=lambda: studio.watch.status(len(page._queue)),
+        proxies=studio.settings.proxies,
+    )
 
 
 class Gate:
@@ -36,12 +41,16 @@ class Gate:
         app: The page's server.
         visits: Counts the requests.
         status: Tells how the studio is doing.
+        proxies: How many stand in front.
     """
 
-    def __init__(self, app: ASGIApp, visits: Visits, status: Callable[[], Status]) -> None:
+    def __init__(
+        self, app: ASGIApp, visits: Visits, status: Callable[[], Status], proxies: int
+    ) -> None:
         self._app = app
         self._visits = visits
         self._status = status
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -55,19 +64,21 @@ class Gate:
             return JSONResponse(asdict(self._status()), headers={"Cache-Control": "no-store"})
         if scope["method"] != "POST" or not path.startswith(COUNTED):
             return None
-        seconds = ceil(self._visits.seconds_to_wait(visitor_of(scope)))
+        seconds = ceil(self._visits.seconds_to_wait(visitor_of(scope, self._proxies)))
         if not seconds:
             return None
         words = f"These are more requests than one visitor may make. Wait {seconds} s, then go on."
         return JSONResponse({"detail": words}, 429, {"Retry-After": str(seconds)})
 
 
-def visitor_of(scope: Scope) -> str:
-    """Who sends a request: their address, as a proxy tells it or as it is seen here.
+def visitor_of(scope: Scope, proxies: int) -> str:
+    """Who sends a request: their address, as the first of so many `proxies` in front saw it.
 
-    Whoever reaches the studio without a proxy can invent what a proxy tells; the queue and the
-    budget of each request hold all the same.
+    Each proxy adds whom it heard from to the end of X-Forwarded-For; what stands before that came
+    with the request, and may be invented. A request that passed fewer proxies is whose address is
+    seen here.
     """
-    forwarded = Headers(scope=scope).get("x-forwarded-for", "")
+    hops = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
+    told = hops[-proxies].strip() if 0 < proxies <= len(hops) else ""
     client = scope.get("client")
-    return forwarded[:MAX_NAME] or (str(client[0]) if client else "")
+    return told[:MAX_NAME] or (str(client[0]) if client else "")

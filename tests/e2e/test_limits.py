@@ -53,3 +53,9 @@ def test_no_way_goes_past_the_queue_or_the_share(server: Server, way: str) -> No
     assert refused.status_code == 404
     assert "join the queue" in refused.json()["detail"]
     assert [post(server, each, address).status_code for each in (way, "call/models")] == [429, 429]
+
+
+def test_an_invented_address_before_the_proxys_gives_no_other_share(server: Server) -> None:
+    address = next(ADDRESSES)
+    answers = [post(server, "call/models", f"10.0.0.{i}, {address}") for i in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 429, 429]

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from app.service.limits import Visits
 from app.service.status import Status
-from app.ui.gate import Gate
+from app.ui.gate import Gate, visitor_of
 
 STATUS = Status("1.0", "tiny", 5, 3, 1, 20, 500, 900, 8_000)
 JOIN = "/gradio_api/queue/join"
@@ -24,7 +24,7 @@ async def page(request: Request) -> PlainTextResponse:
 
 @pytest.fixture
 def client() -> Iterator[TestClient]:
-    gate = Middleware(Gate, visits=Visits(2), status=lambda: STATUS)
+    gate = Middleware(Gate, visits=Visits(2), status=lambda: STATUS, proxies=1)
     everything = Route("/{path:path}", page, methods=["GET", "POST"])
     with TestClient(Starlette(routes=[everything], middleware=[gate])) as made:
         yield made
@@ -52,6 +52,32 @@ def test_every_visitor_has_a_share(client: TestClient) -> None:
         headers = {"x-forwarded-for": address}
         codes = [client.post(JOIN, headers=headers).status_code for _ in range(3)]
         assert codes == [200, 200, 429]
+
+
+def test_what_a_visitor_says_of_themselves_gives_no_other_share(client: TestClient) -> None:
+    headers = ({"x-forwarded-for": f"{i}.{i}.{i}.{i}, 1.1.1.1"} for i in range(3))
+    assert [client.post(JOIN, headers=each).status_code for each in headers] == [200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "proxies", "visitor"),
+    [
+        (["invented, 1.1.1.1"], 1, "1.1.1.1"),
+        (["invented", "1.1.1.1"], 1, "1.1.1.1"),
+        (["invented, 1.1.1.1,10.0.0.1"], 2, "1.1.1.1"),
+        (["invented,1.1.1.1", "10.0.0.1"], 2, "1.1.1.1"),
+        (["invented,"], 1, "9.9.9.9"),
+        (["invented"], 2, "9.9.9.9"),
+        (["invented"], 0, "9.9.9.9"),
+        ([], 1, "9.9.9.9"),
+    ],
+)
+def test_a_visitor_is_whom_the_first_proxy_heard(
+    forwarded: list[str], proxies: int, visitor: str
+) -> None:
+    headers = [(b"x-forwarded-for", each.encode()) for each in forwarded]
+    scope = {"type": "http", "headers": headers, "client": ("9.9.9.9", 1)}
+    assert visitor_of(scope, proxies) == visitor
 
 
 def test_looking_is_not_counted(client: TestClient) -> None:
