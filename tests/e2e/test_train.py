@@ -177,6 +177,20 @@ def test_another_upload_squares_the_pictures_as_asked(tab: Locator) -> None:
     expect(tab.locator(".train-set")).to_be_hidden()
 
 
+def test_a_training_longer_than_a_visitors_may_be_is_refused(
+    browser_page: Page, tab: Locator
+) -> None:
+    expect(tab.locator(".prose.train-place")).to_contain_text("at most 1 training at a time")
+    upload(tab, pictures(5))
+    expect(tab.locator(".train-set-head")).to_contain_text("5 pictures, cropped")
+    tab.get_by_role("button", name="more").click()
+    set_number(tab, "steps", 10_000)
+    tab.get_by_role("button", name="Train", exact=True).click()
+    expect_message(browser_page, "A training of 160,000 pictures of 16 px")
+    expect_message(browser_page, "Keep steps times batch within 128,000")
+    expect(tab.get_by_role("heading", name="An example")).to_be_visible()
+
+
 def visitor(studio: Server, token: str, folder: Path) -> Client:
     cookies = {"cookies": {COOKIE: token}}
     return Client(studio.url, verbose=False, httpx_kwargs=cookies, download_files=folder)
