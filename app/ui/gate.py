@@ -8,7 +8,7 @@ from typing import Final
 import gradio as gr
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.service.limits import Visits
@@ -16,8 +16,12 @@ from app.service.status import Status
 from app.service.studio import Studio
 
 STATUS: Final = "/status"
-COUNTED: Final = tuple(f"/gradio_api/{way}" for way in ("queue/join", "call/", "run/", "api/"))
-"""Where requests for work come in; files, streams of answers and heartbeats aren't counted."""
+UPLOADS: Final = ("/gradio_api/upload", "/gradio_api/process_recording")
+COUNTED: Final = (
+    *(f"/gradio_api/{way}" for way in ("queue/join", "call/", "run/", "api/")),
+    *UPLOADS,
+)
+"""Where work and files come in; what is fetched, answers and heartbeats aren't counted."""
 
 MAX_NAME: Final = 200
 
@@ -57,7 +61,7 @@ class Gate:
         answer = self._answer(scope) if scope["type"] == "http" else None
         await (answer or self._app)(scope, receive, send)
 
-    def _answer(self, scope: Scope) -> JSONResponse | None:
+    def _answer(self, scope: Scope) -> Response | None:
         # Behind a proxy the path begins with the root path, or the proxy has taken that away.
         path = str(scope["path"]).removeprefix(str(scope.get("root_path") or "").rstrip("/"))
         if path == STATUS and scope["method"] in {"GET", "HEAD"}:
@@ -68,7 +72,10 @@ class Gate:
         if not seconds:
             return None
         words = f"These are more requests than one visitor may make. Wait {seconds} s, then go on."
-        return JSONResponse({"detail": words}, 429, {"Retry-After": str(seconds)})
+        wait = {"Retry-After": str(seconds)}
+        if path.startswith(UPLOADS):  # The page shows the answer as it comes.
+            return PlainTextResponse(words, 429, wait)
+        return JSONResponse({"detail": words}, 429, wait)
 
 
 def visitor_of(scope: Scope, proxies: int) -> str:

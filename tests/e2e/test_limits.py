@@ -59,3 +59,17 @@ def test_an_invented_address_before_the_proxys_gives_no_other_share(server: Serv
     address = next(ADDRESSES)
     answers = [post(server, "call/models", f"10.0.0.{i}, {address}") for i in range(3)]
     assert [answer.status_code for answer in answers] == [200, 429, 429]
+
+
+def test_uploads_are_requests_too(server: Server) -> None:
+    headers = {"x-forwarded-for": next(ADDRESSES)}
+    answers = [
+        httpx.post(
+            f"{server.url}gradio_api/upload",
+            files={"files": ("a.txt", b"words")},
+            headers=headers,
+            timeout=60,
+        )
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [200, 429]

@@ -47,6 +47,12 @@ def test_requests_beyond_a_share_are_told_when_to_come_back(client: TestClient, 
     assert "Wait" in refused.json()["detail"]
 
 
+def test_uploads_beyond_a_share_are_refused_in_plain_words(client: TestClient) -> None:
+    assert [client.post("/gradio_api/upload").status_code for _ in range(3)] == [200, 200, 429]
+    assert client.post("/gradio_api/upload?upload_id=a").text.startswith("These are more requests")
+    assert client.post("/gradio_api/process_recording").status_code == 429
+
+
 def test_every_visitor_has_a_share(client: TestClient) -> None:
     for address in ("1.1.1.1", "2.2.2.2"):
         headers = {"x-forwarded-for": address}
@@ -85,5 +91,4 @@ def test_looking_is_not_counted(client: TestClient) -> None:
         assert client.get("/").text == "the page"
         assert client.get("/gradio_api/call/paint/1").status_code == 200
         assert client.post("/gradio_api/cancel").status_code == 200
-        assert client.post("/gradio_api/upload").status_code == 200
     assert client.post(JOIN).status_code == 200
