@@ -45,6 +45,13 @@ class Settings:
             one request; 0 is no limit, unset is none where single_user is on.
         requests_per_minute: PLEIN_AIR_REQUESTS_PER_MINUTE, of one visitor; likewise.
         queue_length: PLEIN_AIR_QUEUE_LENGTH, the most requests that wait; likewise.
+        training_views: PLEIN_AIR_TRAINING_VIEWS, the most steps times batch of one training,
+            counted in pictures of 64 px; likewise.
+        jobs_per_visitor: PLEIN_AIR_JOBS_PER_VISITOR, the most trainings of one visitor that wait
+            or run; likewise.
+        job_queue_length: PLEIN_AIR_JOB_QUEUE_LENGTH, the most of all visitors; likewise.
+        proxies: PLEIN_AIR_PROXIES, how many proxies stand in front of the page, each of which adds
+            whom it heard from to X-Forwarded-For; 0 is none, and what the header says is ignored.
         mcp: PLEIN_AIR_MCP: whether the page's calls are tools of an MCP server too.
         oauth_client_id: OAUTH_CLIENT_ID, set on a Space with hf_oauth: who visits may sign in.
         space_id: SPACE_ID, set by Hugging Face where the studio is a Space: "owner/name".
@@ -70,6 +77,10 @@ class Settings:
     picture_steps: int | None = None
     requests_per_minute: int | None = None
     queue_length: int | None = None
+    training_views: int | None = None
+    jobs_per_visitor: int | None = None
+    job_queue_length: int | None = None
+    proxies: int = 1
     mcp: bool = False
     oauth_client_id: str = ""
     space_id: str = ""
@@ -152,6 +163,10 @@ VARIABLES: Final = {
     "picture_steps": "PLEIN_AIR_PICTURE_STEPS",
     "requests_per_minute": "PLEIN_AIR_REQUESTS_PER_MINUTE",
     "queue_length": "PLEIN_AIR_QUEUE_LENGTH",
+    "training_views": "PLEIN_AIR_TRAINING_VIEWS",
+    "jobs_per_visitor": "PLEIN_AIR_JOBS_PER_VISITOR",
+    "job_queue_length": "PLEIN_AIR_JOB_QUEUE_LENGTH",
+    "proxies": "PLEIN_AIR_PROXIES",
     "mcp": "PLEIN_AIR_MCP",
     "oauth_client_id": "OAUTH_CLIENT_ID",
     "space_id": "SPACE_ID",
@@ -170,6 +185,10 @@ RANGES: Final = {
     "picture_steps": (0, 1_000_000_000),
     "requests_per_minute": (0, 1_000_000),
     "queue_length": (0, 1_000_000),
+    "training_views": (0, 1_000_000_000),
+    "jobs_per_visitor": (0, 1_000_000),
+    "job_queue_length": (0, 1_000_000),
+    "proxies": (0, 100),
 }
 
 

@@ -34,6 +34,10 @@ def test_each_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLEIN_AIR_PICTURE_STEPS": "5",
             "PLEIN_AIR_REQUESTS_PER_MINUTE": "6",
             "PLEIN_AIR_QUEUE_LENGTH": "0",
+            "PLEIN_AIR_TRAINING_VIEWS": "7",
+            "PLEIN_AIR_JOBS_PER_VISITOR": "8",
+            "PLEIN_AIR_JOB_QUEUE_LENGTH": "9",
+            "PLEIN_AIR_PROXIES": "2",
             "PLEIN_AIR_MCP": "1",
             "OAUTH_CLIENT_ID": "1234",
             "SPACE_ID": "somebody/plein-air",
@@ -48,6 +52,9 @@ def test_each_variable_reaches_its_setting(tmp_path: Path) -> None:
     assert (settings.model_memory_mb, settings.add_models) == (500, True)
     limits = (settings.picture_steps, settings.requests_per_minute, settings.queue_length)
     assert limits == (5, 6, 0)
+    jobs = (settings.training_views, settings.jobs_per_visitor, settings.job_queue_length)
+    assert jobs == (7, 8, 9)
+    assert settings.proxies == 2
     assert settings.mcp
     assert settings.oauth_client_id == "1234"
     assert (settings.space_id, settings.zero_gpu) == ("somebody/plein-air", True)
@@ -99,6 +106,7 @@ def test_models_are_added_by_whoever_opens_the_page_only_if_they_are_alone() -> 
         ("PLEIN_AIR_MACHINE", "../elsewhere"),
         ("PLEIN_AIR_MODEL_MEMORY_MB", "all"),
         ("PLEIN_AIR_ADD_MODELS", "perhaps"),
+        ("PLEIN_AIR_PROXIES", "one"),
         ("PLEIN_AIR_MCP", "maybe"),
     ],
 )

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from app.errors import LimitError
@@ -16,6 +16,9 @@ MAX_VISITORS: Final = 10_000
 TILE: Final = 64
 """The side in pixels of the pictures that a budget is counted in."""
 
+LOOKS: Final = 3
+"""Looks that take as long as training on a picture, which goes through the network and back."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -26,26 +29,25 @@ class Limits:
             in pictures of 64 x 64 pixels.
         requests_per_minute: Of one visitor.
         queue_length: Requests that wait at the same time.
+        training_views: Pictures of one training, steps times batch, counted in pictures of
+            64 x 64 pixels.
+        jobs_per_visitor: Trainings of one visitor that wait or run at the same time.
+        job_queue_length: Trainings of all visitors that do.
     """
 
     picture_steps: int = 0
     requests_per_minute: int = 0
     queue_length: int = 0
+    training_views: int = 0
+    jobs_per_visitor: int = 0
+    job_queue_length: int = 0
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
         """The limits that `settings` give; by default none for whoever is alone."""
         usual = cls() if settings.single_user else OPEN
-        return cls(
-            *(
-                default if chosen is None else chosen
-                for chosen, default in (
-                    (settings.picture_steps, usual.picture_steps),
-                    (settings.requests_per_minute, usual.requests_per_minute),
-                    (settings.queue_length, usual.queue_length),
-                )
-            )
-        )
+        chosen = {field.name: getattr(settings, field.name) for field in fields(cls)}
+        return replace(usual, **{name: most for name, most in chosen.items() if most is not None})
 
     def check_work(self, steps: int, pictures: int, side: int, *, guided: bool = False) -> None:
         """Refuse a request of `steps` network steps with `pictures` of `side` pixels in each.
@@ -66,9 +68,68 @@ class Limits:
                 f"Keep steps times pictures within {affordable:,}, or run Plein Air yourself.",
             )
 
+    def check_training(self, views: int, looks: int, side: int) -> None:
+        """Refuse a training that is longer than one visitor's may be.
 
-OPEN: Final = Limits(picture_steps=8_000, requests_per_minute=600, queue_length=32)
-"""For an open studio on two cores: 8,000 picture steps, eight at a time, take about a minute.
+        Args:
+            views: Pictures that it learns from, steps times batch.
+            looks: Pictures that go through the network beside those, for samples and losses.
+            side: Their side in pixels.
+
+        Raises:
+            LimitError: If it is.
+        """
+        if not self.training_views:
+            return
+        most = int(self.training_views / (side / TILE) ** 2)
+        if views > most:
+            raise LimitError(
+                f"A training of {views:,} pictures of {side} px, steps times batch, is longer than "
+                "this open studio carries out for a visitor.",
+                f"Keep steps times batch within {most:,}, or run Plein Air yourself.",
+            )
+        if looks > LOOKS * most:
+            raise LimitError(
+                "The samples and held-out losses would take longer than this open studio trains "
+                "for a visitor.",
+                "Save and paint samples less often.",
+            )
+
+    def check_jobs(self, own: int, everybodys: int) -> None:
+        """Refuse a training beside those of its visitor, and of everybody, that wait or run.
+
+        Raises:
+            LimitError: If they are as many as may.
+        """
+        if self.jobs_per_visitor and own >= self.jobs_per_visitor:
+            raise LimitError(
+                f"{_going(own, 'of yours ')} already, as many as this open studio takes from one "
+                "visitor.",
+                "Wait until one is done, or stop one.",
+            )
+        if self.job_queue_length and everybodys >= self.job_queue_length:
+            raise LimitError(
+                f"{_going(everybodys)} already, as many as this open studio takes.",
+                "Try again when one is done, or run Plein Air yourself.",
+            )
+
+
+def _going(jobs: int, whose: str = "") -> str:
+    return (
+        f"1 training {whose}waits or runs" if jobs == 1 else f"{jobs} trainings {whose}wait or run"
+    )
+
+
+OPEN: Final = Limits(
+    picture_steps=8_000,
+    requests_per_minute=600,
+    queue_length=32,
+    training_views=8_000,
+    jobs_per_visitor=1,
+    job_queue_length=8,
+)
+"""For an open studio on two cores: 8,000 picture steps, eight at a time, take about a minute, and
+8,000 pictures, two and a half tastes, are trained on in about a quarter of an hour.
 
 A page asks a dozen things when it opens, one a second beside a training, several while a slider is
 dragged."""

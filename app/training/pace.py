@@ -38,15 +38,18 @@ class Pace:
 
     def seconds(self, config: TrainConfig) -> float:
         """The seconds of a whole run: its steps, its held-out losses and its sample grids."""
-        steps = Course(config).total_steps
-        looks = 0
-        if config.held_out is not None or config.held_out_share is not None:
-            measurements = 1 + -(-steps // config.save_every)
-            looks += measurements * ROWS * (1 + len(config.ema_sigma_rels))
-        if config.sample_every:
-            grids = -(-steps // config.sample_every)
-            looks += grids * config.sample_count * config.sample_steps
-        return steps * self.step + looks * self.look
+        return Course(config).total_steps * self.step + looks(config) * self.look
+
+
+def looks(config: TrainConfig) -> int:
+    """The pictures that go through the network beside a run's steps: for losses and samples."""
+    steps, found = Course(config).total_steps, 0
+    if config.held_out is not None or config.held_out_share is not None:
+        measurements = 1 + -(-steps // config.save_every)
+        found += measurements * ROWS * (1 + len(config.ema_sigma_rels))
+    if config.sample_every:
+        found += -(-steps // config.sample_every) * config.sample_count * config.sample_steps
+    return found
 
 
 def measured_pace(config: TrainConfig, trainee: Trainee, device: torch.device) -> Pace:

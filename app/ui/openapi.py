@@ -76,6 +76,7 @@ def _upload() -> Json:
         "responses": {
             "200": _content("The paths.", "application/json", {"type": "array", "items": _TEXT}),
             "413": {"description": "A file is too large."},
+            "429": _TOO_MANY,
         },
     }
 

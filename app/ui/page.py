@@ -106,7 +106,8 @@ def serve(settings: Settings) -> None:
 
 def _launch(studio: Studio, page: gr.Blocks) -> None:
     settings, waiting = studio.settings, studio.limits.queue_length
-    page.queue(default_concurrency_limit=8, max_size=waiting or None).launch(
+    # Otherwise Gradio answers /run and /api at once, past the queue and its length.
+    page.queue(default_concurrency_limit=8, max_size=waiting or None, api_open=False).launch(
         prevent_thread_lock=True,
         mcp_server=settings.mcp,
         server_name=settings.server_name,

@@ -3,6 +3,7 @@
 import shlex
 
 from app.service.jobs.plan import PRESETS
+from app.service.limits import TILE, Limits
 from app.settings import Settings
 
 
@@ -15,6 +16,7 @@ def place_words(settings: Settings, name: str = "", model: str = "", preset: str
         model: Its base model; the default model if empty.
         preset: How long it is to take; the shortest if empty.
     """
+    share = _share(Limits.of(settings))
     if settings.zero_gpu:
         words = (
             "**Nothing can be trained on ZeroGPU**: it lends its GPU for moments, and a training "
@@ -24,10 +26,11 @@ def place_words(settings: Settings, name: str = "", model: str = "", preset: str
         words = (
             "**This is a Space.** It has two processors for all its visitors, and forgets pictures "
             "and jobs when it sleeps or restarts, unless storage is attached: train a taste here, "
-            "and download the model when it is done. Longer jobs run on a machine of your own:"
+            f"and download the model when it is done. {share} Longer jobs run on a machine of your "
+            "own:"
         )
     else:
-        return ""
+        return share
     commands = (
         f"git clone https://huggingface.co/spaces/{settings.space_id} plein-air\n"
         "cd plein-air && make run    # then, in another terminal:\n"
@@ -37,3 +40,13 @@ def place_words(settings: Settings, name: str = "", model: str = "", preset: str
     )
     # A name's own backticks would end the block.
     return f"{words}\n\n```\n{commands.replace('`', '')}\n```"
+
+
+def _share(limits: Limits) -> str:
+    most = []
+    if limits.jobs_per_visitor:
+        jobs = limits.jobs_per_visitor
+        most.append(f"{jobs} training{'s' if jobs > 1 else ''} at a time")
+    if limits.training_views:
+        most.append(f"steps times batch of {limits.training_views:,} with pictures of {TILE} px")
+    return f"Each visitor has at most {' and '.join(most)} here." if most else ""

@@ -4,13 +4,14 @@ import io
 import re
 import time
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
+from playwright.sync_api import Browser, FilePayload, Locator, Page, Route, expect
 
 from app.shell.server import Server
 from app.ui.owner import COOKIE
@@ -172,6 +173,30 @@ def test_another_upload_squares_the_pictures_as_asked(tab: Locator) -> None:
     expect(tab.locator(".train-set-head")).to_contain_text("5 pictures, squashed")
     tab.get_by_role("button", name="Remove").click()
     expect(tab.locator(".train-set")).to_be_hidden()
+
+
+def test_an_upload_beyond_a_visitors_share_is_refused_in_words(
+    browser_page: Page, tab: Locator
+) -> None:
+    words = "These are more requests than one visitor may make. Wait 7 s, then go on."
+    answer = partial(Route.fulfill, status=429, content_type="text/plain", body=words)
+    browser_page.route("**/gradio_api/upload*", answer)
+    upload(tab, pictures(5))
+    expect_message(browser_page, words)
+
+
+def test_a_training_longer_than_a_visitors_may_be_is_refused(
+    browser_page: Page, tab: Locator
+) -> None:
+    expect(tab.locator(".prose.train-place")).to_contain_text("at most 1 training at a time")
+    upload(tab, pictures(5))
+    expect(tab.locator(".train-set-head")).to_contain_text("5 pictures, cropped")
+    tab.get_by_role("button", name="more").click()
+    set_number(tab, "steps", 10_000)
+    tab.get_by_role("button", name="Train", exact=True).click()
+    expect_message(browser_page, "A training of 160,000 pictures of 16 px")
+    expect_message(browser_page, "Keep steps times batch within 128,000")
+    expect(tab.get_by_role("heading", name="An example")).to_be_visible()
 
 
 def visitor(studio: Server, token: str, folder: Path) -> Client:

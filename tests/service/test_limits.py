@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import LimitError
+from app.service.jobs.plan import Plan
 from app.service.laboratory.bounding import Bounding, Subject
 from app.service.laboratory.experiments import Denoising, Grid, Mixing
 from app.service.limits import OPEN, Limits, Visits
@@ -35,6 +36,35 @@ def test_who_is_alone_has_no_limits_unless_they_set_some() -> None:
     assert Limits.of(Settings(queue_length=3)) == Limits(queue_length=3)
     assert Limits.of(Settings(single_user=False)) == OPEN
     assert Limits.of(Settings(single_user=False, picture_steps=0)).picture_steps == 0
+    assert Limits.of(Settings(single_user=False, jobs_per_visitor=3)).jobs_per_visitor == 3
+
+
+def test_a_training_is_as_long_as_a_visitors_may_be() -> None:
+    limits = Limits(training_views=100)
+    limits.check_training(100, 300, 64)
+    limits.check_training(25, 75, 128)
+    with pytest.raises(LimitError, match=r"within 25,"):
+        limits.check_training(26, 0, 128)
+    with pytest.raises(LimitError, match="less often"):
+        limits.check_training(1, 301, 64)
+    Limits().check_training(10**9, 10**9, 64)
+
+
+def test_trainings_are_as_many_as_may_wait() -> None:
+    limits = Limits(jobs_per_visitor=2, job_queue_length=4)
+    limits.check_jobs(1, 3)
+    with pytest.raises(LimitError, match="2 trainings of yours wait or run already"):
+        limits.check_jobs(2, 2)
+    with pytest.raises(LimitError, match="4 trainings wait or run already"):
+        limits.check_jobs(0, 4)
+    Limits().check_jobs(1_000, 1_000)
+
+
+@pytest.mark.parametrize("pictures", [24, 5_000])
+def test_an_open_studio_gives_every_visitor_a_taste(pictures: int) -> None:
+    plan = Plan.preset("taste", pictures)
+    held_out = 5 * 128 * 3
+    OPEN.check_training(plan.steps * plan.batch_size, 4 * 16 * 30 + held_out, 64)
 
 
 def test_a_budget_counts_steps_pictures_and_pixels() -> None:

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from app.service.limits import Visits
 from app.service.status import Status
-from app.ui.gate import Gate
+from app.ui.gate import Gate, visitor_of
 
 STATUS = Status("1.0", "tiny", 5, 3, 1, 20, 500, 900, 8_000)
 JOIN = "/gradio_api/queue/join"
@@ -24,7 +24,7 @@ async def page(request: Request) -> PlainTextResponse:
 
 @pytest.fixture
 def client() -> Iterator[TestClient]:
-    gate = Middleware(Gate, visits=Visits(2), status=lambda: STATUS)
+    gate = Middleware(Gate, visits=Visits(2), status=lambda: STATUS, proxies=1)
     everything = Route("/{path:path}", page, methods=["GET", "POST"])
     with TestClient(Starlette(routes=[everything], middleware=[gate])) as made:
         yield made
@@ -37,12 +37,20 @@ def test_status_is_told_as_json(client: TestClient) -> None:
     assert answer.headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("path", [JOIN, "/gradio_api/call/paint"])
+@pytest.mark.parametrize(
+    "path", [JOIN, *(f"/gradio_api/{way}/paint" for way in ("call", "call/v2", "run", "api"))]
+)
 def test_requests_beyond_a_share_are_told_when_to_come_back(client: TestClient, path: str) -> None:
     assert [client.post(path).status_code for _ in range(3)] == [200, 200, 429]
     refused = client.post(path)
     assert 1 <= int(refused.headers["retry-after"]) <= 30
     assert "Wait" in refused.json()["detail"]
+
+
+def test_uploads_beyond_a_share_are_refused_in_plain_words(client: TestClient) -> None:
+    assert [client.post("/gradio_api/upload").status_code for _ in range(3)] == [200, 200, 429]
+    assert client.post("/gradio_api/upload?upload_id=a").text.startswith("These are more requests")
+    assert client.post("/gradio_api/process_recording").status_code == 429
 
 
 def test_every_visitor_has_a_share(client: TestClient) -> None:
@@ -52,9 +60,38 @@ def test_every_visitor_has_a_share(client: TestClient) -> None:
         assert codes == [200, 200, 429]
 
 
+def test_what_a_visitor_says_of_themselves_gives_no_other_share(client: TestClient) -> None:
+    headers = ({"x-forwarded-for": f"{i}.{i}.{i}.{i}, 1.1.1.1"} for i in range(3))
+    assert [client.post(JOIN, headers=each).status_code for each in headers] == [200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "proxies", "visitor"),
+    [
+        (["invented, 1.1.1.1"], 1, "1.1.1.1"),
+        (["invented", "1.1.1.1"], 1, "1.1.1.1"),
+        (["invented, 1.1.1.1,10.0.0.1"], 2, "1.1.1.1"),
+        (["invented,1.1.1.1", "10.0.0.1"], 2, "1.1.1.1"),
+        (["invented, 1.1.1.1, 10.0.0.1"], 1, "1.1.1.1"),
+        (["10.0.0.7"], 1, "10.0.0.7"),
+        (["invented, invented"], 4, "9.9.9.9"),
+        (["invented,"], 1, "9.9.9.9"),
+        (["invented"], 2, "9.9.9.9"),
+        (["invented"], 0, "9.9.9.9"),
+        ([], 1, "9.9.9.9"),
+    ],
+)
+def test_a_visitor_is_whom_the_first_proxy_heard(
+    forwarded: list[str], proxies: int, visitor: str
+) -> None:
+    headers = [(b"x-forwarded-for", each.encode()) for each in forwarded]
+    scope = {"type": "http", "headers": headers, "client": ("9.9.9.9", 1)}
+    assert visitor_of(scope, proxies) == visitor
+
+
 def test_looking_is_not_counted(client: TestClient) -> None:
     for _ in range(9):
         assert client.get("/").text == "the page"
-        assert client.post("/gradio_api/run/predict").status_code == 200
-        assert client.post("/gradio_api/upload").status_code == 200
+        assert client.get("/gradio_api/call/paint/1").status_code == 200
+        assert client.post("/gradio_api/cancel").status_code == 200
     assert client.post(JOIN).status_code == 200

@@ -134,6 +134,9 @@ def test_old_jobs_are_offered_where_there_is_hardly_any_room() -> None:
 
 def test_a_space_is_told_what_is_possible_there() -> None:
     assert place_words(Settings()) == ""
+    most = "at most 1 training at a time and steps times batch of 8,000"
+    assert most in place_words(Settings(single_user=False))
+    assert most in place_words(Settings(space_id="somebody/plein-air", single_user=False))
     space = Settings(space_id="somebody/plein-air")
     assert "This is a Space" in place_words(space)
     zero = place_words(replace(space, zero_gpu=True))

@@ -25,6 +25,9 @@ class State(StrEnum):
 ENDED: Final = frozenset({State.DONE, State.STOPPED, State.FAILED})
 """Nothing is done about a job in one of these states until somebody asks."""
 
+GOING: Final = frozenset({State.QUEUED, State.RUNNING, State.INTERRUPTED})
+"""A job in one of these states has a worker's time, or will have it, with nobody asking."""
+
 
 @dataclass(frozen=True)
 class Job:

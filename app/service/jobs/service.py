@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import JobError
+from app.service.jobs.board import listed
 from app.service.jobs.engine import TaskStatus
-from app.service.jobs.job import ENDED, Job, State
+from app.service.jobs.job import ENDED, GOING, Job, State
 from app.service.jobs.plan import Plan, extended
 from app.service.jobs.reader import JobReader
 from app.service.jobs.record import (
@@ -28,6 +29,7 @@ from app.service.jobs.record import (
 from app.service.jobs.result import MODEL, kept_base, model_of
 from app.service.jobs.storage import needed_bytes
 from app.service.jobs.worker import start_worker
+from app.service.limits import Limits
 from app.service.model_files import ModelFiles
 from app.service.models import ModelStore
 from app.service.owners import owner_hash
@@ -38,6 +40,7 @@ from app.training.config import TrainConfig
 from app.training.course import Course
 from app.training.files import remove, replace_file
 from app.training.material import find
+from app.training.pace import looks
 from app.training.trainee import check_architecture
 
 WORKER_SECONDS: Final = 5.0
@@ -53,6 +56,7 @@ class Jobs(JobReader):
     ) -> None:
         super().__init__(settings, models, administrator=administrator)
         self._settings = settings
+        self._limits = Limits() if administrator else Limits.of(settings)
         self._sets = sets
         self._lock = threading.Lock()
         self._asked_for_worker = -WORKER_SECONDS
@@ -69,8 +73,8 @@ class Jobs(JobReader):
             name: What the owner calls it.
 
         Raises:
-            StudioError: If the model, the pictures and the settings don't fit together, or there
-                is no room.
+            StudioError: If the model, the pictures and the settings don't fit together, there is
+                no room, or it is more than an open studio does for the owner.
         """
         base, pictures = self._models.find(base_model), self._sets.show(owner, set_id)
         config = plan.config(base, pictures)
@@ -87,6 +91,7 @@ class Jobs(JobReader):
             root_model=root_model(self._root, base.id),
         )
         with changing(self._root):
+            self._check_share(record, config)
             folder = JobFolder(self._root / record.id)
             self._check_room(folder, config, base)
             folder.path.mkdir()
@@ -115,14 +120,16 @@ class Jobs(JobReader):
         """Go on with a stopped, failed or interrupted job from its last checkpoint.
 
         Raises:
-            JobError: If there is no such job, it goes on already, or there is no room.
+            StudioError: If there is no such job, it goes on already, there is no room, or it is
+                more than an open studio does for the owner.
         """
         with changing(self._root):
             job, folder = self.show(owner, job_id), self._find(owner, job_id)
             if job.state not in (State.STOPPED, State.FAILED, State.INTERRUPTED):
                 raise JobError(f"The job is {job.state}.", "Only what was stopped can go on.")
-            self._check_room(folder, self.config(owner, job_id))
-            record = folder.read()
+            record, config = folder.read(), self.config(owner, job_id)
+            self._check_share(record, config)
+            self._check_room(folder, config)
             task = self._engine.tasks([record.task_id]).get(record.task_id)
             if task is None or task.status is not TaskStatus.WORKING:
                 self._submit(folder, record.again())
@@ -133,8 +140,8 @@ class Jobs(JobReader):
         """Make an ended job longer by `steps`, and go on with it.
 
         Raises:
-            StudioError: If there is no such job, it hasn't ended, there is no room, or its
-                learning rate has begun to fall.
+            StudioError: If there is no such job, it hasn't ended, there is no room, it is more
+                than an open studio does for the owner, or its learning rate has begun to fall.
         """
         with changing(self._root):
             job, folder = self.show(owner, job_id), self._find(owner, job_id)
@@ -144,6 +151,7 @@ class Jobs(JobReader):
                 raise JobError(f"A job can't be {steps} steps longer.", "Give at least 1.")
             before = self.config(owner, job_id)
             after = extended(before, steps)
+            self._check_share(folder.read(), after)
             self._check_room(folder, after)
             if not Course(before).agrees(Course(after), max(0, folder.saved_step())):
                 raise JobError(
@@ -222,6 +230,14 @@ class Jobs(JobReader):
         folder.write(record)
         self._engine.submit(record.task_id, record.id)
         self.board.forget()
+
+    def _check_share(self, record: Record, config: TrainConfig) -> None:
+        """Refuse what is more than an open studio does for the owner of a job."""
+        views = sum(phase.views for phase in config.phases)
+        self._limits.check_training(views, looks(config), config.sizes[-1])
+        found = listed(self._data, self._engine)
+        going = [whose for whose, job in found if job.state in GOING and job.id != record.id]
+        self._limits.check_jobs(going.count(record.owner), len(going))
 
     def _check_room(
         self, folder: JobFolder, config: TrainConfig, base: ModelFiles | None = None

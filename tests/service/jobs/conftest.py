@@ -97,6 +97,9 @@ def bench(tmp_path: Path, model_root: Path) -> Iterator[Bench]:
         device="cpu",
         job_threads=1,
         single_user=False,
+        training_views=0,
+        jobs_per_visitor=0,
+        job_queue_length=0,
     )
     sets = Sets(settings)
     files = sorted(save_pictures(tmp_path / "pictures").rglob("*.png"))

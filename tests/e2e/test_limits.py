@@ -1,0 +1,75 @@
+"""What one visitor of an open page may ask for, asked past the page."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.shell.server import Server, running_server
+from tests.workers import end_workers
+
+pytestmark = pytest.mark.e2e
+
+ADDRESSES = (f"192.0.2.{i}" for i in count(1))
+"""Whoever asks the first time has their one request of the minute."""
+
+
+@pytest.fixture(scope="module")
+def server(model_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A studio that is open to others."""
+    data = tmp_path_factory.mktemp("data")
+    environment = {
+        "PLEIN_AIR_MODELS": str(model_root),
+        "PLEIN_AIR_MODEL": "tiny",
+        "PLEIN_AIR_DATA": str(data),
+        "PLEIN_AIR_SINGLE_USER": "0",
+        "PLEIN_AIR_REQUESTS_PER_MINUTE": "1",
+        "PLEIN_AIR_JOB_THREADS": "1",
+        "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("gradio")),
+    }
+    try:
+        with running_server(environment) as running:
+            yield running
+    finally:
+        end_workers(data)
+
+
+def post(server: Server, way: str, forwarded: str) -> httpx.Response:
+    """Ask as a proxy hands it on."""
+    return httpx.post(
+        f"{server.url}gradio_api/{way}",
+        json={"data": []},
+        headers={"x-forwarded-for": forwarded},
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("way", ["run/paint", "api/paint", "run/trainings", "run/paint/"])
+def test_no_way_goes_past_the_queue_or_the_share(server: Server, way: str) -> None:
+    address = next(ADDRESSES)
+    refused = post(server, way, address)
+    assert refused.status_code == 404
+    assert "join the queue" in refused.json()["detail"]
+    assert [post(server, each, address).status_code for each in (way, "call/models")] == [429, 429]
+
+
+def test_an_invented_address_before_the_proxys_gives_no_other_share(server: Server) -> None:
+    address = next(ADDRESSES)
+    answers = [post(server, "call/models", f"10.0.0.{i}, {address}") for i in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 429, 429]
+
+
+def test_uploads_are_requests_too(server: Server) -> None:
+    headers = {"x-forwarded-for": next(ADDRESSES)}
+    answers = [
+        httpx.post(
+            f"{server.url}gradio_api/upload",
+            files={"files": ("a.txt", b"words")},
+            headers=headers,
+            timeout=60,
+        )
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [200, 429]
