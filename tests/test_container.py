@@ -13,6 +13,7 @@ from app.ui.gate import STATUS
 OTHERS = frozenset({"HF_HOME", "HOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"})
 """What others than the settings read: the Hub's client, libraries, Python."""
 
+COMPOSE = (ROOT / "compose.yaml").read_text(encoding="utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
 
 
@@ -26,8 +27,8 @@ def image_environment() -> dict[str, str]:
 
 @pytest.fixture
 def compose() -> dict[str, Any]:
-    text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
-    parsed: dict[str, Any] = yaml.safe_load(text)
+    """compose.yaml where no variable is set that has a default."""
+    parsed: dict[str, Any] = yaml.safe_load(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", COMPOSE))
     return parsed
 
 
@@ -48,6 +49,14 @@ def test_the_images_environment_is_understood(compose: dict[str, Any]) -> None:
     together = Settings.from_environment(environment | given | {"DATABASE_URL": address})
     assert together.database_url == "postgresql://plein:x@database:5432/plein"
     assert together.data_dir == image.data_dir
+
+
+def test_page_and_workers_on_one_machine_call_it_by_one_name(compose: dict[str, Any]) -> None:
+    """By default, for each container's host name is another; a second machine has its own."""
+    services = [compose["services"][name]["environment"] for name in ("page", "worker")]
+    (name,) = {service["PLEIN_AIR_MACHINE"] for service in services}
+    assert Settings.from_environment({"PLEIN_AIR_MACHINE": name}).machine_name == name
+    assert f"${{PLEIN_AIR_MACHINE:-{name}}}" in COMPOSE
 
 
 def test_only_the_data_volume_and_tmp_are_written(compose: dict[str, Any]) -> None:
@@ -103,5 +112,4 @@ def test_a_build_with_cuda_is_one_argument_away() -> None:
     (torch,) = instructions("ARG")
     assert torch.startswith("TORCH=")
     assert any("$TORCH" in line for line in instructions("RUN"))
-    compose_text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
-    assert "TORCH" in compose_text
+    assert "TORCH" in COMPOSE

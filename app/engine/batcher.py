@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from app.diffusion.denoiser import Condition, Prediction, Target
+from app.engine.processors import usable_processors
 
 T = TypeVar("T")
 
@@ -28,8 +29,8 @@ class Network(Protocol):
         ...
 
 
-PROCESSORS: Final = torch.get_num_threads()
-"""What torch would use by itself."""
+PROCESSORS: Final = min(torch.get_num_threads(), usable_processors())
+"""What torch would use by itself, within a container's share, which it doesn't know of."""
 
 
 class Turns:

@@ -34,15 +34,29 @@ def total_bytes(cgroup: Path = CGROUP) -> int:
 
 
 def available_bytes(cgroup: Path = CGROUP) -> int:
-    """The memory that is left for this process now."""
+    """The memory that is left for this process now.
+
+    A container's cache of files that nobody has read lately counts as free, as it does to
+    container runtimes: the kernel lets go of it before it refuses anybody memory.
+    """
     limit, used = _number(cgroup / "memory.max"), _number(cgroup / "memory.current")
     free = psutil.virtual_memory().available
-    return free if limit is None or used is None else max(0, min(free, limit - used))
+    if limit is None or used is None:
+        return free
+    return max(0, min(free, limit - max(0, used - _inactive_file(cgroup))))
 
 
 def process_bytes() -> int:
     """What this process has in memory."""
     return int(psutil.Process().memory_info().rss)
+
+
+def _inactive_file(cgroup: Path) -> int:
+    try:
+        lines = (cgroup / "memory.stat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(n) for name, n in map(str.split, lines) if name == "inactive_file"), 0)
 
 
 def _number(path: Path) -> int | None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from app.engine.processors import usable_processors
 from app.errors import StudioError
 
 Pixels = NDArray[np.uint8]
@@ -171,7 +172,7 @@ def load_pictures(
             arrays[size][i] = pixels
         return None
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_processors()) as pool:
         results = list(pool.map(place, range(len(names))))
     skipped = tuple(result for result in results if result is not None)
     used = [i for i, result in enumerate(results) if result is None]

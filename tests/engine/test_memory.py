@@ -31,6 +31,16 @@ def test_a_containers_limit_counts_where_it_is_lower(tmp_path: Path) -> None:
     assert available_bytes(tmp_path) == 20_000_000
 
 
+def test_a_containers_cache_of_files_that_nobody_reads_is_free(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("500000000\n")
+    (tmp_path / "memory.current").write_text("480000000\n")
+    stat = "anon 130000000\nfile 350000000\nactive_file 50000000\ninactive_file 300000000\n"
+    (tmp_path / "memory.stat").write_text(stat)
+    assert available_bytes(tmp_path) == 320_000_000
+    (tmp_path / "memory.current").write_text("290000000\n")  # read a moment before
+    assert available_bytes(tmp_path) == 500_000_000
+
+
 @pytest.mark.parametrize("limit", [None, "max"])
 def test_without_a_limit_the_machine_counts(tmp_path: Path, limit: str | None) -> None:
     if limit:

@@ -21,6 +21,8 @@ LEASE_SECONDS: Final = 15.0
 """A worker whose last heartbeat is so long ago is dead to the others. By the database's clock."""
 
 CONNECT_SECONDS: Final = 5
+ANSWER_SECONDS: Final = 3
+"""A statement, or a network that acknowledges nothing, gets so long; then a worker asks anew."""
 
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS plein_air_workers (
@@ -37,7 +39,7 @@ class Leases:
         url: Of a Postgres database.
 
     Raises:
-        StudioError: If it can't be reached.
+        StudioError: If it can't be reached, or refuses to be written to.
     """
 
     def __init__(self, url: str) -> None:
@@ -49,7 +51,13 @@ class Leases:
                 "DATABASE_URL is no database's address.",
                 "It looks like postgresql://user:password@host:5432/name.",
             ) from error
-        options = {"connect_timeout": CONNECT_SECONDS}
+        options = {
+            "connect_timeout": CONNECT_SECONDS,
+            "tcp_user_timeout": ANSWER_SECONDS * 1000,
+            # Where all that was sent is acknowledged, only probes find that nobody is there.
+            "keepalives_idle": ANSWER_SECONDS - 1,
+            "keepalives_interval": 1,
+        }
         self._engine = sa.create_engine(address, pool_pre_ping=True, connect_args=options)
         with self._asking() as connection:
             # Two that create a table at once would be in each other's way.
@@ -60,7 +68,7 @@ class Leases:
         """Enter a new worker.
 
         Raises:
-            StudioError: If the database can't be reached.
+            StudioError: If the database can't be reached, or refuses.
         """
         with self._asking() as connection:
             connection.execute(
@@ -71,8 +79,10 @@ class Leases:
     def beat(self, worker: str) -> bool:
         """Tell that `worker` lives; False if the others took it for dead.
 
+        It may take for ever: behind a proxy that froze, all that is sent is acknowledged.
+
         Raises:
-            StudioError: If the database can't be reached.
+            StudioError: If the database can't be reached, or refuses.
         """
         with self._asking() as connection:
             told = connection.execute(
@@ -111,8 +121,16 @@ class Leases:
     def _asking(self) -> Iterator[sa.Connection]:
         try:
             with self._engine.begin() as connection:
+                # For this transaction alone, as a pooler between may pass the session on.
+                connection.execute(sa.text(f"SET LOCAL statement_timeout = '{ANSWER_SECONDS}s'"))
                 yield connection
         except sa.exc.OperationalError as error:
             raise StudioError(
                 "The database of jobs can't be reached.", "Start it, or mend DATABASE_URL."
+            ) from error
+        except sa.exc.DBAPIError as error:
+            reason = str(error.orig).partition("\n")[0]
+            raise StudioError(
+                f"The database of jobs refuses: {reason}.",
+                "Let DATABASE_URL name a server that takes writes, and a user who may write.",
             ) from error

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Final
 
+from app.engine.processors import usable_processors
 from app.service.jobs.record import JobFolder, is_locked
 from app.settings import ROOT, Settings, environment_with
 
@@ -74,7 +75,7 @@ def device_lock(settings: Settings) -> Path:
 
 def training_threads(settings: Settings) -> int:
     """A trainer's threads: by default half of the processors, so that painting goes on."""
-    return settings.job_threads or max(1, _processors() // 2)
+    return settings.job_threads or max(1, usable_processors() // 2)
 
 
 def thread_variables(settings: Settings) -> dict[str, str]:
@@ -86,14 +87,7 @@ def thread_variables(settings: Settings) -> dict[str, str]:
 def free_processors(settings: Settings) -> int:
     """How many processors a training on this machine leaves free at this moment; 1 or more."""
     taken = training_threads(settings) if is_locked(device_lock(settings)) else 0
-    return max(1, _processors() - taken)
-
-
-def _processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return max(1, usable_processors() - taken)
 
 
 def _run(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 from uuid import uuid4
 
 from app.errors import StudioError
@@ -51,13 +51,14 @@ class Worker:
         self._ending = threading.Event()
         self._lost = threading.Event()
         self._busy = threading.Lock()
+        self._told = time.monotonic()
 
     def run(
         self, *, until_idle: bool = False, waiting: Callable[[], object] = lambda: None
     ) -> None:
         """Work until SIGTERM or SIGINT, which end this process; what runs is saved first.
 
-        The process ends with code 1 if the other workers took this one for dead.
+        The process ends with code 1 if the other workers took this one for dead, or soon will.
 
         Args:
             until_idle: Return also when there has been nothing to do for a minute, and at once
@@ -79,10 +80,16 @@ class Worker:
 
     def _serve(self, engine: Engine, name: str, *, until_idle: bool) -> None:
         if engine.leases is not None:
+            self._told = time.monotonic()
             engine.leases.begin(name, self._settings.machine_name)
             threading.Thread(target=self._beat, args=(engine, name), daemon=True).start()
+            threading.Thread(target=self._fence, daemon=True).start()
         serve(engine, name, self._work)
         self._wait(engine, until_idle)
+        self._end()
+
+    def _end(self) -> NoReturn:
+        """End this process when what it trains is saved."""
         self._ending.set()
         with self._busy:
             # Not by way of the engine: what was interrupted is to stay unfinished in its
@@ -90,22 +97,32 @@ class Worker:
             os._exit(1 if self._lost.is_set() else 0)
 
     def _beat(self, engine: Engine, name: str) -> None:
-        """Tell that this worker lives, and take over from those that don't; end if it can't."""
+        """Tell that this worker lives, and take over from those that don't."""
         leases = engine.leases
-        if leases is None:
-            return
-        told = time.monotonic()
-        while time.monotonic() - told < FENCE_SECONDS:
-            began = time.monotonic()
-            try:
-                if not leases.beat(name):
-                    break
-                told = began
-                take_over(engine)
-            except StudioError:
-                pass  # The database is away: it has until FENCE_SECONDS to come back.
-            time.sleep(BEAT_SECONDS)
+        try:
+            while leases is not None and not self._lost.is_set():
+                began = time.monotonic()
+                try:
+                    if not leases.beat(name):
+                        break
+                    self._told = began
+                    take_over(engine)
+                except StudioError:
+                    pass  # The database is away: it has until FENCE_SECONDS to come back.
+                self._lost.wait(began + BEAT_SECONDS - time.monotonic())
+        finally:
+            self._lost.set()
+
+    def _fence(self) -> None:
+        """End this process once it is lost, or couldn't tell for FENCE_SECONDS that it lives.
+
+        It asks nobody, for over a network that fell silent no answer comes, nor an error.
+        """
+        while (left := self._told + FENCE_SECONDS - time.monotonic()) > 0:
+            if self._lost.wait(left):
+                break
         self._lost.set()
+        self._end()
 
     def _wait(self, engine: Engine, until_idle: bool) -> None:
         worked = time.monotonic()

@@ -3,10 +3,14 @@
 import glob
 import os
 import shutil
+import socket
+import socketserver
 import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from select import select
 
 SUPERUSER = "plein"
 
@@ -46,3 +50,49 @@ def running_postgres(folder: Path) -> Iterator[str]:
         yield f"postgresql://{SUPERUSER}@/postgres?host={folder}"
     finally:
         subprocess.run([*control, "stop", "--mode=immediate"], check=True, capture_output=True)
+
+
+class Proxy(socketserver.ThreadingTCPServer):
+    """A way by TCP to the server on a socket in `folder`.
+
+    Attributes:
+        passes: While it isn't set, the proxy takes connections and bytes, and passes none on.
+        url: The database's address by this way.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Passing)
+        self.behind = str(folder / ".s.PGSQL.5432")
+        self.passes = threading.Event()
+        self.passes.set()
+        self.url = f"postgresql://{SUPERUSER}@127.0.0.1:{self.server_address[1]}/postgres"
+
+
+class _Passing(socketserver.BaseRequestHandler):
+    server: Proxy
+
+    def handle(self) -> None:
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as behind:
+            behind.connect(self.server.behind)
+            others = {self.request: behind, behind: self.request}
+            while True:
+                for end in select(list(others), [], [])[0]:
+                    self.server.passes.wait()
+                    sent = end.recv(65_536)
+                    if not sent:
+                        return
+                    others[end].sendall(sent)
+
+
+@contextmanager
+def running_proxy(folder: Path) -> Iterator[Proxy]:
+    """A proxy before the server of `running_postgres` in `folder`."""
+    with Proxy(folder) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        try:
+            yield proxy
+        finally:
+            proxy.passes.set()
+            proxy.shutdown()

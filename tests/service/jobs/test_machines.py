@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from app.errors import StudioError
 from app.service.jobs.engine import Engine
@@ -19,7 +20,7 @@ from app.service.models import ModelStore
 from app.settings import Settings
 from tests.lacking import lacking
 from tests.service.jobs.conftest import OWNER, PLAN, Bench
-from tests.service.jobs.postgres import running_postgres, server_programs
+from tests.service.jobs.postgres import running_postgres, running_proxy, server_programs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SHORT = replace(PLAN, steps=12, save_every=4, sample_every=0)
@@ -45,9 +46,11 @@ def shared(bench: Bench, database: str) -> Iterator[Bench]:
             bench.jobs.stop(OWNER, job.id)
 
 
-def worker(bench: Bench, machine: str) -> subprocess.Popen[bytes]:
-    """A worker as it would run on another machine."""
-    settings, bench.settings = bench.settings, replace(bench.settings, machine=machine)
+def worker(bench: Bench, machine: str, url: str = "") -> subprocess.Popen[bytes]:
+    """A worker as it would run on another machine, by another way to the database."""
+    settings = bench.settings
+    url = url or settings.database_url
+    bench.settings = replace(settings, machine=machine, database_url=url)
     try:
         return bench.worker()
     finally:
@@ -98,6 +101,37 @@ def test_a_worker_that_froze_gives_up_what_another_took_over(shared: Bench) -> N
     shared.until(lambda: shared.trainers() not in ([], [trainer]))
     assert len(shared.trainers()) == 1
     assert second.poll() is None
+
+
+def test_a_worker_whose_network_falls_silent_has_ended_when_another_takes_over(
+    shared: Bench, database: str
+) -> None:
+    job = shared.start(replace(PLAN, steps=100_000, save_every=50_000, sample_every=0))
+    with running_proxy(Path(database.partition("host=")[2])) as proxy:
+        first = worker(shared, "first", proxy.url)
+        shared.until(lambda: shared.job(job).step > 5)
+        proxy.passes.clear()
+        assert first.wait(LEASE_SECONDS) == 1
+        assert not shared.trainers()
+    second = worker(shared, "second")
+    saved = shared.job(job).saved_step
+    assert saved > 5
+    shared.until(lambda: shared.job(job).step > saved)
+    assert second.poll() is None
+
+
+def test_a_database_that_refuses_says_why(database: str) -> None:
+    leases = Leases(database)
+    with pytest.raises(StudioError, match="read-only"), leases._asking() as connection:
+        connection.execute(sa.text("SET TRANSACTION READ ONLY; DELETE FROM plein_air_workers"))
+    leases.close()
+
+
+def test_a_statement_is_not_waited_for_without_end(database: str) -> None:
+    leases = Leases(database)
+    with pytest.raises(StudioError, match="reached"), leases._asking() as connection:
+        connection.execute(sa.text("SELECT pg_sleep(60)"))
+    leases.close()
 
 
 def test_a_worker_lives_as_long_as_it_tells(database: str) -> None:

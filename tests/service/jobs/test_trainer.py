@@ -16,6 +16,7 @@ from app.service.jobs.trainer import (
     device_lock,
     free_processors,
     train,
+    training_threads,
 )
 from app.settings import Settings
 
@@ -95,3 +96,11 @@ def test_a_training_takes_its_processors_from_the_painting(settings: Settings) -
         assert free_processors(replace(settings, job_threads=1000)) == 1
         assert free_processors(replace(settings, machine="another")) == every
     assert free_processors(settings) == every
+
+
+def test_a_training_takes_half_of_a_containers_share(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "usable_processors", lambda: 4)
+    assert training_threads(replace(settings, job_threads=0)) == 2
+    assert free_processors(settings) == 4

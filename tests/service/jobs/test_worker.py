@@ -1,0 +1,38 @@
+"""A worker ends whichever way its heartbeats fail."""
+
+import os
+import threading
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from app.service.jobs import worker
+from app.service.jobs.engine import Engine
+from app.service.jobs.worker import Worker
+from app.settings import Settings
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("way", ["refused", "broken", "silent"])
+def test_a_worker_that_can_not_tell_that_it_lives_ends(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+
+    def beat(_: str) -> bool:
+        if way == "broken":
+            raise RuntimeError("nobody foresaw this")
+        return way == "silent" and over.wait()
+
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr(worker, "FENCE_SECONDS", 0.2 if way == "silent" else 60.0)
+    engine = cast(Engine, SimpleNamespace(leases=SimpleNamespace(beat=beat, dead=list)))
+    ending = Worker(Settings())
+    beating = threading.Thread(target=ending._beat, args=(engine, "a worker"))
+    beating.start()
+    ending._fence()
+    over.set()
+    beating.join()
+    assert codes == [1]
