@@ -125,7 +125,7 @@ def fingerprint(folder: Path, names: Sequence[str]) -> str:
         return os.fsencode(name) + b"\0" + contents
 
     digest = hashlib.sha256()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_processors()) as pool:
         for line in pool.map(of, names):
             digest.update(line + b"\n")
     return digest.hexdigest()

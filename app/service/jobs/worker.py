@@ -156,17 +156,18 @@ def _exclusive(
     """Hold the lock of the one worker; False if it is another's and isn't waited for."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        told = False
+        told, began = False, time.monotonic()
         while not ending.is_set():
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if leave:
+                # Whoever asks whether there is a worker holds the lock for a moment.
+                if leave and time.monotonic() - began > LOOK_SECONDS:
                     break
-                if not told:
+                if not leave and not told:
                     waiting()
-                told = True
-                ending.wait(LOOK_SECONDS)
+                    told = True
+                ending.wait(LOOK_SECONDS / 10)
             else:
                 yield True
                 return

@@ -1,7 +1,9 @@
 """A worker ends whichever way its heartbeats fail."""
 
+import fcntl
 import os
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -36,3 +38,17 @@ def test_a_worker_that_can_not_tell_that_it_lives_ends(
     over.set()
     beating.join()
     assert codes == [1]
+
+
+@pytest.mark.parametrize(("seconds", "held"), [(0.2, True), (60, False)])
+def test_who_only_asks_whether_there_is_a_worker_sends_none_away(
+    tmp_path: Path, seconds: float, held: bool
+) -> None:
+    path = tmp_path / "worker"
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # as `is_locked` does
+        timer = threading.Timer(seconds, fcntl.flock, (file, fcntl.LOCK_UN))
+        timer.start()
+        with worker._exclusive(path, threading.Event(), True, lambda: None) as mine:
+            assert mine is held
+        timer.cancel()
