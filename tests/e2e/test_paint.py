@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Page, Request, expect
 
 from app.service.painting import SAMPLER_KINDS
-from app.service.pictures import read_recipe
+from app.service.pictures import png_bytes, read_recipe
 from app.service.recipe import Recipe
 from app.settings import BUNDLED_MODELS
 from app.shell.server import Server
@@ -236,6 +236,29 @@ def test_a_link_restores_its_settings(page: Page, studio: Server) -> None:
     expect(page.get_by_text("The recipe is restored")).to_be_visible(timeout=30_000)
     expect(page.get_by_label("seed", exact=True)).to_have_value("77")
     assert painted(page, steps=7, pictures=2).eta == 0.35
+
+
+OF_A_CLASS = Recipe(model="classes", steps=7, seed=77, label=2, guidance_scale=3.0)
+
+
+def expect_restored(page: Page, recipe: Recipe) -> None:
+    """The page knows the model, and its next painting is the recipe's."""
+    expect(page.get_by_text("The recipe is restored")).to_be_visible(timeout=30_000)
+    expect(page.get_by_label("subject", exact=True)).to_be_visible()
+    again = painted(page, steps=recipe.steps, pictures=recipe.pictures)
+    assert (again.label, again.guidance_scale) == (recipe.label, recipe.guidance_scale)
+
+
+def test_a_link_restores_label_and_guidance(page: Page, studio: Server) -> None:
+    page.goto(f"{studio.url}?recipe={OF_A_CLASS.to_link()}")
+    expect_restored(page, OF_A_CLASS)
+
+
+def test_a_dropped_png_restores_label_and_guidance(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "painting.png"
+    path.write_bytes(png_bytes(Image.new("RGB", (16, 16)), OF_A_CLASS))
+    page.locator("#recipe-drop input[type=file]").set_input_files(path)
+    expect_restored(page, OF_A_CLASS)
 
 
 def test_a_link_to_a_branch_paints_it_at_once(page: Page, studio: Server) -> None:

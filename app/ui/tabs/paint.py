@@ -23,6 +23,7 @@ from app.ui.hub_panel import chosen_model
 from app.ui.latest import LatestRun
 from app.ui.player import Message, Player, PlayerEvent
 from app.ui.restore import experiment_in
+from app.ui.run_controls import follow_label
 from app.ui.stream import download, failure, film_message, paint_messages, recipe_of
 
 NETWORK: Final = "network"
@@ -131,20 +132,15 @@ def _wire_controls(studio: Studio, fields: Controls) -> None:
         kind = SAMPLER_KINDS[sampler]
         return gr.update(info=kind.about), gr.update(visible=kind.uses_eta)
 
-    def model_changed(model: str, sampler: str) -> list[Any]:
+    def model_changed(model: str, sampler: str, guidance_scale: float) -> list[Any]:
         info = studio.models.describe(model)
-        shown = easel.visibility(sampler, info)
+        guided = easel.visibility(sampler, info)["guidance_scale"]
         choices = easel.sampler_choices(info)
         known = sampler in {name for _, name in choices}
         return [
             gr.update(choices=choices, value=sampler if known else easel.DEFAULT.sampler),
             gr.update(maximum=info.num_train_timesteps),
-            gr.update(
-                choices=easel.label_choices(info),
-                value=0 if info.labels else None,
-                visible=shown["label"],
-            ),
-            gr.update(value=1, visible=shown["guidance_scale"]),
+            gr.update(value=guidance_scale if guided else 1, visible=guided),
         ]
 
     fields.sampler.change(
@@ -152,10 +148,11 @@ def _wire_controls(studio: Studio, fields: Controls) -> None:
     )
     fields.model.change(
         said(model_changed),
-        [fields.model, fields.sampler],
-        [fields.sampler, fields.steps, fields.label, fields.guidance_scale],
+        [fields.model, fields.sampler, fields.guidance_scale],
+        [fields.sampler, fields.steps, fields.guidance_scale],
         **quiet,
     )
+    follow_label(studio, fields.model, fields.label)
 
 
 def _wire_painting(studio: Studio, tab: _Easel, player: Player, runs: LatestRun) -> None:
