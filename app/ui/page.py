@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 from functools import partial
 from importlib.util import find_spec
@@ -77,13 +78,15 @@ def serve(settings: Settings) -> None:
     """Open the page, print its address, and serve it until the process is told to end.
 
     Raises:
-        StudioError: If the default model can't be used, or MCP is asked for and not installed.
+        StudioError: If the default model can't be used, the port is taken, or MCP is asked for and
+            not installed.
     """
     if settings.mcp and find_spec("mcp") is None:
         raise StudioError(
             "PLEIN_AIR_MCP is 1, and the package mcp is not installed.",
             f"Install it: {MCP_COMMAND}; or unset PLEIN_AIR_MCP.",
         )
+    _require_address(settings.server_name, settings.server_port)
     # As Ctrl-C does; as a container's process 1 Python would not hear it at all.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     studio = Studio(settings)
@@ -102,6 +105,18 @@ def serve(settings: Settings) -> None:
         if os.getpid() == 1:
             # A container ends with its first process, and would take the worker along unsaved.
             studio.workshop.end_worker()
+
+
+def _require_address(name: str, port: int) -> None:
+    """Look before anything is begun that a failed launch would leave half done."""
+    family = socket.AF_INET6 if ":" in name else socket.AF_INET
+    try:
+        socket.create_server((name, port), family=family).close()
+    except OSError as error:
+        raise StudioError(
+            f"The page can't be served at {name}:{port}.",
+            "Another program may be there: end it, or set GRADIO_SERVER_PORT to a free port.",
+        ) from error
 
 
 def _launch(studio: Studio, page: gr.Blocks) -> None:
