@@ -105,6 +105,11 @@ def sampler_choices(info: ModelInfo) -> list[tuple[str, str]]:
     ]
 
 
+def most_steps(info: ModelInfo) -> int:
+    """The steps that a recipe may ask of the model."""
+    return min(MAX_STEPS, info.num_train_timesteps)
+
+
 def sampler_control(info: ModelInfo) -> gr.Dropdown:
     """Which sampler."""
     return gr.Dropdown(

@@ -139,7 +139,7 @@ def _wire_controls(studio: Studio, fields: Controls) -> None:
         known = sampler in {name for _, name in choices}
         return [
             gr.update(choices=choices, value=sampler if known else easel.DEFAULT.sampler),
-            gr.update(maximum=info.num_train_timesteps),
+            gr.update(maximum=easel.most_steps(info)),
             gr.update(value=guidance_scale if guided else 1, visible=guided),
         ]
 
