@@ -21,6 +21,7 @@ from app.ui.files import keep_to_own_files
 from app.ui.gate import gate
 from app.ui.hub_panel import hub_button, hub_panel, model_choices
 from app.ui.owner import OwnerCookie, asker
+from app.ui.run_controls import keep_usable
 from app.ui.tabs.bound import bound_tab
 from app.ui.tabs.lab_parts import Header
 from app.ui.tabs.mix import mix_tab
@@ -54,6 +55,7 @@ def build(studio: Studio) -> gr.Blocks:
                 ["exact", "fast"], value="fast", label="precision", elem_classes="studio-precision"
             )
             gr.HTML(NIGHT_SWITCH, elem_classes="studio-switch")
+        keep_usable(studio, model)
         hub_panel(studio, model, hub, page)
         with gr.Tabs() as tabs:
             with gr.Tab("Paint", id="paint"):

@@ -99,6 +99,18 @@ def follow_model(studio: Studio, controls: RunControls) -> None:
     )
 
 
+def keep_usable(studio: Studio, model: gr.Dropdown) -> None:
+    """Put the model before back where one is chosen that can't be used."""
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    usable = gr.State(studio.settings.default_model)
+
+    def chosen(name: str) -> str:
+        return studio.models.describe(name).id
+
+    checked = model.change(said(chosen), model, usable, **quiet)
+    checked.failure(lambda before: before, usable, model, **quiet)
+
+
 def follow_label(studio: Studio, model: gr.Dropdown, label: gr.Dropdown) -> None:
     """Show the model's classes, where it has any."""
 
