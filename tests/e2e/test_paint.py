@@ -282,6 +282,21 @@ def a_png() -> bytes:
     ("content", "says"),
     [
         (a_png(), "The picture has no recipe in it."),
+def test_a_branch_dropped_while_another_paints_is_painted(page: Page, tmp_path: Path) -> None:
+    whole = Recipe(model="tiny", sampler="ddpm", steps=1000, seed=5)
+    for seed in (6, 7):
+        branch = whole.model_copy(
+            update={"steps": 999, "seed": seed, "pictures": 16, "parent": whole, "frame": 1}
+        )
+        path = tmp_path / f"{seed}.png"
+        path.write_bytes(png_bytes(Image.new("RGB", (16, 16)), branch))
+        page.locator("#recipe-drop input[type=file]").set_input_files(path)
+        expect(page.locator(".player-title")).to_have_text(re.compile(f"seed {seed} .*branch"))
+        expect_state(page, "live")
+    page.get_by_role("button", name="Stop").click()
+    expect_state(page, "stopped")
+
+
         (b"GIF89a not a picture", "The file is no PNG that can be read."),
     ],
     ids=["no recipe", "no png"],

@@ -219,7 +219,8 @@ def _wire_recipes(
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     outputs = [*tab.fields.all, branch]
-    streaming = quiet | {"concurrency_id": NETWORK, "concurrency_limit": MAX_PAINTERS}
+    network: dict[str, Any] = {"concurrency_id": NETWORK, "concurrency_limit": MAX_PAINTERS}
+    streaming = quiet | network | RESTARTED
     for event in (
         tab.recipe_file.upload(said(dropped), tab.recipe_file, outputs, **quiet),
         page.load(said(opened), None, outputs, **quiet),
