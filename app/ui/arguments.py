@@ -65,7 +65,10 @@ Count = Annotated[
 ]
 Precision = Annotated[
     recipe.Precision,
-    Field(description="exact: float32, the same everywhere; fast: bfloat16 where it is quicker."),
+    Field(
+        description="exact: float32, within 1/255 the same everywhere; "
+        "fast: bfloat16 where it is quicker."
+    ),
 ]
 Label = Annotated[int | None, Field(ge=0, le=_LATEST, description=_LABEL)]
 Guidance = Annotated[
