@@ -23,6 +23,7 @@ function mountPlayer(element, trigger, props, watch) {
   let finished = [];
   let lastSeq = 0;
   let spoken = -SPOKEN_EVERY;
+  let waiting = ""; // the token of what is done before what was asked for
   let queue = Promise.resolve(); // messages are dealt with one after the other
   const look = { show: "all", grid: "one", pixels: false };
 
@@ -104,6 +105,22 @@ function mountPlayer(element, trigger, props, watch) {
     say([message.stopped && stoppedWords(), message.note].filter(Boolean).join(" · "), true);
     if (!message.stopped) find(".player-live").textContent = "finished";
     if (film.frames.length) show(follow ? film.frames.length - 1 : wanted);
+  }
+
+  function wait({ words, progress, token }) {
+    if (refused.has(token)) return;
+    waiting = token;
+    root.dataset.waiting = "";
+    say([words, progress && progressWords(progress)].filter(Boolean).join(" · "));
+    showActions();
+  }
+
+  function stopWaiting() {
+    if (!waiting) return;
+    waiting = "";
+    delete root.dataset.waiting;
+    find(".player-progress").textContent = "";
+    showActions();
   }
 
   function fail({ message, hint }) {
@@ -269,10 +286,10 @@ function mountPlayer(element, trigger, props, watch) {
     if (about) [save.href, save.download] = [about.src, about.name];
     else save.removeAttribute("href");
     for (const button of findAll("[data-ask]")) {
-      button.disabled = !about;
-      button.removeAttribute("aria-busy");
+      button.disabled = !about || Boolean(waiting);
+      if (!waiting) button.removeAttribute("aria-busy");
     }
-    find("[data-ask=branch]").disabled = !over || at < 0 || film.frames[at].i >= run.steps;
+    find("[data-ask=branch]").disabled = !over || Boolean(waiting) || at < 0 || film.frames[at].i >= run.steps;
     find(".player-link").disabled = !about?.link;
     find(".player-actions").title = about?.recipe ?? "";
     showNearest(about?.nearest ?? "");
@@ -337,8 +354,11 @@ function mountPlayer(element, trigger, props, watch) {
       trigger("select", { action, run: run.run, picture, frame, ...(format && { format }) });
     },
     stop() {
+      if (!isLive() && !waiting) return;
+      trigger("stop", { run: run?.run });
+      if (waiting) refused.add(waiting);
+      stopWaiting();
       if (!isLive()) return;
-      trigger("stop", { run: run.run });
       setState("stopped");
       say(stoppedWords(), true);
     },
@@ -355,13 +375,18 @@ function mountPlayer(element, trigger, props, watch) {
   const begun = new Set();
   const beginOnce = (message) => begun.has(message.run) || (begun.add(message.run), begin(message));
 
-  const deal = { start: beginOnce, frames: addFrames, film: openFilm, end, error: fail, download };
+  const refused = new Set(); // waits that were stopped
+
+  const deal = { start: beginOnce, waiting: wait, frames: addFrames, film: openFilm, end, error: fail, download };
 
   function receive() {
     if (!props.value) return;
     const message = JSON.parse(props.value);
     queue = queue
-      .then(() => deal[message.kind]?.(message))
+      .then(() => {
+        if (message.kind !== "waiting") stopWaiting();
+        return deal[message.kind]?.(message);
+      })
       .catch((error) => {
         console.error(error);
         notify("A frame could not be shown. Paint again, or reload the page.");

@@ -214,6 +214,16 @@ def test_strip_and_animation_are_saved(page: Page) -> None:
             assert getattr(image, "n_frames", 1) == (1 if form == "PNG" else 9)
 
 
+def test_a_file_that_takes_painting_says_so_and_can_be_stopped(page: Page, studio: Server) -> None:
+    page.get_by_role("button", name="GIF", exact=True).click()
+    expect(page.locator(".player-progress")).to_have_text(re.compile("^painted again · step "))
+    expect_state(page, "finished")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator(".player-progress")).to_have_text("")
+    expect(page.get_by_role("button", name="GIF", exact=True)).to_be_enabled()
+    expect_idle(studio)
+
+
 def test_a_dropped_png_restores_its_settings(page: Page, tmp_path: Path) -> None:
     choose(page, "sampler", "UniPC")
     recipe = painted(page, steps=9, pictures=3)
@@ -272,16 +282,6 @@ def test_a_link_to_a_branch_paints_it_at_once(page: Page, studio: Server) -> Non
     assert saved(page).parent == whole
 
 
-def a_png() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "png")
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        (a_png(), "The picture has no recipe in it."),
 def test_a_branch_dropped_while_another_paints_is_painted(page: Page, tmp_path: Path) -> None:
     whole = Recipe(model="tiny", sampler="ddpm", steps=1000, seed=5)
     for seed in (6, 7):
@@ -297,6 +297,16 @@ def test_a_branch_dropped_while_another_paints_is_painted(page: Page, tmp_path: 
     expect_state(page, "stopped")
 
 
+def a_png() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "png")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (a_png(), "The picture has no recipe in it."),
         (b"GIF89a not a picture", "The file is no PNG that can be read."),
     ],
     ids=["no recipe", "no png"],
@@ -340,6 +350,7 @@ def test_a_broken_model_is_named_and_the_one_before_paints_on(page: Page, model_
     try:
         option.click()
         expect(page.get_by_text("truncated").first).to_be_visible()
+        expect(page.get_by_label("model", exact=True)).to_have_value(re.compile("^tiny"))
     finally:
         weights.write_bytes(whole)
     assert painted(page).model == "tiny"
@@ -363,7 +374,6 @@ def test_the_bundled_model_paints_in_the_browser(page: Page) -> None:
         re.compile("^nearest training painting: .")
     )
     weights = (BUNDLED_MODELS / "impressionist-64" / "SHA256SUMS").read_text().split()[0]
-        expect(page.get_by_label("model", exact=True)).to_have_value(re.compile("^tiny"))
     assert recipe.weights == weights
 
 

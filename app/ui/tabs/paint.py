@@ -24,7 +24,7 @@ from app.ui.latest import LatestRun
 from app.ui.player import Message, Player, PlayerEvent
 from app.ui.restore import experiment_in
 from app.ui.run_controls import follow_label
-from app.ui.stream import download, failure, film_message, paint_messages, recipe_of
+from app.ui.stream import failure, file_messages, film_message, paint_messages, recipe_of
 
 NETWORK: Final = "network"
 """The concurrency group of all events that paint."""
@@ -164,11 +164,14 @@ def _wire_painting(studio: Studio, tab: _Easel, player: Player, runs: LatestRun)
         try:
             wish = PlayerEvent.of(event)
             recipe = recipe_of(wish.run).about(wish.picture)
-            if wish.action != "branch":
-                yield download(studio.painter, recipe, wish.file_type)
-                return
         except Exception as error:
             yield failure(error)
+            return
+        if wish.action != "branch":
+            file = file_messages(studio, recipe, wish.file_type)
+            # Of a run at hand two files may be made at once; one that is painted again is a run.
+            at_hand = studio.painter.remembered(recipe) is not None
+            yield from file if at_hand else runs.follow(request, file)
             return
         seed = secrets.randbelow(MAX_SEED + 1)
         branch = partial(studio.painter.branch, recipe, wish.frame, int(variations), seed)
