@@ -55,13 +55,22 @@ def paint_messages(
 ) -> Generator[Message, None, None]:
     """Paint what is wished for a player: its start, its frames as they come, its end.
 
+    A model that must be loaded first is told of before the start.
+
     Each message brings all kept frames since the last one; there are at most 10 a second. What
     goes wrong becomes a Failure, so that no player is left waiting.
     """
     try:
-        yield from _messages(studio, studio.painter.complete(wish()), clock)
+        recipe = wish()
+        yield from _loading(studio, recipe)
+        yield from _messages(studio, studio.painter.complete(recipe), clock)
     except Exception as error:
         yield failure(error)
+
+
+def _loading(studio: Studio, recipe: Recipe) -> Iterator[Waiting]:
+    if recipe.model not in studio.models.shelf.ids:
+        yield Waiting("loading the model")
 
 
 def _messages(studio: Studio, recipe: Recipe, clock: Clock) -> Iterator[Message]:
@@ -194,6 +203,7 @@ def _painted_again(
     studio: Studio, recipe: Recipe, clock: Clock
 ) -> Generator[Message, None, Recipe]:
     painter = studio.painter
+    yield from _loading(studio, recipe)
     recipe = painter.complete(recipe)
     if painter.remembered(recipe) is None:
         token = uuid4().hex
