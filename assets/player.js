@@ -3,6 +3,11 @@
 const MOMENTS = 10;
 const PLAY_SECONDS = 6;
 const SPOKEN_EVERY = 5000; // ms between two announcements of progress
+const SILENCE = 3000; // ms without a message, after which the server is asked for a sign of life
+const LOST = {
+  message: "The connection to the studio was lost.",
+  hint: "What came of the run can be looked at here until the page is loaded anew.",
+};
 
 function mountPlayer(element, trigger, props, watch) {
   element.querySelector(".player-root").innerHTML = MARKUP;
@@ -24,6 +29,7 @@ function mountPlayer(element, trigger, props, watch) {
   let lastSeq = 0;
   let spoken = -SPOKEN_EVERY;
   let waiting = ""; // the token of what is done before what was asked for
+  let heard = 0; // when the last message came
   let queue = Promise.resolve(); // messages are dealt with one after the other
   const look = { show: "all", grid: "one", pixels: false };
 
@@ -379,8 +385,23 @@ function mountPlayer(element, trigger, props, watch) {
 
   const deal = { start: beginOnce, waiting: wait, frames: addFrames, film: openFilm, end, error: fail, download };
 
+  // Gradio tells the page of a lost connection, but no component.
+  async function listen() {
+    if (!root.isConnected) return clearInterval(listening);
+    if (!(isLive() || waiting) || performance.now() - heard < SILENCE) return;
+    heard = performance.now();
+    const { root: studio, api_prefix } = window.gradio_config;
+    const answer = await fetch(`${studio}${api_prefix}/app_id`, { cache: "no-store" }).catch(() => null);
+    if (answer?.ok || !(isLive() || waiting)) return;
+    stopWaiting();
+    fail(LOST);
+  }
+
+  const listening = setInterval(listen, 1000);
+
   function receive() {
     if (!props.value) return;
+    heard = performance.now();
     const message = JSON.parse(props.value);
     queue = queue
       .then(() => {
