@@ -6,8 +6,8 @@ from typing import Final
 
 import typer
 
-from app.errors import StudioError
 from app.settings import spin_briefly
+from app.shell.faults import told
 
 COMMANDS: Final = (
     "serve", "paint", "train", "export", "noise", "mix", "bound",
@@ -34,11 +34,8 @@ def main(arguments: list[str] | None = None) -> None:
         studio.command(name)(import_module(f"app.shell.{name}").command)
     if len(wanted) == 1:
         studio.callback()(lambda: None)  # keeps a lone command a sub-command
-    try:
+    with told():
         studio(arguments)
-    except StudioError as error:
-        typer.echo(f"{error.message}\n{error.hint}", err=True)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,11 @@
 const MOMENTS = 10;
 const PLAY_SECONDS = 6;
 const SPOKEN_EVERY = 5000; // ms between two announcements of progress
+const SILENCE = 3000; // ms without a message, after which the server is asked for a sign of life
+const LOST = {
+  message: "The connection to the studio was lost.",
+  hint: "What came of the run can be looked at here until the page is loaded anew.",
+};
 
 function mountPlayer(element, trigger, props, watch) {
   element.querySelector(".player-root").innerHTML = MARKUP;
@@ -23,6 +28,8 @@ function mountPlayer(element, trigger, props, watch) {
   let finished = [];
   let lastSeq = 0;
   let spoken = -SPOKEN_EVERY;
+  let waiting = ""; // the token of what is done before what was asked for
+  let heard = 0; // when the last message came
   let queue = Promise.resolve(); // messages are dealt with one after the other
   const look = { show: "all", grid: "one", pixels: false };
 
@@ -104,6 +111,22 @@ function mountPlayer(element, trigger, props, watch) {
     say([message.stopped && stoppedWords(), message.note].filter(Boolean).join(" · "), true);
     if (!message.stopped) find(".player-live").textContent = "finished";
     if (film.frames.length) show(follow ? film.frames.length - 1 : wanted);
+  }
+
+  function wait({ words, progress, token }) {
+    if (refused.has(token)) return;
+    waiting = token;
+    root.dataset.waiting = "";
+    say([words, progress && progressWords(progress)].filter(Boolean).join(" · "));
+    showActions();
+  }
+
+  function stopWaiting() {
+    if (!waiting) return;
+    waiting = "";
+    delete root.dataset.waiting;
+    find(".player-progress").textContent = "";
+    showActions();
   }
 
   function fail({ message, hint }) {
@@ -269,10 +292,10 @@ function mountPlayer(element, trigger, props, watch) {
     if (about) [save.href, save.download] = [about.src, about.name];
     else save.removeAttribute("href");
     for (const button of findAll("[data-ask]")) {
-      button.disabled = !about;
-      button.removeAttribute("aria-busy");
+      button.disabled = !about || Boolean(waiting);
+      if (!waiting) button.removeAttribute("aria-busy");
     }
-    find("[data-ask=branch]").disabled = !over || at < 0 || film.frames[at].i >= run.steps;
+    find("[data-ask=branch]").disabled = !over || Boolean(waiting) || at < 0 || film.frames[at].i >= run.steps;
     find(".player-link").disabled = !about?.link;
     find(".player-actions").title = about?.recipe ?? "";
     showNearest(about?.nearest ?? "");
@@ -337,8 +360,11 @@ function mountPlayer(element, trigger, props, watch) {
       trigger("select", { action, run: run.run, picture, frame, ...(format && { format }) });
     },
     stop() {
+      if (!isLive() && !waiting) return;
+      trigger("stop", { run: run?.run });
+      if (waiting) refused.add(waiting);
+      stopWaiting();
       if (!isLive()) return;
-      trigger("stop", { run: run.run });
       setState("stopped");
       say(stoppedWords(), true);
     },
@@ -355,13 +381,33 @@ function mountPlayer(element, trigger, props, watch) {
   const begun = new Set();
   const beginOnce = (message) => begun.has(message.run) || (begun.add(message.run), begin(message));
 
-  const deal = { start: beginOnce, frames: addFrames, film: openFilm, end, error: fail, download };
+  const refused = new Set(); // waits that were stopped
+
+  const deal = { start: beginOnce, waiting: wait, frames: addFrames, film: openFilm, end, error: fail, download };
+
+  // Gradio tells the page of a lost connection, but no component.
+  async function listen() {
+    if (!root.isConnected) return clearInterval(listening);
+    if (!(isLive() || waiting) || performance.now() - heard < SILENCE) return;
+    heard = performance.now();
+    const { root: studio, api_prefix } = window.gradio_config;
+    const answer = await fetch(`${studio}${api_prefix}/app_id`, { cache: "no-store" }).catch(() => null);
+    if (answer?.ok || !(isLive() || waiting)) return;
+    stopWaiting();
+    fail(LOST);
+  }
+
+  const listening = setInterval(listen, 1000);
 
   function receive() {
     if (!props.value) return;
+    heard = performance.now();
     const message = JSON.parse(props.value);
     queue = queue
-      .then(() => deal[message.kind]?.(message))
+      .then(() => {
+        if (message.kind !== "waiting") stopWaiting();
+        return deal[message.kind]?.(message);
+      })
       .catch((error) => {
         console.error(error);
         notify("A frame could not be shown. Paint again, or reload the page.");

@@ -19,6 +19,7 @@ from app.service.wording import in_words
 
 MAX_PICTURES: Final = 16
 MAX_STEPS: Final = 1000
+MAX_GUIDANCE: Final = 20
 MAX_BRANCHES: Final = 4
 MAX_JSON: Final = 8192
 """A recipe's bytes; the longest that the studio writes, four branches deep, has about 2,000."""
@@ -161,7 +162,7 @@ class Recipe(Document):
     picture: int = Field(default=0, ge=0, lt=MAX_PICTURES)
     precision: Precision = "exact"
     label: int | None = Field(default=None, ge=0, lt=100_000)
-    guidance_scale: float = Field(default=1.0, ge=1, le=20, allow_inf_nan=False)
+    guidance_scale: float = Field(default=1.0, ge=1, le=MAX_GUIDANCE, allow_inf_nan=False)
     parent: "Recipe | None" = None
     frame: int | None = Field(default=None, ge=0, lt=MAX_STEPS)
     versions: Versions = Versions()

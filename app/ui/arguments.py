@@ -17,7 +17,7 @@ from app.service.jobs import plan
 from app.service.laboratory.experiment import MAX_T
 from app.service.laboratory.experiments import MAX_BETWEEN, MAX_ROWS, MAX_STRIP
 from app.service.painting import SAMPLER_KINDS
-from app.service.recipe import MAX_PICTURES, MAX_STEPS
+from app.service.recipe import MAX_GUIDANCE, MAX_PICTURES, MAX_STEPS
 
 _PICTURE: Final = "an uploaded PNG, JPEG, WebP, GIF, BMP or TIFF of at most 30 MB."
 _T: Final = "The paper's timestep, from 0 (clean) to T (noise)"
@@ -65,11 +65,14 @@ Count = Annotated[
 ]
 Precision = Annotated[
     recipe.Precision,
-    Field(description="exact: float32, the same everywhere; fast: bfloat16 where it is quicker."),
+    Field(
+        description="exact: float32, within 1/255 the same everywhere; "
+        "fast: bfloat16 where it is quicker."
+    ),
 ]
 Label = Annotated[int | None, Field(ge=0, le=_LATEST, description=_LABEL)]
 Guidance = Annotated[
-    float, Field(ge=1, le=20, description="How hard the class pulls; 1 is no guidance.")
+    float, Field(ge=1, le=MAX_GUIDANCE, description="How hard the class pulls; 1 is no guidance.")
 ]
 FreeT = Annotated[int, Field(ge=0, le=MAX_T, description=f"{_T}, at which to mix.")]
 NoisedT = Annotated[int, Field(ge=1, le=MAX_T, description=f"{_T}, at which to begin.")]

@@ -10,7 +10,7 @@ from app.diffusion.noise import MAX_SEED
 from app.diffusion.reverse import SPACINGS
 from app.service.models import ModelInfo
 from app.service.painting import SAMPLER_KINDS
-from app.service.recipe import MAX_PICTURES, MAX_STEPS, Recipe
+from app.service.recipe import MAX_GUIDANCE, MAX_PICTURES, MAX_STEPS, Recipe
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,11 @@ def sampler_choices(info: ModelInfo) -> list[tuple[str, str]]:
     ]
 
 
+def most_steps(info: ModelInfo) -> int:
+    """The steps that a recipe may ask of the model."""
+    return min(MAX_STEPS, info.num_train_timesteps)
+
+
 def sampler_control(info: ModelInfo) -> gr.Dropdown:
     """Which sampler."""
     return gr.Dropdown(
@@ -148,8 +153,9 @@ def label_control(info: ModelInfo) -> gr.Dropdown:
 def guidance_control(info: ModelInfo) -> gr.Slider:
     """How strongly the subject is insisted on."""
     return gr.Slider(
-        1, 10, value=1, step=0.5, label="guidance", visible=info.null_label is not None,
+        1, MAX_GUIDANCE, value=1, step=0.5, label="guidance",
         info="1 is none; more follows the subject more closely",
+        visible=info.null_label is not None,
     )  # fmt: skip
 
 

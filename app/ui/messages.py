@@ -164,6 +164,22 @@ class Failure(Message):
 
 
 @dataclass(frozen=True)
+class Waiting(Message):
+    """What is done before the message that was asked for; the player keeps the run it shows.
+
+    Attributes:
+        words: What that is.
+        progress: How far it is, where that is known.
+        token: The same for all that is told of one wait.
+    """
+
+    kind: ClassVar[str] = "waiting"
+    words: str
+    progress: Progress | None = None
+    token: str = field(default_factory=lambda: uuid4().hex)
+
+
+@dataclass(frozen=True)
 class Download(Message):
     """A file made on request (an animation, a strip), saved by the browser as `name`."""
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 from functools import partial
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ from app.ui.files import keep_to_own_files
 from app.ui.gate import gate
 from app.ui.hub_panel import hub_button, hub_panel, model_choices
 from app.ui.owner import OwnerCookie, asker
+from app.ui.run_controls import keep_usable
 from app.ui.tabs.bound import bound_tab
 from app.ui.tabs.lab_parts import Header
 from app.ui.tabs.mix import mix_tab
@@ -53,6 +55,7 @@ def build(studio: Studio) -> gr.Blocks:
                 ["exact", "fast"], value="fast", label="precision", elem_classes="studio-precision"
             )
             gr.HTML(NIGHT_SWITCH, elem_classes="studio-switch")
+        keep_usable(studio, model)
         hub_panel(studio, model, hub, page)
         with gr.Tabs() as tabs:
             with gr.Tab("Paint", id="paint"):
@@ -77,13 +80,15 @@ def serve(settings: Settings) -> None:
     """Open the page, print its address, and serve it until the process is told to end.
 
     Raises:
-        StudioError: If the default model can't be used, or MCP is asked for and not installed.
+        StudioError: If the default model can't be used, the port is taken, or MCP is asked for and
+            not installed.
     """
     if settings.mcp and find_spec("mcp") is None:
         raise StudioError(
             "PLEIN_AIR_MCP is 1, and the package mcp is not installed.",
             f"Install it: {MCP_COMMAND}; or unset PLEIN_AIR_MCP.",
         )
+    _require_address(settings.server_name, settings.server_port)
     # As Ctrl-C does; as a container's process 1 Python would not hear it at all.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     studio = Studio(settings)
@@ -102,6 +107,18 @@ def serve(settings: Settings) -> None:
         if os.getpid() == 1:
             # A container ends with its first process, and would take the worker along unsaved.
             studio.workshop.end_worker()
+
+
+def _require_address(name: str, port: int) -> None:
+    """Look before anything is begun that a failed launch would leave half done."""
+    family = socket.AF_INET6 if ":" in name else socket.AF_INET
+    try:
+        socket.create_server((name, port), family=family).close()
+    except OSError as error:
+        raise StudioError(
+            f"The page can't be served at {name}:{port}.",
+            "Another program may be there: end it, or set GRADIO_SERVER_PORT to a free port.",
+        ) from error
 
 
 def _launch(studio: Studio, page: gr.Blocks) -> None:

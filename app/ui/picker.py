@@ -12,6 +12,7 @@ from PIL import Image
 
 from app.errors import PictureError, StudioError
 from app.service.laboratory.experiment import Source
+from app.service.recipe import Recipe
 from app.service.results import results
 from app.service.showcase import Example, load_examples
 from app.service.studio import Studio
@@ -197,15 +198,14 @@ class Picker:
         if not 0 <= place < recipe.pictures:
             raise PictureError("That picture isn't in the run.", "Choose one in Paint.")
         stored = next((e for e in self._examples if e.recipe == recipe), None)
-        image = (
-            _image(stored.png)
-            if stored is not None
-            else Image.fromarray(
-                np.asarray(results(self._studio.painter, recipe.about(0))[place].pixels)
-            )
-        )
+        image = _image(stored.png) if stored is not None else self._paint(recipe.about(place))
         name = f"painted, seed {recipe.seed + place}"
         return _shown(choice.add(Picture(name, image, image)))
+
+    def _paint(self, recipe: Recipe) -> Image.Image:
+        painter = self._studio.painter
+        painted = results(painter, painter.complete(recipe))[recipe.picture]
+        return Image.fromarray(np.asarray(painted.pixels))
 
 
 def _shown(choice: Choice) -> tuple[Choice, Pictures]:

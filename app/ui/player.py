@@ -27,6 +27,7 @@ from app.ui.messages import (
     Progress,
     RunMessages,
     Start,
+    Waiting,
 )
 from app.ui.sheets import data_uri, film_sheet, frame_sheet, sheet_quality
 
@@ -46,6 +47,7 @@ __all__ = [
     "Progress",
     "RunMessages",
     "Start",
+    "Waiting",
     "data_uri",
     "film_sheet",
     "frame_sheet",

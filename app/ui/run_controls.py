@@ -49,7 +49,7 @@ def run_controls(
         easel.sampler_choices(info), value=DEFAULT_SAMPLER, label="sampler", min_width=110
     )
     slider = gr.Slider(
-        1, info.num_train_timesteps, value=steps, step=1, label="steps", min_width=120,
+        1, easel.most_steps(info), value=steps, step=1, label="steps", min_width=120,
         info="counted from T",
     )  # fmt: skip
     eta = gr.Slider(
@@ -87,7 +87,7 @@ def follow_model(studio: Studio, controls: RunControls) -> None:
         known = sampler in {name for _, name in choices}
         return (
             gr.update(choices=choices, value=sampler if known else DEFAULT_SAMPLER),
-            gr.update(maximum=info.num_train_timesteps),
+            gr.update(maximum=easel.most_steps(info)),
         )
 
     controls.sampler.change(said(sampler_changed), controls.sampler, controls.eta, **quiet)
@@ -97,6 +97,18 @@ def follow_model(studio: Studio, controls: RunControls) -> None:
         [controls.sampler, controls.steps],
         **quiet,
     )
+
+
+def keep_usable(studio: Studio, model: gr.Dropdown) -> None:
+    """Put the model before back where one is chosen that can't be used."""
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    usable = gr.State(studio.settings.default_model)
+
+    def chosen(name: str) -> str:
+        return studio.models.describe(name).id
+
+    checked = model.change(said(chosen), model, usable, **quiet)
+    checked.failure(lambda before: before, usable, model, **quiet)
 
 
 def follow_label(studio: Studio, model: gr.Dropdown, label: gr.Dropdown) -> None:

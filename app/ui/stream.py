@@ -8,7 +8,6 @@ from uuid import uuid4
 import numpy as np
 
 from app.service.moments import Moment, Retrace, kept_frames
-from app.service.painting import Painter
 from app.service.recipe import Recipe
 from app.service.results import Result, results
 from app.service.showcase import Example
@@ -25,6 +24,7 @@ from app.ui.player import (
     PlayerFrame,
     Progress,
     RunMessages,
+    Waiting,
     data_uri,
     frame_sheet,
     sheet_quality,
@@ -55,13 +55,22 @@ def paint_messages(
 ) -> Generator[Message, None, None]:
     """Paint what is wished for a player: its start, its frames as they come, its end.
 
+    A model that must be loaded first is told of before the start.
+
     Each message brings all kept frames since the last one; there are at most 10 a second. What
     goes wrong becomes a Failure, so that no player is left waiting.
     """
     try:
-        yield from _messages(studio, studio.painter.complete(wish()), clock)
+        recipe = wish()
+        yield from _loading(studio, recipe)
+        yield from _messages(studio, studio.painter.complete(recipe), clock)
     except Exception as error:
         yield failure(error)
+
+
+def _loading(studio: Studio, recipe: Recipe) -> Iterator[Waiting]:
+    if recipe.model not in studio.models.shelf.ids:
+        yield Waiting("loading the model")
 
 
 def _messages(studio: Studio, recipe: Recipe, clock: Clock) -> Iterator[Message]:
@@ -95,16 +104,27 @@ def film_messages(
     yield run.start()
     kept = set(kept_frames(run.steps, run.pictures, run.tile[0]))
     quality = sheet_quality(len(kept) * run.pictures * VIEWS, run.tile)
-    began, due = clock(), 0.0
-    for done, moment in enumerate(moments, start=1):
+    for moment, progress in _paced(moments, total, clock):
         if isinstance(moment, Moment) and moment.index in kept:
             run.add(player_frame(moment, quality))
-        now = clock()
-        if now >= due or done > total:
-            left = (now - began) / done * max(0, total - done)
-            yield run.frames(_progress(moment, left))
-            due = clock() + YIELD_SECONDS
+        if progress:
+            yield run.frames(progress)
     yield run.end(tuple(finished()))
+
+
+def _paced(
+    moments: Iterator[Moment | Retrace], total: int, clock: Clock
+) -> Iterator[tuple[Moment | Retrace, Progress | None]]:
+    """Each moment, and how far the run is at most 10 times a second, the last time at its end."""
+    began, due = clock(), 0.0
+    for done, moment in enumerate(moments, start=1):
+        now = clock()
+        if now < due and done <= total:
+            yield moment, None
+            continue
+        left = (now - began) / done * max(0, total - done)
+        yield moment, _progress(moment, left)
+        due = clock() + YIELD_SECONDS
 
 
 def _progress(moment: Moment | Retrace, seconds_left: float) -> Progress:
@@ -163,13 +183,38 @@ def film_message(example: Example) -> Film:
     )
 
 
-def download(painter: Painter, recipe: Recipe, what: FileType) -> Download:
+def file_messages(
+    studio: Studio, recipe: Recipe, what: FileType, clock: Clock = time.monotonic
+) -> Generator[Message, None, None]:
     """A strip or an animation of a run's picture, as a file to save.
 
-    Raises:
-        StudioError: As `Painter.paint` does; a run not painted lately is painted again.
+    A run that isn't remembered is painted again first, as far as one request may go, and the
+    player told of it. What goes wrong becomes a Failure.
     """
-    result = results(painter, recipe.about(0))[recipe.picture]
+    try:
+        if studio.painter.remembered(recipe) is None:
+            recipe = yield from _painted_again(studio, recipe, clock)
+        yield _download(results(studio.painter, recipe)[recipe.picture], what)
+    except Exception as error:
+        yield failure(error)
+
+
+def _painted_again(
+    studio: Studio, recipe: Recipe, clock: Clock
+) -> Generator[Message, None, Recipe]:
+    painter = studio.painter
+    yield from _loading(studio, recipe)
+    recipe = painter.complete(recipe)
+    if painter.remembered(recipe) is None:
+        token = uuid4().hex
+        total = painter.network_steps(recipe)
+        for _, progress in _paced(painter.paint(recipe), total, clock):
+            if progress:
+                yield Waiting("painted again", progress, token)
+    return recipe
+
+
+def _download(result: Result, what: FileType) -> Download:
     if what == "strip":
         return Download(f"{result.name}-strip.png", data_uri(result.strip(), "image/png"))
     return Download(f"{result.name}.{what}", data_uri(result.animation(what), f"image/{what}"))

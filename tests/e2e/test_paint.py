@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Page, Request, expect
 
 from app.service.painting import SAMPLER_KINDS
-from app.service.pictures import read_recipe
+from app.service.pictures import png_bytes, read_recipe
 from app.service.recipe import Recipe
 from app.settings import BUNDLED_MODELS
 from app.shell.server import Server
@@ -215,6 +215,16 @@ def test_strip_and_animation_are_saved(page: Page) -> None:
             assert getattr(image, "n_frames", 1) == (1 if form == "PNG" else 9)
 
 
+def test_a_file_that_takes_painting_says_so_and_can_be_stopped(page: Page, studio: Server) -> None:
+    page.get_by_role("button", name="GIF", exact=True).click()
+    expect(page.locator(".player-progress")).to_have_text(re.compile("^painted again · step "))
+    expect_state(page, "finished")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator(".player-progress")).to_have_text("")
+    expect(page.get_by_role("button", name="GIF", exact=True)).to_be_enabled()
+    expect_idle(studio)
+
+
 def test_a_dropped_png_restores_its_settings(page: Page, tmp_path: Path) -> None:
     choose(page, "sampler", "UniPC")
     recipe = painted(page, steps=9, pictures=3)
@@ -239,6 +249,29 @@ def test_a_link_restores_its_settings(page: Page, studio: Server) -> None:
     assert painted(page, steps=7, pictures=2).eta == 0.35
 
 
+OF_A_CLASS = Recipe(model="classes", steps=7, seed=77, label=2, guidance_scale=3.0)
+
+
+def expect_restored(page: Page, recipe: Recipe) -> None:
+    """The page knows the model, and its next painting is the recipe's."""
+    expect(page.get_by_text("The recipe is restored")).to_be_visible(timeout=30_000)
+    expect(page.get_by_label("subject", exact=True)).to_be_visible()
+    again = painted(page, steps=recipe.steps, pictures=recipe.pictures)
+    assert (again.label, again.guidance_scale) == (recipe.label, recipe.guidance_scale)
+
+
+def test_a_link_restores_label_and_guidance(page: Page, studio: Server) -> None:
+    page.goto(f"{studio.url}?recipe={OF_A_CLASS.to_link()}")
+    expect_restored(page, OF_A_CLASS)
+
+
+def test_a_dropped_png_restores_label_and_guidance(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "painting.png"
+    path.write_bytes(png_bytes(Image.new("RGB", (16, 16)), OF_A_CLASS))
+    page.locator("#recipe-drop input[type=file]").set_input_files(path)
+    expect_restored(page, OF_A_CLASS)
+
+
 def test_a_link_to_a_branch_paints_it_at_once(page: Page, studio: Server) -> None:
     whole = Recipe(model="tiny", steps=6, seed=5)
     branch = Recipe(
@@ -248,6 +281,21 @@ def test_a_link_to_a_branch_paints_it_at_once(page: Page, studio: Server) -> Non
     expect(page.locator(".player-title")).to_have_text(re.compile("branch"), timeout=30_000)
     expect_state(page, "finished")
     assert saved(page).parent == whole
+
+
+def test_a_branch_dropped_while_another_paints_is_painted(page: Page, tmp_path: Path) -> None:
+    whole = Recipe(model="tiny", sampler="ddpm", steps=1000, seed=5)
+    for seed in (6, 7):
+        branch = whole.model_copy(
+            update={"steps": 999, "seed": seed, "pictures": 16, "parent": whole, "frame": 1}
+        )
+        path = tmp_path / f"{seed}.png"
+        path.write_bytes(png_bytes(Image.new("RGB", (16, 16)), branch))
+        page.locator("#recipe-drop input[type=file]").set_input_files(path)
+        expect(page.locator(".player-title")).to_have_text(re.compile(f"seed {seed} .*branch"))
+        expect_state(page, "live")
+    page.get_by_role("button", name="Stop").click()
+    expect_state(page, "stopped")
 
 
 def a_png() -> bytes:
@@ -292,7 +340,7 @@ def test_a_useless_link_says_so_and_the_page_works(
     assert painted(page).model == "tiny"
 
 
-def test_a_broken_model_is_named_and_the_page_keeps_painting(page: Page, model_root: Path) -> None:
+def test_a_broken_model_is_named_and_the_one_before_paints_on(page: Page, model_root: Path) -> None:
     weights = model_root / "learned" / "unet" / "diffusion_pytorch_model.safetensors"
     whole = weights.read_bytes()
     # Opened first: a page that has just come asks which models there are.
@@ -303,10 +351,9 @@ def test_a_broken_model_is_named_and_the_page_keeps_painting(page: Page, model_r
     try:
         option.click()
         expect(page.get_by_text("truncated").first).to_be_visible()
+        expect(page.get_by_label("model", exact=True)).to_have_value(re.compile("^tiny"))
     finally:
         weights.write_bytes(whole)
-    page.get_by_label("model", exact=True).click()
-    page.get_by_role("option", name=re.compile("^tiny")).click()
     assert painted(page).model == "tiny"
 
 

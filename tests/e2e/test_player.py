@@ -1,4 +1,6 @@
+import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -6,6 +8,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.shell.server import running_server
 from tests.e2e.conftest import Serve
 from tests.e2e.lab_page import resize
 from tests.e2e.player_page import GREY, HUES, PlayerPage, film, png
@@ -127,6 +130,40 @@ def test_frames_that_come_while_another_tab_is_open_are_kept(open_page: Open) ->
     expect(page.locator(".player")).to_have_attribute("data-gaps", "0")
     page.wait_for_function("document.querySelector('[data-view=x_t] canvas').width > 100")
     expect_colour(page, "x_t", HUES[0])
+
+
+def test_a_run_whose_server_dies_ends_and_its_frames_stay(
+    browser_page: Page, model_root: Path, tmp_path: Path
+) -> None:
+    environment = {
+        "PLEIN_AIR_MODELS": str(model_root),
+        "PLEIN_AIR_MODEL": "tiny",
+        "PLEIN_AIR_DATA": str(tmp_path),
+    }
+    with running_server(environment) as server:
+        browser_page.goto(server.url)
+        expect_state(browser_page, "finished")
+        browser_page.get_by_role("button", name="the full 1000").click()
+        browser_page.get_by_role("button", name="Paint", exact=True).click()
+        expect_state(browser_page, "live")
+        expect(browser_page.locator(".player-moments button").nth(1)).to_be_enabled()
+        os.kill(server.pid, signal.SIGKILL)
+        expect_state(browser_page, "failed")
+    expect(browser_page.locator(".player-notice")).to_contain_text("connection to the studio")
+    expect(browser_page.locator(".player-progress")).to_have_text(re.compile("^stopped at step"))
+    press(browser_page, "Home")
+    expect_frame(browser_page, 0)
+
+
+def test_a_run_that_is_long_silent_goes_on(open_page: Open) -> None:
+    player = PlayerPage()
+    page = open_page(player)
+    with page.expect_response(re.compile("/app_id$")) as asked:
+        paint(page)
+    assert asked.value.ok
+    expect_state(page, "live", 6)
+    player.gate.set()
+    expect_state(page, "finished", 13)
 
 
 def test_nothing_moves_while_frames_stream(open_page: Open) -> None:

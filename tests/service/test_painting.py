@@ -1,6 +1,7 @@
 """Painting: recipes come true, branches start where they say, streams share and stop."""
 
 import io
+import itertools
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,17 @@ def test_a_picture_is_its_seeds_whatever_batch_it_is_in(painter: Painter, sample
     batch = painting(painter, recipe(sampler=sampler, pictures=3, seed=41))
     alone = painting(painter, recipe(sampler=sampler, seed=42))
     assert np.abs(batch[1].astype(int) - alone[0].astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_training_that_begins_half_way_changes_hardly_a_picture(
+    model_root: Path, sampler: str
+) -> None:
+    turns = itertools.count()
+    beside = ModelStore([model_root], threads=2, free=lambda: 2 if next(turns) < 4 else 1)
+    wish = recipe(sampler=sampler, pictures=2)
+    undisturbed = painting(Painter(ModelStore([model_root], threads=2)), wish).astype(int)
+    assert np.abs(painting(Painter(beside), wish) - undisturbed).max() <= 1
 
 
 def test_moments_run_from_noise_to_a_clean_picture(painter: Painter) -> None:

@@ -1,5 +1,6 @@
 """The studio from a shell, as a person types it."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -113,7 +114,46 @@ def test_bench_prints_ratios_and_what_the_page_costs(model_root: Path) -> None:
         assert figure in done.stdout
 
 
-@pytest.mark.parametrize("entry", [("app.py",), ("-m", "app", "serve")])
+ENTRIES = pytest.mark.parametrize("entry", [("app.py",), ("-m", "app", "serve")])
+
+
+def serve(entry: tuple[str, ...], port: object, data: Path) -> subprocess.CompletedProcess[str]:
+    """Try to open the page on a port that can't be had."""
+    environment = {"PATH": "", "GRADIO_SERVER_PORT": str(port), "PLEIN_AIR_DATA": str(data)}
+    return subprocess.run(
+        [sys.executable, *entry],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+
+@ENTRIES
+def test_a_setting_that_cant_be_used_is_named_in_two_lines(
+    entry: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = serve(entry, "abc", tmp_path)
+    said = "GRADIO_SERVER_PORT is 'abc'.\nSet it to a whole number from 1 to 65535.\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+@ENTRIES
+def test_a_port_that_is_taken_is_named_in_two_lines(entry: tuple[str, ...], tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = serve(entry, port, tmp_path)
+    assert done.returncode == 1
+    what, hint = done.stderr.splitlines()
+    assert what == f"The page can't be served at 127.0.0.1:{port}."
+    assert "GRADIO_SERVER_PORT" in hint
+
+
+@ENTRIES
 def test_on_zero_gpu_spaces_comes_before_torch(tmp_path: Path, entry: tuple[str, ...]) -> None:
     """The real one can't be imported after anything has asked torch for a GPU."""
     (tmp_path / "spaces.py").write_text(

@@ -23,7 +23,8 @@ from app.ui.hub_panel import chosen_model
 from app.ui.latest import LatestRun
 from app.ui.player import Message, Player, PlayerEvent
 from app.ui.restore import experiment_in
-from app.ui.stream import download, failure, film_message, paint_messages, recipe_of
+from app.ui.run_controls import follow_label
+from app.ui.stream import failure, file_messages, film_message, paint_messages, recipe_of
 
 NETWORK: Final = "network"
 """The concurrency group of all events that paint."""
@@ -131,20 +132,15 @@ def _wire_controls(studio: Studio, fields: Controls) -> None:
         kind = SAMPLER_KINDS[sampler]
         return gr.update(info=kind.about), gr.update(visible=kind.uses_eta)
 
-    def model_changed(model: str, sampler: str) -> list[Any]:
+    def model_changed(model: str, sampler: str, guidance_scale: float) -> list[Any]:
         info = studio.models.describe(model)
-        shown = easel.visibility(sampler, info)
+        guided = easel.visibility(sampler, info)["guidance_scale"]
         choices = easel.sampler_choices(info)
         known = sampler in {name for _, name in choices}
         return [
             gr.update(choices=choices, value=sampler if known else easel.DEFAULT.sampler),
-            gr.update(maximum=info.num_train_timesteps),
-            gr.update(
-                choices=easel.label_choices(info),
-                value=0 if info.labels else None,
-                visible=shown["label"],
-            ),
-            gr.update(value=1, visible=shown["guidance_scale"]),
+            gr.update(maximum=easel.most_steps(info)),
+            gr.update(value=guidance_scale if guided else 1, visible=guided),
         ]
 
     fields.sampler.change(
@@ -152,10 +148,11 @@ def _wire_controls(studio: Studio, fields: Controls) -> None:
     )
     fields.model.change(
         said(model_changed),
-        [fields.model, fields.sampler],
-        [fields.sampler, fields.steps, fields.label, fields.guidance_scale],
+        [fields.model, fields.sampler, fields.guidance_scale],
+        [fields.sampler, fields.steps, fields.guidance_scale],
         **quiet,
     )
+    follow_label(studio, fields.model, fields.label)
 
 
 def _wire_painting(studio: Studio, tab: _Easel, player: Player, runs: LatestRun) -> None:
@@ -167,11 +164,14 @@ def _wire_painting(studio: Studio, tab: _Easel, player: Player, runs: LatestRun)
         try:
             wish = PlayerEvent.of(event)
             recipe = recipe_of(wish.run).about(wish.picture)
-            if wish.action != "branch":
-                yield download(studio.painter, recipe, wish.file_type)
-                return
         except Exception as error:
             yield failure(error)
+            return
+        if wish.action != "branch":
+            file = file_messages(studio, recipe, wish.file_type)
+            # Of a run at hand two files may be made at once; one that is painted again is a run.
+            at_hand = studio.painter.remembered(recipe) is not None
+            yield from file if at_hand else runs.follow(request, file)
             return
         seed = secrets.randbelow(MAX_SEED + 1)
         branch = partial(studio.painter.branch, recipe, wish.frame, int(variations), seed)
@@ -222,7 +222,8 @@ def _wire_recipes(
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     outputs = [*tab.fields.all, branch]
-    streaming = quiet | {"concurrency_id": NETWORK, "concurrency_limit": MAX_PAINTERS}
+    network: dict[str, Any] = {"concurrency_id": NETWORK, "concurrency_limit": MAX_PAINTERS}
+    streaming = quiet | network | RESTARTED
     for event in (
         tab.recipe_file.upload(said(dropped), tab.recipe_file, outputs, **quiet),
         page.load(said(opened), None, outputs, **quiet),
