@@ -68,9 +68,10 @@ class Jobs(JobReader):
             name: What the owner calls it.
 
         Raises:
-            StudioError: If the model, the pictures and the settings don't fit together, or there
-                is no room.
+            StudioError: If the owner isn't known, the model, the pictures and the settings don't
+                fit together, or there is no room.
         """
+        self._check_owner(owner)
         base, pictures = self._models.find(base_model), self._sets.show(owner, set_id)
         config = plan.config(base, pictures)
         check_architecture(architecture_of(base), config, find(config).classes)

@@ -10,6 +10,7 @@ import pytest
 from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
 
 from app.errors import JobError, StudioError
+from app.service.jobs.board import listed
 from app.service.jobs.job import Job, State
 from app.service.jobs.record import taken_bytes
 from app.service.jobs.storage import Storage, needed_bytes
@@ -154,6 +155,15 @@ def test_others_neither_see_nor_touch_a_job(bench: Bench) -> None:
     for name in ("..", ".", f"../jobs/{job.id}", str(bench.folder(job)), ""):
         with pytest.raises(StudioError, match="no such job"):
             jobs.show(OWNER, name)
+
+
+def test_who_does_not_say_who_they_are_queues_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.sets, "show", lambda *_: bench.pictures)
+    with pytest.raises(StudioError, match="who you are"):
+        bench.jobs.start("", "tiny", bench.pictures.id, PLAN, "nobody's")
+    assert listed(bench.settings.data_dir, bench.jobs._engine) == []
 
 
 def test_what_can_not_be_trained_is_refused_before_it_is_queued(bench: Bench) -> None:
