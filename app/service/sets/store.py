@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import StudioError, UploadError
+from app.service.owners import check_owner
 from app.service.sets.ingest import LABELS, PICTURES, RESULT, SECONDS, TITLES
 from app.service.uploads import FITS, Fit
 from app.settings import ROOT, Settings, environment_with
@@ -100,8 +101,10 @@ class Sets:
             labels: Whether a zip's folders are classes.
 
         Raises:
-            UploadError: If the upload is refused as a whole, or there is no room for it.
+            StudioError: If the owner isn't known, the upload is refused as a whole, or there is no
+                room for it.
         """
+        check_owner(owner)
         if fit not in FITS:
             raise UploadError(f"There is no way {fit!r} to square.", "Choose crop or squash.")
         if not uploads or sum(upload.path.stat().st_size for upload in uploads) > MAX_UPLOAD:
@@ -121,7 +124,12 @@ class Sets:
             ) from error
 
     def list(self, owner: str) -> tuple[PictureSet, ...]:
-        """The sets of `owner`."""
+        """The sets of `owner`.
+
+        Raises:
+            StudioError: If the owner isn't known.
+        """
+        check_owner(owner)
         return tuple(
             _load(folder) for folder in self._folders() if _marker(folder, owner).is_file()
         )
@@ -130,7 +138,7 @@ class Sets:
         """The set `set_id` of `owner`.
 
         Raises:
-            UploadError: If they have none of that id.
+            StudioError: If the owner isn't known, or has none of that id.
         """
         for found in self.list(owner):
             if found.id == set_id:
@@ -138,12 +146,22 @@ class Sets:
         raise UploadError("There is no such set of pictures.", "Upload the pictures again.")
 
     def hold(self, found: PictureSet, holder: str) -> None:
-        """Keep the set as long as `holder`, an owner or a job, has it."""
+        """Keep the set as long as `holder`, an owner or a job, has it.
+
+        Raises:
+            StudioError: If the holder isn't known.
+        """
+        check_owner(holder)
         with self._locked():
             _marker(found.folder, holder).touch()
 
     def release(self, set_id: str, holder: str) -> None:
-        """Let go of a set; the last to do so removes it."""
+        """Let go of a set; the last to do so removes it.
+
+        Raises:
+            StudioError: If the holder isn't known.
+        """
+        check_owner(holder)
         with self._locked():
             for folder in self._folders():
                 if folder.name == set_id:

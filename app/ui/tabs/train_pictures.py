@@ -64,7 +64,8 @@ class PictureDesk:
 
     def opened(self, chosen: str | None, request: gr.Request) -> Any:
         """What `chosen` becomes when the tab is opened: one of the person's sets."""
-        found = self._sets.list(self._owner(request))
+        owner = self._owner(request)
+        found = self._sets.list(owner) if owner else ()  # who isn't known may look around
         kept = chosen if any(each.id == chosen for each in found) else None
         return _choices(found, kept or (found[-1].id if found else None))
 

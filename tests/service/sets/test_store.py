@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.errors import UploadError
+from app.errors import StudioError, UploadError
 from app.service.sets import ingest
 from app.service.sets.ingest import MAX_SIDE
 from app.service.sets.store import Sets, Upload
@@ -81,6 +81,20 @@ def test_the_same_upload_is_kept_once_for_all_who_bring_it(
     assert sets.show("them", mine.id).folder.is_dir()
     sets.release(mine.id, "them")
     assert not mine.folder.exists()
+
+
+def test_who_does_not_say_who_they_are_has_no_sets(settings: Settings, tmp_path: Path) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in")
+    mine = sets.add("me", files)
+    for act in (
+        lambda: sets.add("", files),
+        lambda: sets.list(""),
+        lambda: sets.show("", mine.id),
+        lambda: sets.hold(mine, ""),
+        lambda: sets.release(mine.id, ""),
+    ):
+        with pytest.raises(StudioError, match="who you are"):
+            act()
 
 
 def test_the_folders_of_a_zip_become_classes(settings: Settings, tmp_path: Path) -> None:
