@@ -90,8 +90,8 @@ class Jobs(JobReader):
             self._check_room(folder, config, base)
             folder.path.mkdir()
             if base.folder.is_relative_to(self._root.resolve()):
-                config = plan.config(kept_base(base, folder), pictures)
-            self._sets.hold(pictures, record.id)
+                base = kept_base(base, folder)
+            config = plan.config(base, self._sets.hold(pictures, record.id))
             replace_file(folder.config, config.to_json().encode())
             self._submit(folder, record)
         return self.show(owner, record.id)

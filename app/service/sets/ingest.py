@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Final
 
 from app.errors import PictureError, UploadError
@@ -29,7 +29,6 @@ MEMORY: Final = 3 << 30
 SECONDS: Final = 1_800
 PICTURES: Final = "pictures"
 LABELS: Final = "labels.csv"
-TITLES: Final = "titles.csv"
 RESULT: Final = "set.json"
 
 
@@ -149,10 +148,6 @@ def read(request: Request) -> dict[str, object]:
             table = csv.writer(file)
             table.writerow(("file", "label"))
             table.writerows((picture.file, picture.label) for picture in kept)
-    with (out / TITLES).open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(("file", "artist", "title"))
-        table.writerows((p.file, "", PurePath(p.name).stem) for p in kept)
     return {
         "id": reading.content_hash,
         "fit": request.fit,

@@ -2,13 +2,12 @@
 
 DATA/sets/<sha256>/pictures/  the pictures, square, named by their contents
 DATA/sets/<sha256>/labels.csv each picture's class, where there are classes
-DATA/sets/<sha256>/titles.csv what the person calls each picture, for the novelty index
-DATA/sets/<sha256>/set.json   names, what was left out and why
-DATA/sets/<sha256>/holders/   an empty file for each owner and each job that has the set
+DATA/sets/<sha256>/set.json   what is the same for all who have it
+DATA/sets/<sha256>/holders/   a file for each owner and each job that has the set, with their
+DATA/sets/<sha256>/titles/    names of the pictures
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import subprocess
@@ -18,14 +17,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from app.errors import StudioError, UploadError
 from app.service.owners import check_owner
-from app.service.sets.ingest import LABELS, PICTURES, RESULT, SECONDS, TITLES
+from app.service.sets.ingest import LABELS, PICTURES, RESULT, SECONDS
+from app.service.sets.names import HOLDERS, Names, forget, marker, titles
 from app.service.uploads import FITS, Fit
 from app.settings import ROOT, Settings, environment_with
-from app.training.files import read_json, remove
+from app.training.files import read_json, remove, replace_json
 
 MAX_UPLOAD: Final = 2_000_000_000
 READER: Final = ("-m", "app.service.sets.ingest")
@@ -41,17 +41,18 @@ class Upload:
 
 @dataclass(frozen=True)
 class PictureSet:
-    """A set of pictures to train on.
+    """A set of pictures to train on, as one of those who have it sees it.
 
     Attributes:
         id: The hash of its content.
         folder: Where it is kept.
         fit: How its pictures were made square.
         labels: Its classes; empty without.
-        names: The person's name of each picture.
+        names: Their name of each picture.
         files: The file of each, in `folder`/pictures.
-        skipped: What was left out, and why.
+        skipped: What was left out of what they brought, and why.
         bytes: What its pictures take on the disk.
+        titles: The table of what they call each picture.
     """
 
     id: str
@@ -62,6 +63,7 @@ class PictureSet:
     files: tuple[Path, ...]
     skipped: tuple[tuple[str, str], ...]
     bytes: int
+    titles: Path
 
     def __len__(self) -> int:
         return len(self.files)
@@ -70,11 +72,6 @@ class PictureSet:
     def pictures(self) -> Path:
         """The folder to train on."""
         return self.folder / PICTURES
-
-    @property
-    def titles(self) -> Path:
-        """The file with what each picture is called."""
-        return self.folder / TITLES
 
     @property
     def manifest(self) -> Path:
@@ -131,7 +128,7 @@ class Sets:
         """
         check_owner(owner)
         return tuple(
-            _load(folder) for folder in self._folders() if _marker(folder, owner).is_file()
+            _load(folder, owner) for folder in self._folders() if marker(folder, owner).is_file()
         )
 
     def show(self, owner: str, set_id: str) -> PictureSet:
@@ -145,15 +142,18 @@ class Sets:
                 return found
         raise UploadError("There is no such set of pictures.", "Upload the pictures again.")
 
-    def hold(self, found: PictureSet, holder: str) -> None:
-        """Keep the set as long as `holder`, an owner or a job, has it.
+    def hold(self, found: PictureSet, holder: str) -> PictureSet:
+        """The set as `holder`, a job, has it from now on, with the names that it has in `found`.
 
         Raises:
             StudioError: If the holder isn't known.
         """
         check_owner(holder)
         with self._locked():
-            _marker(found.folder, holder).touch()
+            files = (path.name for path in found.files)
+            names = Names(dict(zip(files, found.names, strict=True)), found.skipped)
+            names.write(found.folder, holder)
+            return _load(found.folder, holder)
 
     def release(self, set_id: str, holder: str) -> None:
         """Let go of a set; the last to do so removes it.
@@ -165,24 +165,26 @@ class Sets:
         with self._locked():
             for folder in self._folders():
                 if folder.name == set_id:
-                    _marker(folder, holder).unlink(missing_ok=True)
-                    if not any((folder / "holders").iterdir()):
+                    forget(folder, holder)
+                    if not any((folder / HOLDERS).iterdir()):
                         remove(folder)
 
-    def _keep(self, owner: str, new: Path, fields: dict[str, object]) -> PictureSet:
-        folder = self._root / str(fields["id"])
+    def _keep(self, owner: str, new: Path, fields: dict[str, Any]) -> PictureSet:
+        folder, names = self._root / fields["id"], Names.of(fields)
         if not folder.is_dir():
-            taken = sum(_load(other).bytes for other in self._folders())
-            if taken + int(str(fields["bytes"])) > self._quota:
+            taken = sum(read_json(other / RESULT)["bytes"] for other in self._folders())
+            if taken + fields["bytes"] > self._quota:
                 raise UploadError(
                     "There is no room for more pictures.",
                     "Delete sets that aren't needed, or raise PLEIN_AIR_UPLOAD_QUOTA_MB.",
                 )
-            (new / "holders").mkdir()
+            replace_json(new / RESULT, _shared(fields))
+            names.write(new, owner)
             os.rename(new, folder)
             new.mkdir()  # the context that made it expects to find it
-        _marker(folder, owner).touch()
-        return _load(folder)
+        else:
+            names.write(folder, owner)
+        return _load(folder, owner)
 
     def _folders(self) -> Iterator[Path]:
         if self._root.is_dir():
@@ -197,7 +199,7 @@ class Sets:
             yield
 
 
-def _ingest(uploads: Sequence[Upload], out: Path, fit: Fit, *, labels: bool) -> dict[str, object]:
+def _ingest(uploads: Sequence[Upload], out: Path, fit: Fit, *, labels: bool) -> dict[str, Any]:
     """Read the uploads in another process; the fields of the set.json that it wrote."""
     request = {
         "files": [(str(upload.path.absolute()), upload.name) for upload in uploads],
@@ -227,30 +229,36 @@ def _ingest(uploads: Sequence[Upload], out: Path, fit: Fit, *, labels: bool) -> 
             f"The upload is refused: reading {last!r} took too much memory or time.",
             "Leave that file out.",
         )
-    fields: dict[str, object] = read_json(out / RESULT)
+    fields: dict[str, Any] = read_json(out / RESULT)
     refused = fields.get("refused")
     if isinstance(refused, list):
         raise UploadError(*refused)
     return fields
 
 
-def _marker(folder: Path, holder: str) -> Path:
-    return folder / "holders" / hashlib.sha256(holder.encode()).hexdigest()
+def _shared(fields: dict[str, Any]) -> dict[str, Any]:
+    """What of an upload is the same for all who bring the same pictures."""
+    pictures = [{"file": p["file"], "label": p["label"]} for p in fields["pictures"]]
+    return {name: fields[name] for name in ("id", "fit", "labels", "bytes")} | {
+        "pictures": pictures
+    }
 
 
-def _load(folder: Path) -> PictureSet:
+def _load(folder: Path, holder: str) -> PictureSet:
     try:
         fields = read_json(folder / RESULT)
-        pictures = fields["pictures"]
+        files = [picture["file"] for picture in fields["pictures"]]
+        names = Names.read(folder, holder)
         return PictureSet(
             id=fields["id"],
             folder=folder,
             fit=fields["fit"],
             labels=tuple(fields["labels"]),
-            names=tuple(picture["name"] for picture in pictures),
-            files=tuple(folder / PICTURES / picture["file"] for picture in pictures),
-            skipped=tuple((name, reason) for name, reason in fields["skipped"]),
+            names=tuple(names.by_file[file] for file in files),
+            files=tuple(folder / PICTURES / file for file in files),
+            skipped=names.skipped,
             bytes=fields["bytes"],
+            titles=titles(folder, holder),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StudioError(

@@ -19,7 +19,7 @@ def test_a_preset_fits_any_set_and_can_be_extended(
     plan = Plan.preset(preset, pictures)
     assert (plan.held_out_share is None) == (pictures < 50)
     assert plan.held_out_share is None or plan.held_out_share * pictures >= 5
-    some = PictureSet("id", Path("set"), "crop", (), (), (), (), 0)
+    some = PictureSet("id", Path("set"), "crop", (), (), (), (), 0, Path("titles.csv"))
     config = plan.config(ModelFiles("tiny", model_root / "tiny"), some)
     course, longer = Course(config), Course(extended(config, 10))
     assert (course.total_steps, longer.total_steps) == (plan.steps, plan.steps + 10)
@@ -30,7 +30,7 @@ def test_a_preset_fits_any_set_and_can_be_extended(
 
 
 def test_a_model_that_learned_its_variance_goes_on_learning_it(model_root: Path) -> None:
-    some = PictureSet("id", Path("set"), "crop", (), (), (), (), 0)
+    some = PictureSet("id", Path("set"), "crop", (), (), (), (), 0, Path("titles.csv"))
     objectives = [
         Plan(10).config(ModelFiles(name, model_root / name), some).objective
         for name in ("tiny", "learned")

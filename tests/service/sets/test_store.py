@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,49 @@ def test_the_same_upload_is_kept_once_for_all_who_bring_it(
     assert sets.show("them", mine.id).folder.is_dir()
     sets.release(mine.id, "them")
     assert not mine.folder.exists()
+
+
+def test_who_brings_equal_pictures_learns_nothing_of_others_names(
+    settings: Settings, tmp_path: Path
+) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in")
+    (tmp_path / "text.txt").write_text("no picture")
+    secret = [replace(each, name=f"secret {i}.png") for i, each in enumerate(files)]
+    mine = sets.add("me", [*secret, Upload(tmp_path / "text.txt", "secret.txt")])
+    theirs = sets.add("them", files)
+    assert (mine.id, mine.folder) == (theirs.id, theirs.folder)
+    assert set(theirs.names) == {each.name for each in files}
+    assert theirs.skipped == ()
+    assert "secret" not in theirs.titles.read_text()
+    [again] = sets.list("me")
+    assert again == mine
+    assert set(mine.names) == {each.name for each in secret}
+    assert [name for name, _ in mine.skipped] == ["secret.txt"]
+
+    job = sets.hold(theirs, "job")
+    sets.release(mine.id, "them")
+    assert (job.names, job.skipped) == (theirs.names, theirs.skipped)
+    assert job.titles.is_file()
+    sets.release(mine.id, "me")
+    kept = [path for path in mine.folder.rglob("*") if path.is_file() and path.suffix != ".png"]
+    assert not any("secret" in path.read_text() for path in kept)
+
+
+def test_a_set_of_before_each_had_names_is_read(settings: Settings, tmp_path: Path) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in")
+    mine = sets.add("me", files)
+    path = mine.folder / "set.json"
+    fields = json.loads(path.read_text())
+    for picture, name in zip(fields["pictures"], mine.names, strict=True):
+        picture["name"] = name
+    path.write_text(json.dumps(fields | {"skipped": [["a.txt", "it is no picture"]]}))
+    for marker in (mine.folder / "holders").iterdir():
+        marker.write_bytes(b"")
+    mine.titles.rename(mine.folder / "titles.csv")
+    [old] = sets.list("me")
+    assert old.names == mine.names
+    assert old.skipped == (("a.txt", "it is no picture"),)
+    assert old.titles == mine.folder / "titles.csv"
 
 
 def test_who_does_not_say_who_they_are_has_no_sets(settings: Settings, tmp_path: Path) -> None:
