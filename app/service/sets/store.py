@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,7 @@ from app.service.sets.ingest import LABELS, PICTURES, RESULT, SECONDS
 from app.service.sets.names import HOLDERS, Names, forget, marker, titles
 from app.service.uploads import FITS, Fit
 from app.settings import ROOT, Settings, environment_with
-from app.training.files import read_json, remove, replace_json
+from app.training.files import read_json, remove, replace_json, sync_below, sync_folder
 
 MAX_UPLOAD: Final = 2_000_000_000
 READER: Final = ("-m", "app.service.sets.ingest")
@@ -113,6 +113,8 @@ class Sets:
             self._root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".new-", dir=self._root) as temporary:
                 fields = _ingest(uploads, Path(temporary), fit, labels=labels)
+                replace_json(Path(temporary, RESULT), _shared(fields))
+                sync_below(Path(temporary))
                 with self._locked():
                     return self._keep(owner, Path(temporary), fields)
         except OSError as error:
@@ -121,15 +123,18 @@ class Sets:
             ) from error
 
     def list(self, owner: str) -> tuple[PictureSet, ...]:
-        """The sets of `owner`.
+        """The sets of `owner`; a damaged one is left out.
 
         Raises:
             StudioError: If the owner isn't known.
         """
         check_owner(owner)
-        return tuple(
-            _load(folder, owner) for folder in self._folders() if marker(folder, owner).is_file()
-        )
+        found = []
+        for folder in self._folders():
+            if marker(folder, owner).is_file():
+                with suppress(StudioError):  # One that is damaged is mended by uploading it again.
+                    found.append(_load(folder, owner))
+        return tuple(found)
 
     def show(self, owner: str, set_id: str) -> PictureSet:
         """The set `set_id` of `owner`.
@@ -166,30 +171,32 @@ class Sets:
             for folder in self._folders():
                 if folder.name == set_id:
                     forget(folder, holder)
-                    if not any((folder / HOLDERS).iterdir()):
+                    if not any((folder / HOLDERS).glob("*")):
                         remove(folder)
 
     def _keep(self, owner: str, new: Path, fields: dict[str, Any]) -> PictureSet:
         folder, names = self._root / fields["id"], Names.of(fields)
         if not folder.is_dir():
-            taken = sum(read_json(other / RESULT)["bytes"] for other in self._folders())
+            taken = sum(_bytes(other) for other in self._folders())
             if taken + fields["bytes"] > self._quota:
                 raise UploadError(
                     "There is no room for more pictures.",
                     "Delete sets that aren't needed, or raise PLEIN_AIR_UPLOAD_QUOTA_MB.",
                 )
-            replace_json(new / RESULT, _shared(fields))
             names.write(new, owner)
             os.rename(new, folder)
+            sync_folder(self._root)
             new.mkdir()  # the context that made it expects to find it
         else:
+            if not _bytes(folder):
+                _mend(folder, new)
             names.write(folder, owner)
         return _load(folder, owner)
 
     def _folders(self) -> Iterator[Path]:
         if self._root.is_dir():
             for folder in sorted(self._root.iterdir()):
-                if not folder.name.startswith(".") and (folder / RESULT).is_file():
+                if folder.is_dir() and not folder.name.startswith("."):
                     yield folder
 
     @contextmanager
@@ -242,6 +249,24 @@ def _shared(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: fields[name] for name in ("id", "fit", "labels", "bytes")} | {
         "pictures": pictures
     }
+
+
+def _bytes(folder: Path) -> int:
+    """What a set takes on the disk, as it says itself; 0 if it is damaged."""
+    try:
+        return int(read_json(folder / RESULT)["bytes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def _mend(folder: Path, new: Path) -> None:
+    """Give a damaged set the files of a whole one, and leave it to those who have it."""
+    (folder / PICTURES).mkdir(exist_ok=True)
+    for path in (new / PICTURES, new):
+        for file in path.iterdir():
+            if file.is_file():
+                os.replace(file, folder / file.relative_to(new))
+    sync_below(folder)
 
 
 def _load(folder: Path, holder: str) -> PictureSet:

@@ -127,6 +127,43 @@ def test_a_set_of_before_each_had_names_is_read(settings: Settings, tmp_path: Pa
     assert old.titles == mine.folder / "titles.csv"
 
 
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff", None])
+def test_a_damaged_set_is_in_nobodys_way_and_mended_by_uploading_it_again(
+    damage: bytes | None, settings: Settings, tmp_path: Path
+) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in", 8)
+    mine = sets.add("me", files[:5])
+    path = mine.folder / "set.json"
+    path.unlink()
+    if damage is not None:
+        path.write_bytes(damage)
+    mine.files[0].unlink()
+    theirs = sets.add("them", files)
+    assert sets.list("them") == (theirs,)
+    assert sets.list("me") == ()
+    with pytest.raises(UploadError, match="no such set"):
+        sets.show("me", mine.id)
+    assert sets.add("them", files[:5]).id == mine.id
+    assert sets.list("me") == (mine,)
+    assert all(file.is_file() for file in mine.files)
+    path.write_bytes(b"")
+    sets.release(mine.id, "them")
+    sets.release(mine.id, "me")
+    assert not mine.folder.exists()
+
+
+def test_a_set_is_on_the_disk_before_it_counts_as_kept(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        "app.service.sets.store.sync_below",
+        lambda folder: synced.extend(path.name for path in folder.rglob("*")),
+    )
+    mine = Sets(settings).add("me", uploads(tmp_path / "in"))
+    assert {"set.json", *(file.name for file in mine.files)} <= set(synced)
+
+
 def test_who_does_not_say_who_they_are_has_no_sets(settings: Settings, tmp_path: Path) -> None:
     sets, files = Sets(settings), uploads(tmp_path / "in")
     mine = sets.add("me", files)
