@@ -12,7 +12,7 @@ from app.service.jobs.job import Job, State
 from app.service.jobs.plan import PRESETS, Plan
 from app.service.jobs.storage import Storage
 from app.settings import Settings
-from app.ui.train_controls import FIELDS, plan_from, preset_values, times
+from app.ui.train_controls import FIELDS, plan_from, preset_changes, preset_values, times
 from app.ui.train_messages import CurveLines, News, Seen, Wish
 from app.ui.train_places import place_words
 from app.ui.train_words import duration, job_line, progress
@@ -71,6 +71,12 @@ def test_lengths_of_time_have_one_unit() -> None:
 @pytest.mark.parametrize("pictures", [0, 24, 400])
 def test_a_preset_passes_through_the_controls(preset: str, pictures: int) -> None:
     assert plan_from(preset_values(preset, pictures)) == Plan.preset(preset, pictures)
+
+
+def test_another_preset_leaves_the_classes_as_they_are() -> None:
+    changes = dict(zip(FIELDS, preset_changes("evening", 24), strict=True))
+    assert changes["labels"] == gr.skip()
+    assert changes["steps"] == Plan.preset("evening", 24).steps
 
 
 @pytest.mark.parametrize(

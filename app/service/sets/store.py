@@ -123,7 +123,7 @@ class Sets:
             ) from error
 
     def list(self, owner: str) -> tuple[PictureSet, ...]:
-        """The sets of `owner`; a damaged one is left out.
+        """The sets of `owner`, the last uploaded last; a damaged one is left out.
 
         Raises:
             StudioError: If the owner isn't known.
@@ -131,10 +131,13 @@ class Sets:
         check_owner(owner)
         found = []
         for folder in self._folders():
-            if marker(folder, owner).is_file():
-                with suppress(StudioError):  # One that is damaged is mended by uploading it again.
-                    found.append(_load(folder, owner))
-        return tuple(found)
+            with suppress(FileNotFoundError):
+                found.append((marker(folder, owner).stat().st_mtime_ns, folder))
+        sets = []
+        for _, folder in sorted(found):
+            with suppress(StudioError):  # One that is damaged is mended by uploading it again.
+                sets.append(_load(folder, owner))
+        return tuple(sets)
 
     def show(self, owner: str, set_id: str) -> PictureSet:
         """The set `set_id` of `owner`.

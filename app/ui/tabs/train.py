@@ -22,8 +22,8 @@ from app.ui.train_controls import (
     PlanControls,
     plan_controls,
     plan_from,
+    preset_changes,
     preset_control,
-    preset_values,
     times,
 )
 from app.ui.train_downloads import model_zip
@@ -96,7 +96,7 @@ def _wire_presets(studio: Studio, form: _Form) -> None:
     desk, controls = form.desk, form.controls
 
     def new_values(preset: str, chosen: str | None, request: gr.Request) -> tuple[Any, ...]:
-        return preset_values(preset, desk.count(chosen, request))
+        return preset_changes(preset, desk.count(chosen, request))
 
     def new_share(preset: str, chosen: str | None, request: gr.Request) -> Any:
         values = zip(FIELDS, new_values(preset, chosen, request), strict=True)

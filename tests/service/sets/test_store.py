@@ -164,6 +164,12 @@ def test_a_set_is_on_the_disk_before_it_counts_as_kept(
     assert {"set.json", *(file.name for file in mine.files)} <= set(synced)
 
 
+def test_sets_are_listed_as_they_were_brought(settings: Settings, tmp_path: Path) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in", 7)
+    brought = [sets.add("me", files[: 4 + i]).id for i in (0, 1, 2, 3, 1)]
+    assert [found.id for found in sets.list("me")] == [brought[i] for i in (0, 2, 3, 4)]
+
+
 def test_who_does_not_say_who_they_are_has_no_sets(settings: Settings, tmp_path: Path) -> None:
     sets, files = Sets(settings), uploads(tmp_path / "in")
     mine = sets.add("me", files)
