@@ -218,6 +218,22 @@ def test_what_can_not_be_kept_is_refused(settings: Settings, tmp_path: Path) -> 
     assert [path.name for path in (settings.data_dir / "sets").iterdir()] == [".lock"]
 
 
+def test_names_and_what_is_left_out_are_bounded(settings: Settings, tmp_path: Path) -> None:
+    files = uploads(tmp_path / "in")
+    deep = "/".join(["d" * 250] * 20)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(files[0].path, f"{deep}/a garden.png")
+        for i in range(ingest.MAX_SKIPPED + 20):
+            archive.writestr(f"{deep}/{i}.txt", b"no picture")
+    given = [Upload(tmp_path / "a.zip", "a.zip"), *files[1:], replace(files[1], name="x" * 9_000)]
+    kept = Sets(settings).add("me", given)
+    [garden] = [name for name in kept.names if name.endswith("/a garden.png")]
+    assert len(garden) == ingest.MAX_NAME
+    assert all(len(name) <= ingest.MAX_NAME for name, _ in kept.skipped)
+    assert len(kept.skipped) == ingest.MAX_SKIPPED + 1
+    assert kept.skipped[-1] == ("21 more", "for reasons like these")
+
+
 def test_a_picture_that_ends_its_reader_is_named_and_nothing_else_ends(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
