@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Final, Literal, Self, cast, get_args
+
+from PIL import Image
 
 from app.errors import JobError
 from app.service.model_files import ModelFiles
 from app.service.sets.store import PictureSet
 from app.training.config import TrainConfig
+from app.training.material import Found, Source
 
 Preset = Literal["taste", "evening", "long"]
 PRESETS: Final[tuple[Preset, ...]] = get_args(Preset)
@@ -144,6 +148,34 @@ class Plan:
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise JobError(f"{name} is {value!r}.", f"Give a whole number from {least} on.")
+
+
+def check_sizes(config: TrainConfig, found: Found) -> None:
+    """Refuse pictures of which all are smaller than the model's, and would be left out.
+
+    Raises:
+        JobError: If none to train on, or none to measure on, is large enough.
+    """
+    least = config.sizes[-1] if config.min_side is None else config.min_side
+    for source, use in ((found.training, "train on"), (found.held_out, "measure on")):
+        if source.names and not _has_one_of(source, least):
+            raise JobError(
+                f"The pictures to {use} are all smaller than {least} pixels, the model's size.",
+                "Upload larger pictures, or choose a smaller model.",
+            )
+
+
+def _has_one_of(source: Source, least: int) -> bool:
+    return any(_side(source.folder / name) >= least for name in source.names)
+
+
+def _side(path: Path) -> int:
+    """The shorter side of a picture; 0 if it can't be read."""
+    try:
+        with Image.open(path) as image:
+            return min(image.size)
+    except OSError:
+        return 0
 
 
 def extended(config: TrainConfig, steps: int) -> TrainConfig:

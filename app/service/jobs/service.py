@@ -14,7 +14,7 @@ from typing import Final
 from app.errors import JobError
 from app.service.jobs.engine import TaskStatus
 from app.service.jobs.job import ENDED, Job, State
-from app.service.jobs.plan import Plan, extended
+from app.service.jobs.plan import Plan, check_sizes, extended
 from app.service.jobs.reader import JobReader
 from app.service.jobs.record import (
     JobFolder,
@@ -74,7 +74,9 @@ class Jobs(JobReader):
         self._check_owner(owner)
         base, pictures = self._models.find(base_model), self._sets.show(owner, set_id)
         config = plan.config(base, pictures)
-        check_architecture(architecture_of(base), config, find(config).classes)
+        found = find(config)
+        check_architecture(architecture_of(base), config, found.classes)
+        check_sizes(config, found)
         record = Record(
             id=new_id(),
             owner=owner_hash(owner),
