@@ -12,7 +12,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -141,6 +141,15 @@ def job_folders(root: Path) -> dict[str, JobFolder]:
         for path in sorted(root.iterdir())
         if (path / "job.json").is_file() and not path.name.startswith(".")
     }
+
+
+def readable_jobs(root: Path) -> list[tuple[JobFolder, Record]]:
+    """The jobs in `root` with their records; a damaged one is left out."""
+    found: list[tuple[JobFolder, Record]] = []
+    for folder in job_folders(root).values():
+        with suppress(JobError):  # Asked for by its id, it says what is wrong with it.
+            found.append((folder, folder.read()))
+    return found
 
 
 def new_id() -> str:

@@ -14,6 +14,7 @@ from typing import Final
 from app.errors import JobError
 from app.service.jobs.engine import TaskStatus
 from app.service.jobs.job import ENDED, Job, State
+from app.service.jobs.leftovers import condemn, leftovers
 from app.service.jobs.plan import Plan, check_sizes, extended
 from app.service.jobs.reader import JobReader
 from app.service.jobs.record import (
@@ -22,6 +23,7 @@ from app.service.jobs.record import (
     changing,
     checked_name,
     new_id,
+    readable_jobs,
     taken_bytes,
 )
 from app.service.jobs.result import MODEL, kept_base, model_of
@@ -87,6 +89,7 @@ class Jobs(JobReader):
             attempt=1,
             created=time.time(),
         )
+        self._make_up()
         with changing(self._root):
             folder = JobFolder(self._root / record.id)
             self._check_room(folder, config, base)
@@ -104,6 +107,7 @@ class Jobs(JobReader):
         Raises:
             JobError: If there is no such job, or it has ended.
         """
+        self._make_up()
         with changing(self._root):
             job = self.show(owner, job_id)
             if job.state in ENDED:
@@ -189,16 +193,19 @@ class Jobs(JobReader):
             job, folder = self.show(owner, job_id), self._find(owner, job_id)
             if job.state not in ENDED:
                 raise JobError(f"The job is {job.state}.", "Stop it first.")
-            self._engine.forget(f"{job.id}-")
-            self._sets.release(job.set_id, job.id)
-            remove(folder.path)
+            self._bury(job.id, condemn(folder))
             self.board.forget()
 
     def tend(self) -> None:
-        """See that a worker lives where there is work: what a killed one left goes on.
+        """See that what killed processes left goes on, and a worker lives where there is work.
 
-        Not where a database is shared: there workers are started by whoever has the machines.
+        The worker not where a database is shared: there they are started by whoever has the
+        machines.
+
+        Raises:
+            StudioError: If the disk is full, or the database is away.
         """
+        self._make_up()
         if self._settings.database_url:
             return
         with self._lock:
@@ -218,6 +225,30 @@ class Jobs(JobReader):
     def close(self) -> None:
         """Let go of the engine's store."""
         self._engine.close()
+
+    def _make_up(self) -> None:
+        """Finish what killed processes left of starting, resuming and deleting jobs."""
+        if not leftovers(self._root) and not self._unasked():
+            return
+        with changing(self._root):  # What is being done at this moment is done by then.
+            for job_id, path in leftovers(self._root).items():
+                self._bury(job_id, path)
+            for record in self._unasked():
+                self._engine.submit(record.task_id, record.id)
+            self.board.forget()
+
+    def _unasked(self) -> list[Record]:
+        """The jobs of whose newest attempt the engine was never told."""
+        records = [record for _, record in readable_jobs(self._root)]
+        self._engine.workers()  # says where the database is away
+        known = self._engine.tasks([record.task_id for record in records])
+        return [record for record in records if record.task_id not in known]
+
+    def _bury(self, job_id: str, path: Path) -> None:
+        """Remove all that there is of a job, its folder last: by it the rest is found again."""
+        self._engine.forget(f"{job_id}-")
+        self._sets.release_all(job_id)
+        remove(path)
 
     def _submit(self, folder: JobFolder, record: Record) -> None:
         folder.write(record)

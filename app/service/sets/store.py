@@ -8,11 +8,9 @@ DATA/sets/<sha256>/titles/    names of the pictures
 """
 
 import fcntl
-import json
 import os
-import subprocess
-import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,12 +21,14 @@ from app.errors import StudioError, UploadError
 from app.service.owners import check_owner
 from app.service.sets.ingest import LABELS, PICTURES, RESULT, SECONDS
 from app.service.sets.names import HOLDERS, Names, forget, marker, titles
+from app.service.sets.reader import read_files
 from app.service.uploads import FITS, Fit
-from app.settings import ROOT, Settings, environment_with
-from app.training.files import read_json, remove, replace_json, sync_below, sync_folder
+from app.settings import Settings
+from app.training.files import read_json, remove, replace_json, sweep, sync_below, sync_folder
 
 MAX_UPLOAD: Final = 2_000_000_000
-READER: Final = ("-m", "app.service.sets.ingest")
+NEW: Final = ".new-"
+"""How the names of folders begin that uploads are read into."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,13 @@ class Sets:
             )
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".new-", dir=self._root) as temporary:
-                fields = _ingest(uploads, Path(temporary), fit, labels=labels)
+            with tempfile.TemporaryDirectory(prefix=NEW, dir=self._root) as temporary:
+                files = [(upload.path, upload.name) for upload in uploads]
+                fields = read_files(files, Path(temporary), fit, labels=labels)
                 replace_json(Path(temporary, RESULT), _shared(fields))
                 sync_below(Path(temporary))
                 with self._locked():
+                    self._sweep()
                     return self._keep(owner, Path(temporary), fields)
         except OSError as error:
             raise UploadError(
@@ -173,9 +175,14 @@ class Sets:
         with self._locked():
             for folder in self._folders():
                 if folder.name == set_id:
-                    forget(folder, holder)
-                    if not any((folder / HOLDERS).glob("*")):
-                        remove(folder)
+                    _release(folder, holder)
+
+    def release_all(self, holder: str) -> None:
+        """Let go of whatever set `holder`, a job, has."""
+        if self._root.is_dir():
+            with self._locked():
+                for folder in self._folders():
+                    _release(folder, holder)
 
     def _keep(self, owner: str, new: Path, fields: dict[str, Any]) -> PictureSet:
         folder, names = self._root / fields["id"], Names.of(fields)
@@ -196,6 +203,16 @@ class Sets:
             names.write(folder, owner)
         return _load(folder, owner)
 
+    def _sweep(self) -> None:
+        """Remove what killed processes left: uploads half read, sets half removed."""
+        sweep(self._root)
+        for folder in self._root.glob(f"{NEW}*"):
+            with suppress(FileNotFoundError):  # Another upload that has just ended.
+                if time.time() - folder.stat().st_mtime > 2 * SECONDS:
+                    remove(folder)
+        for folder in self._folders():
+            _release(folder, "")
+
     def _folders(self) -> Iterator[Path]:
         if self._root.is_dir():
             for folder in sorted(self._root.iterdir()):
@@ -209,49 +226,19 @@ class Sets:
             yield
 
 
-def _ingest(uploads: Sequence[Upload], out: Path, fit: Fit, *, labels: bool) -> dict[str, Any]:
-    """Read the uploads in another process; the fields of the set.json that it wrote."""
-    request = {
-        "files": [(str(upload.path.absolute()), upload.name) for upload in uploads],
-        "out": str(out.absolute()),
-        "fit": fit,
-        "labels": labels,
-    }
-    try:
-        done = subprocess.run(
-            [sys.executable, *READER],
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=ROOT,
-            env=environment_with({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}),
-            timeout=SECONDS,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UploadError(
-            "Reading the upload took too long.", "Send fewer pictures, or smaller ones."
-        ) from error
-    if done.returncode or not (out / RESULT).is_file():
-        names = done.stdout.splitlines()
-        last = json.loads(names[-1]) if names else uploads[0].name
-        raise UploadError(
-            f"The upload is refused: reading {last!r} took too much memory or time.",
-            "Leave that file out.",
-        )
-    fields: dict[str, Any] = read_json(out / RESULT)
-    refused = fields.get("refused")
-    if isinstance(refused, list):
-        raise UploadError(*refused)
-    return fields
-
-
 def _shared(fields: dict[str, Any]) -> dict[str, Any]:
     """What of an upload is the same for all who bring the same pictures."""
     pictures = [{"file": p["file"], "label": p["label"]} for p in fields["pictures"]]
     return {name: fields[name] for name in ("id", "fit", "labels", "bytes")} | {
         "pictures": pictures
     }
+
+
+def _release(folder: Path, holder: str) -> None:
+    """Take the set from `holder`, and remove it if nobody has it any more."""
+    forget(folder, holder)
+    if not any((folder / HOLDERS).glob("*")):
+        remove(folder)
 
 
 def _bytes(folder: Path) -> int:

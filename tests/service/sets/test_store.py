@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -170,6 +171,19 @@ def test_sets_are_listed_as_they_were_brought(settings: Settings, tmp_path: Path
     assert [found.id for found in sets.list("me")] == [brought[i] for i in (0, 2, 3, 4)]
 
 
+def test_what_killed_processes_left_is_swept_away(settings: Settings, tmp_path: Path) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in", 6)
+    nobodys = sets.add("me", files[:5])
+    for marker in (nobodys.folder / "holders").iterdir():
+        marker.unlink()
+    root = nobodys.folder.parent
+    for name in (".new-killed", ".new-being-read", ".tmp-old-set"):
+        (root / name / "pictures").mkdir(parents=True)
+    os.utime(root / ".new-killed", (0, 0))
+    mine = sets.add("me", files)
+    assert {path.name for path in root.iterdir()} == {".lock", ".new-being-read", mine.id}
+
+
 def test_who_does_not_say_who_they_are_has_no_sets(settings: Settings, tmp_path: Path) -> None:
     sets, files = Sets(settings), uploads(tmp_path / "in")
     mine = sets.add("me", files)
@@ -251,6 +265,6 @@ def test_a_picture_that_ends_its_reader_is_named_and_nothing_else_ends(
         "ingest.MEMORY = 400 << 20\n"
         "ingest.main()\n"
     )
-    monkeypatch.setattr("app.service.sets.store.READER", (str(limited),))
+    monkeypatch.setattr("app.service.sets.reader.READER", (str(limited),))
     with pytest.raises(UploadError, match=r"greedy\.jpg.*memory"):
         Sets(settings).add("me", [*files, Upload(tmp_path / "greedy.jpg", "greedy.jpg")])
