@@ -262,9 +262,10 @@ def disk_errors(checkpoints: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         states = checkpoint.saved(checkpoints)
         there = f"step {states[-1].step}" if states else "the beginning"
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise StudioError(
-            f"The run can't be written to the disk: {error}.",
-            f"Mend that, then give the same command: it goes on from {there}.",
+            f"The run can't be written to the disk: {why}.",
+            f"Mend that, then resume it: it goes on from {there}.",
         ) from error
 
 

@@ -132,8 +132,8 @@ def interrupted(run: Run) -> None:
     raise KeyboardInterrupt
 
 
-def full_disk(*_: object) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def full_disk(path: Path) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 @pytest.mark.parametrize("after", [0, 1, 4, 6])
@@ -150,7 +150,7 @@ def test_a_full_disk_loses_only_the_steps_since_the_last_save(
         left -= 1
         if left < 0:
             path.write_bytes(content[: len(content) // 2])
-            full_disk()
+            full_disk(path)
         write(path, content)
 
     with open_run(settings, folder, load_init=no_init) as run:
@@ -161,7 +161,8 @@ def test_a_full_disk_loses_only_the_steps_since_the_last_save(
         step = next(run.steps())
         with pytest.raises(StudioError, match="No space left") as caught:
             run.after(step)
-    assert "goes on from step 10" in caught.value.hint
+    assert "resume it: it goes on from step 10" in caught.value.hint
+    assert str(tmp_path) not in caught.value.message
     monkeypatch.undo()
     kept = contents(folder / "checkpoints" / "00000010")
     assert all(torch.equal(before[name], kept[name]) for name in before)
