@@ -1,12 +1,22 @@
 """Where the studio runs, and what training is like there."""
 
+import json
 import shlex
+from collections.abc import Mapping
 
 from app.service.jobs.plan import PRESETS
+from app.service.uploads import FITS
 from app.settings import Settings
 
 
-def place_words(settings: Settings, name: str = "", model: str = "", preset: str = "") -> str:
+def place_words(
+    settings: Settings,
+    name: str = "",
+    model: str = "",
+    preset: str = "",
+    fit: str = "",
+    changes: Mapping[str, object] | None = None,
+) -> str:
     """What a person has to know before they train here, as Markdown; empty at home.
 
     Args:
@@ -14,6 +24,8 @@ def place_words(settings: Settings, name: str = "", model: str = "", preset: str
         name: What they call the job that they are about to start.
         model: Its base model; the default model if empty.
         preset: How long it is to take; the shortest if empty.
+        fit: How a picture becomes square; the first way if empty.
+        changes: Settings that differ from the preset's.
     """
     if settings.zero_gpu:
         words = (
@@ -33,7 +45,12 @@ def place_words(settings: Settings, name: str = "", model: str = "", preset: str
         "cd plein-air && make run    # then, in another terminal:\n"
         f".venv/bin/python -m app jobs start {shlex.quote(name or 'my pictures')} \\\n"
         f"    --data pictures.zip --init {shlex.quote(model or settings.default_model)} "
-        f"--preset {preset or PRESETS[0]}"
+        f"--preset {preset or PRESETS[0]} --fit {fit or FITS[0]}"
+        f"{''.join(_option(*change) for change in (changes or {}).items())}"
     )
     # A name's own backticks would end the block.
     return f"{words}\n\n```\n{commands.replace('`', '')}\n```"
+
+
+def _option(setting: str, value: object) -> str:
+    return f" \\\n    --set {shlex.quote(f'{setting}={json.dumps(value)}')}"

@@ -88,6 +88,11 @@ class Plan:
             raise JobError(f"There is no setting {unknown[0]!r}.", f"Choose {', '.join(known)}.")
         return replace(self, **cast(dict[str, Any], changes))
 
+    def changes(self, other: Self) -> dict[str, object]:
+        """The settings that are otherwise than in `other`: with them `changed` makes this plan."""
+        mine = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in mine.items() if value != getattr(other, name)}
+
     def config(self, base: ModelFiles, pictures: PictureSet) -> TrainConfig:
         """The trainer's configuration.
 
