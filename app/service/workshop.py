@@ -1,10 +1,11 @@
 """Training, for whoever has a studio: the sets of pictures, and the jobs."""
 
 import threading
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from app.errors import JobError
+from app.errors import JobError, StudioError
 from app.service.jobs.job import Job
 from app.service.jobs.pace import Stopwatch
 from app.service.jobs.plan import Plan
@@ -73,7 +74,9 @@ class Workshop:
         folder = self.settings.data_dir / "jobs"
         while self.can_train and not ending.wait(TEND_SECONDS):
             if folder.is_dir():  # Where nobody has trained yet, nothing is made or imported.
-                self.jobs.tend()
+                # A full disk or a database that is away may not be so any more at the next look.
+                with suppress(StudioError):
+                    self.jobs.tend()
 
     def end_worker(self) -> None:
         """End the worker that was started here, if one was; what it trains is saved first."""

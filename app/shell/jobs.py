@@ -1,5 +1,6 @@
 """`python -m app jobs`: the training jobs, for whoever runs the studio: everybody's."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -25,6 +26,10 @@ def command(
     init: Annotated[str | None, typer.Option(help="start: the base model's id.")] = None,
     preset: Annotated[str, typer.Option(help="start: taste, evening or long.")] = "taste",
     fit: Annotated[Literal["crop", "squash"], typer.Option(help="start: to a square.")] = "crop",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="start: not as the preset has it, as steps=500; repeatable."),
+    ] = None,
 ) -> None:
     """List, show, start, stop, resume, keep or remove training jobs; a worker carries them out.
 
@@ -38,9 +43,9 @@ def command(
     from app.service.sets.store import Sets
     from app.settings import Settings
 
-    settings = Settings.from_environment()
-    sets = Sets(settings)
-    jobs = Jobs(settings, OwnModels(replace(settings, device="cpu")), sets, administrator=True)
+    studio = Settings.from_environment()
+    sets = Sets(studio)
+    jobs = Jobs(studio, OwnModels(replace(studio, device="cpu")), sets, administrator=True)
     try:
         match action:
             case "list":
@@ -53,7 +58,8 @@ def command(
                     typer.echo(f"models: {' '.join(f'{job}-{at}' for at in shown.model_steps)}")
                 typer.echo(jobs.log(ALONE, job), nl=False)
             case "start":
-                _start(jobs, sets, job, data, init or settings.default_model, preset, fit)
+                changes = _changes(settings or [])
+                _start(jobs, sets, job, data, init or studio.default_model, preset, fit, changes)
             case "stop":
                 typer.echo(_line(jobs.stop(ALONE, job)))
             case "resume":
@@ -74,6 +80,7 @@ def _start(
     init: str,
     preset: str,
     fit: Literal["crop", "squash"],
+    changes: dict[str, object],
 ) -> None:
     from app.service.jobs.plan import Plan
     from app.service.owners import ALONE
@@ -81,12 +88,25 @@ def _start(
 
     if not data:
         raise StudioError("There are no pictures to train on.", "Name files with --data.")
-    pictures = sets.add(ALONE, [Upload(path, path.name) for path in data], fit)
+    pictures = sets.add(
+        ALONE, [Upload(path, path.name) for path in data], fit, labels=changes.get("labels") is True
+    )
     for left_out, reason in pictures.skipped:
         typer.echo(f"left out {left_out}: {reason}", err=True)
-    plan = Plan.preset(preset, len(pictures))
+    plan = Plan.preset(preset, len(pictures)).changed(changes)
     typer.echo(_line(jobs.start(ALONE, init, pictures.id, plan, name or pictures.id[:8])))
     jobs.tend()
+
+
+def _changes(given: list[str]) -> dict[str, object]:
+    """The settings that `--set` names, each with its value, JSON or a word."""
+    changes: dict[str, object] = {}
+    for name, _, value in (each.partition("=") for each in given):
+        try:
+            changes[name.strip()] = json.loads(value)
+        except ValueError:
+            changes[name.strip()] = value
+    return changes
 
 
 def _line(job: "Job") -> str:

@@ -10,7 +10,14 @@ from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor, nn
 
-from app.training.files import TEMPORARY, remove, replaced_folder, sync_folder, write_bytes
+from app.training.files import (
+    TEMPORARY,
+    remove,
+    replaced_folder,
+    sync_below,
+    sync_folder,
+    write_bytes,
+)
 from app.training.trainee import Architecture
 
 
@@ -46,16 +53,7 @@ def export_model(
         if architecture.labels:
             labels = {"labels": list(architecture.labels), "null_label": architecture.null_label}
             write_bytes(temporary / "labels.json", json.dumps(labels, indent=2).encode())
-        _sync_below(temporary)
-
-
-def _sync_below(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_dir():
-            sync_folder(path)
-        else:
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+        sync_below(temporary)
 
 
 def replace_model(link: Path, target: Path, kept: Collection[str] = ()) -> None:

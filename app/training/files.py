@@ -29,6 +29,16 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def sync_below(folder: Path) -> None:
+    """Wait until the disk has all files and folders below `folder`."""
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder to fill, which becomes `folder` at the end; on an error it goes."""

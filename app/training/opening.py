@@ -182,5 +182,6 @@ def _begin(run: Run, found: Found, *, resumed: bool) -> None:
     replace_json(folder / ARCHITECTURE, as_fields(run.architecture))
     (folder / "metrics.jsonl").touch()
     run.journal = Journal(folder / "metrics.jsonl", run.learner.step if resumed else -1)
-    # A resumed run has its checkpoint, but may have been killed before its model was written.
+    # A resumed run has its checkpoint, but may have been killed before the rest was written.
     run.save(measure=not resumed or run.is_unmeasured)
+    run.show()

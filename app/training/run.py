@@ -100,12 +100,23 @@ class Run:
             return
         with disk_errors(self.checkpoints):
             self.journal.step(step)
-            last = self._is_last
-            if last or step.step % self.config.save_every == 0:
+            if self._is_last or step.step % self.config.save_every == 0:
                 self.save(measure=True)
-            if _due(step.step, self.config.snapshot_every):
+            self.show()
+
+    def show(self) -> None:
+        """Keep the snapshot and paint the samples that are due at this step, where they lack.
+
+        Raises:
+            StudioError: If the disk takes no more.
+        """
+        step = self.learner.step
+        if self.journal is None or step == 0:
+            return
+        with disk_errors(self.checkpoints):
+            if _due(step, self.config.snapshot_every):
                 self._snapshot()
-            if last or _due(step.step, self.config.sample_every):
+            if self._is_last or _due(step, self.config.sample_every):
                 self._sample()
 
     def save(self, *, measure: bool = False) -> None:
@@ -122,8 +133,9 @@ class Run:
             state = checkpoint.State(step, step * self.config.batch_size, losses)
             self.journal.sync()
             if losses:
-                # What was exported before it was measured may be of the lesser average.
+                # What was exported and painted before it was measured may be of the lesser average.
                 remove(self.folder / "exports" / f"{step:08d}")
+                self._samples.unlink(missing_ok=True)
             checkpoint.save(self.checkpoints, self.learner, state)
             checkpoint.prune(self.checkpoints, self.config.keep)
             self._export()
@@ -168,6 +180,11 @@ class Run:
     @property
     def _is_last(self) -> bool:
         return self.learner.step == self.course.total_steps
+
+    @property
+    def _samples(self) -> Path:
+        """Where the samples of this step are, once they are painted."""
+        return self.folder / "samples" / f"{self.learner.step:08d}.png"
 
     def _measure(self) -> dict[str, float]:
         """The mean held-out loss by weights, written to the metrics quarter by quarter.
@@ -223,13 +240,14 @@ class Run:
                 write_tensors(temporary / f"{name}.safetensors", half)
 
     def _sample(self) -> None:
+        if self._samples.is_file():
+            return
         forward = Forward.chosen(self.config, self.learner.device)
         weights = self.learner.weights(self._best_ema())
         denoiser = WeightsDenoiser(self.learner, weights, forward, self.architecture)
         image = sample_grid(self.config, denoiser, self.size)
-        folder = self.folder / "samples"
-        folder.mkdir(exist_ok=True)
-        replace_file(folder / f"{self.learner.step:08d}.png", png(image))
+        self._samples.parent.mkdir(exist_ok=True)
+        replace_file(self._samples, png(image))
 
 
 def _due(step: int, every: int) -> bool:
@@ -244,9 +262,10 @@ def disk_errors(checkpoints: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         states = checkpoint.saved(checkpoints)
         there = f"step {states[-1].step}" if states else "the beginning"
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise StudioError(
-            f"The run can't be written to the disk: {error}.",
-            f"Mend that, then give the same command: it goes on from {there}.",
+            f"The run can't be written to the disk: {why}.",
+            f"Mend that, then resume it: it goes on from {there}.",
         ) from error
 
 

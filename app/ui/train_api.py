@@ -19,7 +19,7 @@ from app.ui.files import saved_file, served_file
 from app.ui.lab_api import plain
 from app.ui.owner import asker
 from app.ui.train_downloads import model_zip
-from app.ui.uploads import called_files
+from app.ui.uploads import called_files, discard
 
 
 def add_train_api(studio: Studio) -> None:
@@ -36,7 +36,7 @@ def _add_picture_api(studio: Studio) -> None:
     def upload_pictures(
         files: arg.Files, fit: arg.Fit = "crop", labels: arg.Classes = False
     ) -> Json:
-        """Upload pictures to train on.
+        """Upload pictures to train on; the files are removed once they are a set.
 
         Returns:
             pictures: The set's id, its pictures' names, its classes, and what was skipped and why.
@@ -44,9 +44,10 @@ def _add_picture_api(studio: Studio) -> None:
         if fit not in FITS:
             raise JobError(f"There is no way {fit!r} to square.", "Choose crop or squash.")
         how = next(known for known in FITS if known == fit)
-        return _set(
-            sets.add(asker(studio.settings), called_files(files), how, labels=labels is True)
-        )
+        uploads = called_files(files)
+        added = sets.add(asker(studio.settings), uploads, how, labels=labels is True)
+        discard(uploads)
+        return _set(added)
 
     def picture_sets() -> list[Json]:
         """List the sets of pictures that the caller uploaded.

@@ -105,6 +105,12 @@ def preset_values(preset: str, pictures: int) -> tuple[Any, ...]:
     )
 
 
+def preset_changes(preset: str, pictures: int) -> tuple[Any, ...]:
+    """What the controls become when another preset is chosen; classes are the pictures' affair."""
+    values = dict(zip(FIELDS, preset_values(preset, pictures), strict=True))
+    return tuple((values | {"labels": gr.skip()}).values())
+
+
 def times(seconds: Sequence[float]) -> str:
     """What each preset takes here, in words."""
     named = zip(PRESET_NAMES.values(), seconds, strict=True)

@@ -1,5 +1,7 @@
 """A job's model as a file to fetch."""
 
+import hashlib
+import os
 import re
 import secrets
 import shutil
@@ -16,7 +18,7 @@ KEPT_SECONDS: Final = 3_600
 
 
 def model_zip(jobs: "Jobs", owner: str, job_id: str, step: int | None = None) -> Path:
-    """A model of one of the owner's jobs, zipped where the server serves files from.
+    """A model of one of the owner's jobs, zipped where the server serves files from, once.
 
     Args:
         jobs: The jobs.
@@ -28,14 +30,21 @@ def model_zip(jobs: "Jobs", owner: str, job_id: str, step: int | None = None) ->
         JobError: If there is no such job, it has saved no model yet, or keeps none of that step.
     """
     name = re.sub(r"[^A-Za-z0-9]+", "-", jobs.show(owner, job_id).name).strip("-").lower()
+    after = "" if step is None else f"-step-{step}"
     root = upload_folder() / "models"
     root.mkdir(parents=True, exist_ok=True)
     _sweep(root)
-    folder = root / secrets.token_hex(16)
-    folder.mkdir()
-    after = "" if step is None else f"-step-{step}"
+    model = jobs.model(owner, job_id, step)
+    # No easier to guess than the job's id; another for a model that was written anew.
+    written = model.folder.stat().st_mtime_ns
+    folder = root / hashlib.sha256(f"{model.id} {written}".encode()).hexdigest()[:32]
+    folder.mkdir(exist_ok=True)
+    os.utime(folder)
     target = folder / f"{name or 'model'}{after}.zip"
-    jobs.download(owner, job_id, target, step)
+    if not target.is_file():
+        unfinished = folder / secrets.token_hex(8)
+        jobs.download(owner, job_id, unfinished, step)
+        os.replace(unfinished, target)
     return target
 
 

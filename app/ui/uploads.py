@@ -1,6 +1,7 @@
 """Pictures that somebody sends to train on, and how they are shown before."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,30 @@ COLUMNS: Final = 6
 SIDE: Final = 48
 MAX_SHOWN: Final = 120
 MAX_SKIPPED: Final = 200
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What a page uploaded last.
+
+    Attributes:
+        uploads: The files, kept to be squared the other way.
+        set_id: The set that they became.
+        is_new: Whether its owner didn't have that set before.
+    """
+
+    uploads: tuple[Upload, ...] = ()
+    set_id: str = ""
+    is_new: bool = False
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there are files that can be squared again."""
+        return bool(self.uploads) and all(upload.path.is_file() for upload in self.uploads)
+
+    def discard(self) -> None:
+        """Remove the files."""
+        discard(self.uploads)
 
 
 def given_files(paths: Sequence[str]) -> list[Upload]:

@@ -34,12 +34,18 @@ def test_a_job_is_started_listed_stopped_resumed_and_removed(
         assert caught.value.code in (0, 1)
         return out if caught.value.code == 0 else err
 
+    assert "no setting 'stepps'" in said(
+        "start", "no", "--data", str(pictures), "--init", "tiny", "--set", "stepps=1"
+    )
     with pytest.raises(SystemExit):
-        main(["jobs", "start", "my garden", "--data", str(pictures), "--init", "tiny"])
+        main([
+            *("jobs", "start", "my garden", "--data", str(pictures), "--init", "tiny"),
+            *("--set", "steps=250", "--set", "ema_sigma_rels=[0.05]", "--set", "precision=exact"),
+        ])  # fmt: skip
     out, err = capsys.readouterr()
     assert "left out notes.txt" in err
     job, state, progress, name = out.strip().split(maxsplit=3)
-    assert (state, progress, name) == ("queued", "0/200", "my garden")
+    assert (state, progress, name) == ("queued", "0/250", "my garden")
     assert said("list") == out
     assert said("show", job) == out
     assert "  my garden  kept" in said("keep", job)

@@ -132,8 +132,8 @@ def interrupted(run: Run) -> None:
     raise KeyboardInterrupt
 
 
-def full_disk(*_: object) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def full_disk(path: Path) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 @pytest.mark.parametrize("after", [0, 1, 4, 6])
@@ -150,7 +150,7 @@ def test_a_full_disk_loses_only_the_steps_since_the_last_save(
         left -= 1
         if left < 0:
             path.write_bytes(content[: len(content) // 2])
-            full_disk()
+            full_disk(path)
         write(path, content)
 
     with open_run(settings, folder, load_init=no_init) as run:
@@ -161,7 +161,8 @@ def test_a_full_disk_loses_only_the_steps_since_the_last_save(
         step = next(run.steps())
         with pytest.raises(StudioError, match="No space left") as caught:
             run.after(step)
-    assert "goes on from step 10" in caught.value.hint
+    assert "resume it: it goes on from step 10" in caught.value.hint
+    assert str(tmp_path) not in caught.value.message
     monkeypatch.undo()
     kept = contents(folder / "checkpoints" / "00000010")
     assert all(torch.equal(before[name], kept[name]) for name in before)
@@ -196,6 +197,43 @@ def test_a_run_killed_between_its_checkpoint_and_its_model_makes_up_for_it(
     go_on(settings, folder, 0)
     assert (folder / "model").readlink() == Path("exports/00000000")
     assert not (folder / ".tmp-model").is_symlink()
+
+
+@pytest.mark.parametrize("step", [10, 20])
+def test_a_run_killed_while_it_paints_makes_up_for_it(
+    step: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(data, sample_every=10, snapshot_every=10, keep_models=True, keep=1)
+    go_on(settings, tmp_path / "straight")
+
+    def killed(run: Run) -> None:
+        if run.learner.step == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "_snapshot", killed)
+    with pytest.raises(KeyboardInterrupt):
+        go_on(settings, tmp_path / "killed")
+    monkeypatch.undo()
+    go_on(settings, tmp_path / "killed", 0)
+    for place in ("samples/{}.png", "snapshots/{}/ema-0.050.safetensors"):
+        straight, made_up = (
+            (tmp_path / name / place.format(f"{step:08d}")).read_bytes()
+            for name in ("straight", "killed")
+        )
+        assert straight == made_up
+    assert (tmp_path / "killed" / "exports" / f"{step:08d}").is_dir()
+
+
+def test_samples_are_of_the_average_that_was_measured_best(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, folder = config(data, held_out_share=0.2, sample_every=10), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_measure", lambda run: {})  # as when it is to stop meanwhile
+        go_on(settings, folder, 10)
+    before = (folder / "samples" / "00000010.png").stat().st_mtime_ns
+    go_on(settings, folder, 0)
+    assert (folder / "samples" / "00000010.png").stat().st_mtime_ns > before
 
 
 def test_a_metrics_line_that_was_cut_off_is_dropped(data: Path, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """What the Train tab says, and what it makes of what a page sends."""
 
 import json
+import shlex
 from dataclasses import replace
+from itertools import pairwise
 
 import gradio as gr
 import pytest
@@ -12,7 +14,8 @@ from app.service.jobs.job import Job, State
 from app.service.jobs.plan import PRESETS, Plan
 from app.service.jobs.storage import Storage
 from app.settings import Settings
-from app.ui.train_controls import FIELDS, plan_from, preset_values, times
+from app.shell.jobs import _changes as changes_given
+from app.ui.train_controls import FIELDS, plan_from, preset_changes, preset_values, times
 from app.ui.train_messages import CurveLines, News, Seen, Wish
 from app.ui.train_places import place_words
 from app.ui.train_words import duration, job_line, progress
@@ -71,6 +74,12 @@ def test_lengths_of_time_have_one_unit() -> None:
 @pytest.mark.parametrize("pictures", [0, 24, 400])
 def test_a_preset_passes_through_the_controls(preset: str, pictures: int) -> None:
     assert plan_from(preset_values(preset, pictures)) == Plan.preset(preset, pictures)
+
+
+def test_another_preset_leaves_the_classes_as_they_are() -> None:
+    changes = dict(zip(FIELDS, preset_changes("evening", 24), strict=True))
+    assert changes["labels"] == gr.skip()
+    assert changes["steps"] == Plan.preset("evening", 24).steps
 
 
 @pytest.mark.parametrize(
@@ -143,3 +152,20 @@ def test_a_space_is_told_what_is_possible_there() -> None:
     assert "Nothing can be trained on ZeroGPU" in zero
     assert "https://huggingface.co/spaces/somebody/plein-air" in zero
     assert "python -m app jobs start" in zero
+
+
+def test_the_same_job_elsewhere_has_the_same_settings() -> None:
+    space = Settings(space_id="somebody/plein-air")
+    usual = Plan.preset("evening", 60)
+    plan = replace(usual, steps=500, held_out_share=None, ema_sigma_rels=(0.05,), labels=True)
+    words = place_words(space, "it's", "tiny", "evening", "squash", plan.changes(usual))
+    command = words.split("```")[1].partition("-m app ")[2].replace("\\\n", " ")
+    given = shlex.split(command)
+    assert given[:3] == ["jobs", "start", "it's"]
+    assert [given[given.index(o) + 1] for o in ("--init", "--preset", "--fit")] == [
+        "tiny", "evening", "squash",
+    ]  # fmt: skip
+    changes = changes_given([v for o, v in pairwise(given) if o == "--set"])
+    assert usual.changed(changes | {"ema_sigma_rels": (0.05,)}) == plan
+    assert changes["ema_sigma_rels"] == [0.05]
+    assert "--set" not in place_words(space, "a", "tiny", "evening", "crop", usual.changes(usual))

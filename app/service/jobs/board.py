@@ -5,10 +5,9 @@ import time
 from pathlib import Path
 from typing import Final
 
-from app.errors import StudioError
 from app.service.jobs.engine import Engine
 from app.service.jobs.job import Job
-from app.service.jobs.record import JobFolder, Record, job_folders
+from app.service.jobs.record import readable_jobs
 from app.service.jobs.status import job_of
 from app.service.owners import owner_hash
 
@@ -44,12 +43,7 @@ class Board:
 
 def listed(data: Path, engine: Engine) -> list[tuple[str, Job]]:
     """All jobs with the hash of their owner, the newest first; a damaged one is left out."""
-    found: list[tuple[JobFolder, Record]] = []
-    for folder in job_folders(data / "jobs").values():
-        try:
-            found.append((folder, folder.read()))
-        except StudioError:
-            continue  # Asked for by its id, it says what is wrong with it.
+    found = readable_jobs(data / "jobs")
     living = engine.workers()  # asked first: it says where the database is away
     tasks = engine.tasks([record.task_id for _, record in found])
     jobs = [

@@ -12,6 +12,7 @@ from app.service.model_files import ModelFiles
 from app.service.sets.ingest import MAX_SIDE
 from app.service.sets.store import PictureSet
 from app.training.config import TrainConfig
+from app.training.material import Found, Source
 
 Preset = Literal["taste", "evening", "long"]
 PRESETS: Final[tuple[Preset, ...]] = get_args(Preset)
@@ -88,16 +89,21 @@ class Plan:
             raise JobError(f"There is no setting {unknown[0]!r}.", f"Choose {', '.join(known)}.")
         return replace(self, **cast(dict[str, Any], changes))
 
+    def changes(self, other: Self) -> dict[str, object]:
+        """The settings that are otherwise than in `other`: with them `changed` makes this plan."""
+        mine = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in mine.items() if value != getattr(other, name)}
+
     def config(self, base: ModelFiles, pictures: PictureSet) -> TrainConfig:
         """The trainer's configuration.
 
         Raises:
             StudioError: If a setting is out of range, two contradict each other, or the model's
-                pictures are larger than those of the set.
+                pictures are larger than any that is kept.
         """
         self._check_counts()
         size: int = base.unet_config["sample_size"]
-        _check_sides(pictures, size)
+        _check_side(size)
         if self.labels and not pictures.labels:
             raise JobError(
                 "The set of pictures has no classes.", "Upload a zip with a folder for each class."
@@ -151,8 +157,8 @@ class Plan:
                 raise JobError(f"{name} is {value!r}.", f"Give a whole number from {least} on.")
 
 
-def _check_sides(pictures: PictureSet, size: int) -> None:
-    """Refuse a model whose pictures, of `size`, are larger than all that there are."""
+def _check_side(size: int) -> None:
+    """Refuse a model whose pictures, of `size`, are larger than any that is kept."""
     if size > MAX_SIDE:
         raise JobError(
             f"The model's pictures have {size} px a side, and uploaded ones are kept at "
@@ -160,16 +166,34 @@ def _check_sides(pictures: PictureSet, size: int) -> None:
             f"Choose a model of at most {MAX_SIDE} px, or train from a shell with a folder of "
             "pictures: python -m app train.",
         )
-    if pictures.files and all(_side(path) < size for path in pictures.files):
-        raise JobError(
-            f"All pictures of the set are smaller than the model's, which have {size} px a side.",
-            "Upload larger ones, or choose a model of smaller pictures.",
-        )
+
+
+def check_sizes(config: TrainConfig, found: Found) -> None:
+    """Refuse pictures of which all are smaller than the model's, and would be left out.
+
+    Raises:
+        JobError: If none to train on, or none to measure on, is large enough.
+    """
+    least = config.sizes[-1] if config.min_side is None else config.min_side
+    for source, use in ((found.training, "train on"), (found.held_out, "measure on")):
+        if source.names and not _has_one_of(source, least):
+            raise JobError(
+                f"The pictures to {use} are all smaller than {least} pixels, the model's size.",
+                "Upload larger pictures, or choose a smaller model.",
+            )
+
+
+def _has_one_of(source: Source, least: int) -> bool:
+    return any(_side(source.folder / name) >= least for name in source.names)
 
 
 def _side(path: Path) -> int:
-    with Image.open(path) as image:
-        return min(image.size)
+    """The shorter side of a picture; 0 if it can't be read."""
+    try:
+        with Image.open(path) as image:
+            return min(image.size)
+    except OSError:
+        return 0
 
 
 def extended(config: TrainConfig, steps: int) -> TrainConfig:

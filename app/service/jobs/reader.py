@@ -13,7 +13,7 @@ from app.service.jobs.result import model_of, samples_of, write_zip
 from app.service.jobs.status import job_of
 from app.service.model_files import ModelFiles
 from app.service.models import ModelStore
-from app.service.owners import owner_hash
+from app.service.owners import check_owner, owner_hash
 from app.settings import Settings
 from app.training.config import TrainConfig, read_fields
 
@@ -120,11 +120,8 @@ class JobReader:
         write_zip(self.model(owner, job_id, step), target)
 
     def _check_owner(self, owner: str) -> None:
-        if not owner and not self._sees_all:
-            raise JobError(
-                "Your browser didn't say who you are.",
-                "Allow cookies, open the studio in a window of its own, and reload it.",
-            )
+        if not self._sees_all:
+            check_owner(owner)
 
     def _find(self, owner: str, job_id: str) -> JobFolder:
         self._check_owner(owner)

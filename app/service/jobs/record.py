@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -61,6 +61,11 @@ class Record:
     def task_id(self) -> str:
         """The engine's name for the newest attempt."""
         return f"{self.id}-{self.attempt}"
+
+    @property
+    def task_before(self) -> str:
+        """The engine's name for the attempt before it, if there was one."""
+        return f"{self.id}-{self.attempt - 1}"
 
     def again(self, total_steps: int | None = None) -> Self:
         """The record of the next attempt."""
@@ -166,6 +171,15 @@ def root_model(root: Path, model_id: str) -> str:
         record = folder.read()
         model_id = record.root_model or record.base_model
     return model_id
+
+
+def readable_jobs(root: Path) -> list[tuple[JobFolder, Record]]:
+    """The jobs in `root` with their records; a damaged one is left out."""
+    found: list[tuple[JobFolder, Record]] = []
+    for folder in job_folders(root).values():
+        with suppress(JobError):  # Asked for by its id, it says what is wrong with it.
+            found.append((folder, folder.read()))
+    return found
 
 
 def new_id() -> str:

@@ -15,7 +15,8 @@ from app.errors import JobError
 from app.service.jobs.board import listed
 from app.service.jobs.engine import TaskStatus
 from app.service.jobs.job import ENDED, GOING, Job, State
-from app.service.jobs.plan import Plan, extended
+from app.service.jobs.leftovers import condemn, leftovers
+from app.service.jobs.plan import Plan, check_sizes, extended
 from app.service.jobs.reader import JobReader
 from app.service.jobs.record import (
     JobFolder,
@@ -23,6 +24,7 @@ from app.service.jobs.record import (
     changing,
     checked_name,
     new_id,
+    readable_jobs,
     root_model,
     taken_bytes,
 )
@@ -73,12 +75,16 @@ class Jobs(JobReader):
             name: What the owner calls it.
 
         Raises:
-            StudioError: If the model, the pictures and the settings don't fit together, there is
-                no room, or it is more than an open studio does for the owner.
+            StudioError: If the owner isn't known, the model, the pictures and the settings don't
+                fit together, there is no room, or it is more than an open studio does for the
+                owner.
         """
+        self._check_owner(owner)
         base, pictures = self._models.find(base_model), self._sets.show(owner, set_id)
         config = plan.config(base, pictures)
-        check_architecture(architecture_of(base), config, find(config).classes)
+        found = find(config)
+        check_architecture(architecture_of(base), config, found.classes)
+        check_sizes(config, found)
         record = Record(
             id=new_id(),
             owner=owner_hash(owner),
@@ -90,14 +96,15 @@ class Jobs(JobReader):
             created=time.time(),
             root_model=root_model(self._root, base.id),
         )
+        self._make_up()
         with changing(self._root):
             self._check_share(record, config)
             folder = JobFolder(self._root / record.id)
             self._check_room(folder, config, base)
             folder.path.mkdir()
             if base.folder.is_relative_to(self._root.resolve()):
-                config = plan.config(kept_base(base, folder), pictures)
-            self._sets.hold(pictures, record.id)
+                base = kept_base(base, folder)
+            config = plan.config(base, self._sets.hold(pictures, record.id))
             replace_file(folder.config, config.to_json().encode())
             self._submit(folder, record)
         return self.show(owner, record.id)
@@ -108,6 +115,7 @@ class Jobs(JobReader):
         Raises:
             JobError: If there is no such job, or it has ended.
         """
+        self._make_up()
         with changing(self._root):
             job = self.show(owner, job_id)
             if job.state in ENDED:
@@ -196,16 +204,19 @@ class Jobs(JobReader):
             job, folder = self.show(owner, job_id), self._find(owner, job_id)
             if job.state not in ENDED:
                 raise JobError(f"The job is {job.state}.", "Stop it first.")
-            self._engine.forget(f"{job.id}-")
-            self._sets.release(job.set_id, job.id)
-            remove(folder.path)
+            self._bury(job.id, condemn(folder))
             self.board.forget()
 
     def tend(self) -> None:
-        """See that a worker lives where there is work: what a killed one left goes on.
+        """See that what killed processes left goes on, and a worker lives where there is work.
 
-        Not where a database is shared: there workers are started by whoever has the machines.
+        The worker not where a database is shared: there they are started by whoever has the
+        machines.
+
+        Raises:
+            StudioError: If the disk is full, or the database is away.
         """
+        self._make_up()
         if self._settings.database_url:
             return
         with self._lock:
@@ -225,6 +236,41 @@ class Jobs(JobReader):
     def close(self) -> None:
         """Let go of the engine's store."""
         self._engine.close()
+
+    def _make_up(self) -> None:
+        """Finish what killed processes left of starting, resuming and deleting jobs."""
+        if not leftovers(self._root) and not self._unasked():
+            return
+        with changing(self._root):  # What is being done at this moment is done by then.
+            for job_id, path in leftovers(self._root).items():
+                self._bury(job_id, path)
+            for record in self._unasked():
+                self._engine.submit(record.task_id, record.id)
+            self.board.forget()
+
+    def _unasked(self) -> list[Record]:
+        """The jobs of whose newest attempt the engine was never told, though of all before it was.
+
+        An engine that knows nothing of a job that was trained has lost its store, or has another
+        one: what was stopped or done before mustn't begin again.
+        """
+        jobs = readable_jobs(self._root)
+        self._engine.workers()  # says where the database is away
+        known = self._engine.tasks(
+            [task for _, record in jobs for task in (record.task_id, record.task_before)]
+        )
+        return [
+            record
+            for folder, record in jobs
+            if record.task_id not in known
+            and (record.task_before in known if record.attempt > 1 else not folder.run.exists())
+        ]
+
+    def _bury(self, job_id: str, path: Path) -> None:
+        """Remove all that there is of a job, its folder last: by it the rest is found again."""
+        self._engine.forget(f"{job_id}-")
+        self._sets.release_all(job_id)
+        remove(path)
 
     def _submit(self, folder: JobFolder, record: Record) -> None:
         folder.write(record)

@@ -26,6 +26,9 @@ MAX_DEATHS: Final = 5
 
 LOG_BYTES: Final = 1_000_000
 MIN_FREE: Final = 20_000_000
+MAX_ERROR: Final = 300
+TRACEBACK: Final = "Traceback (most recent call last):"
+"""The line that an error begins with which nobody foresaw."""
 
 
 class Ending(StrEnum):
@@ -45,7 +48,7 @@ def train(
     """
     deaths = 0
     while True:
-        before = folder.saved_step()
+        before, said = folder.saved_step(), _log_size(folder.log)
         with (
             _held(device_lock(settings), is_asked_to_end) as device,
             _held(folder.alive, is_asked_to_end) as alive,
@@ -58,7 +61,8 @@ def train(
         if is_asked_to_end():
             return Ending.ASKED, "", ""
         if code > 0:
-            return Ending.FAILED, *_last_words(folder.log)
+            message, hint = _last_words(folder.log, said)
+            return Ending.FAILED, _without_paths(message, settings), _without_paths(hint, settings)
         deaths = deaths + 1 if folder.saved_step() <= before else 1
         if deaths == MAX_DEATHS:
             return (
@@ -99,8 +103,7 @@ def _run(
     """Run one trainer to its end: its exit code, negative if a signal ended it."""
     environment = environment_with(thread_variables(settings))
     command = ("train", "--config", folder.config, "--out", folder.run, "--until-stdin-closes")
-    too_long = folder.log.exists() and folder.log.stat().st_size > LOG_BYTES
-    with folder.log.open("wb" if too_long else "ab") as log:
+    with folder.log.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "app", *command],
             cwd=ROOT,
@@ -147,12 +150,33 @@ def _held(path: Path, is_asked_to_end: Callable[[], bool]) -> Iterator[IO[bytes]
                 return
 
 
-def _last_words(log: Path) -> tuple[str, str]:
-    """The message and the hint that a failed trainer ended with."""
+def _log_size(log: Path) -> int:
+    """Where the next trainer's words begin; a log that is too long begins anew."""
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        log.unlink()
+    return log.stat().st_size if log.exists() else 0
+
+
+def _last_words(log: Path, begin: int) -> tuple[str, str]:
+    """The message and the hint that a failed trainer ended with; its words begin at `begin`."""
     if shutil.disk_usage(log.parent).free < MIN_FREE:
         # Its own words may not have found a place either.
         return "The disk is full.", "Make room on it, then resume the job."
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-2:]
-    if len(lines) == 2 and not lines[-1].startswith(" "):
-        return lines[0], lines[1]
+    lines = log.read_bytes()[begin:].decode("utf-8", "replace").splitlines()
+    if TRACEBACK in lines:
+        last = len(lines) - lines[::-1].index(TRACEBACK)
+        error = next((line for line in lines[last:] if not line.startswith(" ")), "it ended")
+        return (
+            f"The training failed: {error[:MAX_ERROR]}.",
+            "Its log says more; mend it, and resume.",
+        )
+    if len(lines) >= 2:
+        return lines[-2], lines[-1]
     return "The training failed.", "Its log says more."
+
+
+def _without_paths(words: str, settings: Settings) -> str:
+    """What a trainer said, without where the data lies on this machine."""
+    for data in (settings.data_dir.resolve(), settings.data_dir.absolute(), settings.data_dir):
+        words = words.replace(f"{data}/", "DATA/")
+    return words

@@ -19,6 +19,9 @@ from app.service.uploads import MAX_BYTES
 
 MAX_ENTRIES: Final = 10_000
 MAX_DIRECTORY: Final = 8_000_000
+MAX_NAME: Final = 255
+"""Of a file or a folder in a zip: what file systems allow."""
+
 MAX_UNPACKED: Final = 4_000_000_000
 CHUNK: Final = 1 << 16
 
@@ -45,39 +48,52 @@ class Entry:
     data: bytes | None
 
 
+@dataclass
+class Allowance:
+    """What the zips of one upload may yet have together: it falls as they are read.
+
+    Attributes:
+        entries: Files and folders.
+        unpacked: Bytes of all files.
+    """
+
+    entries: int = MAX_ENTRIES
+    unpacked: int = MAX_UNPACKED
+
+
 def is_zip(head: bytes) -> bool:
     """Whether a file that begins with `head` is a zip, whatever it is named."""
     return head[:4] in (_MAGIC, b"PK\x05\x06")
 
 
-def read_zip(file: BinaryIO, max_unpacked: int = MAX_UNPACKED) -> Iterator[Entry]:
+def read_zip(file: BinaryIO, allowance: Allowance | None = None) -> Iterator[Entry]:
     """The files in a zip, one after the other; all entries are checked before the first.
 
     Args:
         file: The zip.
-        max_unpacked: The most bytes that all files may have together.
+        allowance: What is left of the upload's; by default all.
 
     Raises:
-        UploadError: If it is no zip, or an entry has an absolute or parent path, is a link, an
-            archive, encrypted, overlaps another or unpacks to too much.
+        UploadError: If it is no zip, or an entry has an absolute, parent or overlong path, is a
+            link, an archive, encrypted, overlaps another or unpacks to too much.
     """
+    allowance = allowance or Allowance()
     _check_directory(file)
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
-            if len(entries) > MAX_ENTRIES:
+            allowance.entries -= len(entries)
+            if allowance.entries < 0:
                 raise UploadError(
-                    f"The zip has {len(entries):,} entries.", f"At most {MAX_ENTRIES:,} are read."
+                    f"The upload's zips have more than {MAX_ENTRIES:,} entries.",
+                    "Pack the pictures alone, or fewer of them.",
                 )
             for info in entries:
                 _check(info)
             _check_places(file, archive)
-            left = max_unpacked
             for info in entries:
                 if not info.is_dir() and not _is_hidden(info.filename):
-                    entry = _read(archive, info, left)
-                    left -= len(entry.data or b"")
-                    yield entry
+                    yield _read(archive, info, allowance)
     except _BROKEN as error:
         raise UploadError("The zip is damaged.", "Pack the pictures again.") from error
 
@@ -104,6 +120,8 @@ def _check(info: zipfile.ZipInfo) -> None:
         raise _refused(name, "its path is absolute or impossible")
     if ".." in re.split(r"[/\\]", name):
         raise _refused(name, "its path leads to a parent folder")
+    if any(len(part) > MAX_NAME for part in re.split(r"[/\\]", name)):
+        raise _refused(name, "a name in its path is too long")
     if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise _refused(name, "it is a link or a device")
     if info.flag_bits & _ENCRYPTED:
@@ -137,7 +155,7 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
 
 
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, left: int) -> Entry:
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, allowance: Allowance) -> Entry:
     name = info.filename
     folder = PurePosixPath(name).parent.name
     parts: list[bytes] = []
@@ -148,8 +166,9 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, left: int) -> Entry:
                 count += len(chunk)
                 if count > MAX_BYTES:
                     raise _refused(name, f"it unpacks to more than {MAX_BYTES // 1_000_000} MB")
-                if count > left:
-                    raise _refused(name, "with it the zip unpacks to too much")
+                allowance.unpacked -= len(chunk)
+                if allowance.unpacked < 0:
+                    raise _refused(name, "with it the upload unpacks to too much")
                 parts.append(chunk)
     except _BROKEN:
         return Entry(name, folder, None)

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Final
 
 from app.errors import PictureError, UploadError
-from app.service.sets.archives import Entry, is_zip, read_zip
+from app.service.sets.archives import Allowance, Entry, is_zip, read_zip
 from app.service.uploads import MAX_BYTES, Fit, read_picture, square
 
 MIN_PICTURES: Final = 4
@@ -25,11 +25,16 @@ MAX_SIDE: Final = 256
 """Pictures are kept at this side; a smaller one at its own."""
 
 MIN_SIDE: Final = 16
+MAX_NAME: Final = 200
+"""Letters that are kept of what a person calls a picture, its folders with it: the last."""
+
+MAX_SKIPPED: Final = 500
+"""Files that are named as left out; more are counted."""
+
 MEMORY: Final = 3 << 30
 SECONDS: Final = 1_800
 PICTURES: Final = "pictures"
 LABELS: Final = "labels.csv"
-TITLES: Final = "titles.csv"
 RESULT: Final = "set.json"
 
 
@@ -66,6 +71,7 @@ class Reading:
     request: Request
     kept: dict[str, Kept] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    unnamed: int = 0
 
     def add(self, entry: Entry) -> None:
         """Keep a picture, or say why it is left out.
@@ -73,13 +79,14 @@ class Reading:
         Raises:
             UploadError: If there are too many.
         """
-        print(json.dumps(entry.name), flush=True)  # noqa: T201 - read by the parent
+        name = shortened(entry.name)
+        print(json.dumps(name), flush=True)  # noqa: T201 - read by the parent
         if entry.data is None:
-            self.skipped.append((entry.name, "it is damaged"))
+            self.skip(name, "it is damaged")
             return
         digest = hashlib.sha256(entry.data).hexdigest()
         if digest in self.kept:
-            self.skipped.append((entry.name, f"it is the same as {self.kept[digest].name}"))
+            self.skip(name, f"it is the same as {self.kept[digest].name}")
             return
         if len(self.kept) == MAX_PICTURES:
             raise UploadError(
@@ -90,13 +97,26 @@ class Reading:
             if min(image.size) < MIN_SIDE:
                 raise PictureError(f"It has fewer than {MIN_SIDE} pixels a side.", "")
         except PictureError as error:
-            self.skipped.append((entry.name, error.message[0].lower() + error.message[1:-1]))
+            self.skip(name, error.message[0].lower() + error.message[1:-1])
             return
         small = square(image, min(MAX_SIDE, *image.size), self.request.fit)
         file = f"{digest[:32]}.png"
         small.save(Path(self.request.out) / PICTURES / file)
         label = entry.folder if self.request.labels else ""
-        self.kept[digest] = Kept(file, entry.name, label)
+        self.kept[digest] = Kept(file, name, label)
+
+    def skip(self, name: str, why: str) -> None:
+        """Leave a file out."""
+        if len(self.skipped) < MAX_SKIPPED:
+            self.skipped.append((name, why))
+        else:
+            self.unnamed += 1
+
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """What was left out, and why; the last entry stands for those that aren't named."""
+        more = [(f"{self.unnamed:,} more", "for reasons like these")] if self.unnamed else []
+        return self.skipped + more
 
     @property
     def content_hash(self) -> str:
@@ -149,26 +169,28 @@ def read(request: Request) -> dict[str, object]:
             table = csv.writer(file)
             table.writerow(("file", "label"))
             table.writerows((picture.file, picture.label) for picture in kept)
-    with (out / TITLES).open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(("file", "artist", "title"))
-        table.writerows((p.file, "", PurePath(p.name).stem) for p in kept)
     return {
         "id": reading.content_hash,
         "fit": request.fit,
         "labels": sorted({picture.label for picture in kept}) if request.labels else [],
         "bytes": sum(path.stat().st_size for path in (out / PICTURES).iterdir()),
         "pictures": [asdict(picture) for picture in kept],
-        "skipped": reading.skipped,
+        "skipped": reading.left_out,
     }
 
 
+def shortened(name: str) -> str:
+    """A name of at most MAX_NAME letters; of a longer one the end, where the file's own is."""
+    return name if len(name) <= MAX_NAME else "…" + name[1 - MAX_NAME :]
+
+
 def _entries(files: tuple[tuple[str, str], ...]) -> Iterator[Entry]:
+    allowance = Allowance()
     for path, name in files:
         with Path(path).open("rb") as file:
             head = file.read(MAX_BYTES + 1)
             if is_zip(head):
-                yield from read_zip(file)
+                yield from read_zip(file, allowance)
             else:
                 yield Entry(name, "", head)
 

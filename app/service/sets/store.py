@@ -2,32 +2,33 @@
 
 DATA/sets/<sha256>/pictures/  the pictures, square, named by their contents
 DATA/sets/<sha256>/labels.csv each picture's class, where there are classes
-DATA/sets/<sha256>/titles.csv what the person calls each picture, for the novelty index
-DATA/sets/<sha256>/set.json   names, what was left out and why
-DATA/sets/<sha256>/holders/   an empty file for each owner and each job that has the set
+DATA/sets/<sha256>/set.json   what is the same for all who have it
+DATA/sets/<sha256>/holders/   a file for each owner and each job that has the set, with their
+DATA/sets/<sha256>/titles/    names of the pictures
 """
 
 import fcntl
-import hashlib
-import json
 import os
-import subprocess
-import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from app.errors import StudioError, UploadError
-from app.service.sets.ingest import LABELS, PICTURES, RESULT, SECONDS, TITLES
+from app.service.owners import check_owner
+from app.service.sets.ingest import LABELS, PICTURES, RESULT, SECONDS
+from app.service.sets.names import HOLDERS, Names, forget, marker, titles
+from app.service.sets.reader import read_files
 from app.service.uploads import FITS, Fit
-from app.settings import ROOT, Settings, environment_with
-from app.training.files import read_json, remove
+from app.settings import Settings
+from app.training.files import read_json, remove, replace_json, sweep, sync_below, sync_folder
 
 MAX_UPLOAD: Final = 2_000_000_000
-READER: Final = ("-m", "app.service.sets.ingest")
+NEW: Final = ".new-"
+"""How the names of folders begin that uploads are read into."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,18 @@ class Upload:
 
 @dataclass(frozen=True)
 class PictureSet:
-    """A set of pictures to train on.
+    """A set of pictures to train on, as one of those who have it sees it.
 
     Attributes:
         id: The hash of its content.
         folder: Where it is kept.
         fit: How its pictures were made square.
         labels: Its classes; empty without.
-        names: The person's name of each picture.
+        names: Their name of each picture.
         files: The file of each, in `folder`/pictures.
-        skipped: What was left out, and why.
+        skipped: What was left out of what they brought, and why.
         bytes: What its pictures take on the disk.
+        titles: The table of what they call each picture.
     """
 
     id: str
@@ -61,6 +63,7 @@ class PictureSet:
     files: tuple[Path, ...]
     skipped: tuple[tuple[str, str], ...]
     bytes: int
+    titles: Path
 
     def __len__(self) -> int:
         return len(self.files)
@@ -69,11 +72,6 @@ class PictureSet:
     def pictures(self) -> Path:
         """The folder to train on."""
         return self.folder / PICTURES
-
-    @property
-    def titles(self) -> Path:
-        """The file with what each picture is called."""
-        return self.folder / TITLES
 
     @property
     def manifest(self) -> Path:
@@ -100,8 +98,10 @@ class Sets:
             labels: Whether a zip's folders are classes.
 
         Raises:
-            UploadError: If the upload is refused as a whole, or there is no room for it.
+            StudioError: If the owner isn't known, the upload is refused as a whole, or there is no
+                room for it.
         """
+        check_owner(owner)
         if fit not in FITS:
             raise UploadError(f"There is no way {fit!r} to square.", "Choose crop or squash.")
         if not uploads or sum(upload.path.stat().st_size for upload in uploads) > MAX_UPLOAD:
@@ -111,9 +111,13 @@ class Sets:
             )
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".new-", dir=self._root) as temporary:
-                fields = _ingest(uploads, Path(temporary), fit, labels=labels)
+            with tempfile.TemporaryDirectory(prefix=NEW, dir=self._root) as temporary:
+                files = [(upload.path, upload.name) for upload in uploads]
+                fields = read_files(files, Path(temporary), fit, labels=labels)
+                replace_json(Path(temporary, RESULT), _shared(fields))
+                sync_below(Path(temporary))
                 with self._locked():
+                    self._sweep()
                     return self._keep(owner, Path(temporary), fields)
         except OSError as error:
             raise UploadError(
@@ -121,55 +125,98 @@ class Sets:
             ) from error
 
     def list(self, owner: str) -> tuple[PictureSet, ...]:
-        """The sets of `owner`."""
-        return tuple(
-            _load(folder) for folder in self._folders() if _marker(folder, owner).is_file()
-        )
+        """The sets of `owner`, the last uploaded last; a damaged one is left out.
+
+        Raises:
+            StudioError: If the owner isn't known.
+        """
+        check_owner(owner)
+        found = []
+        for folder in self._folders():
+            with suppress(FileNotFoundError):
+                found.append((marker(folder, owner).stat().st_mtime_ns, folder))
+        sets = []
+        for _, folder in sorted(found):
+            with suppress(StudioError):  # One that is damaged is mended by uploading it again.
+                sets.append(_load(folder, owner))
+        return tuple(sets)
 
     def show(self, owner: str, set_id: str) -> PictureSet:
         """The set `set_id` of `owner`.
 
         Raises:
-            UploadError: If they have none of that id.
+            StudioError: If the owner isn't known, or has none of that id.
         """
         for found in self.list(owner):
             if found.id == set_id:
                 return found
         raise UploadError("There is no such set of pictures.", "Upload the pictures again.")
 
-    def hold(self, found: PictureSet, holder: str) -> None:
-        """Keep the set as long as `holder`, an owner or a job, has it."""
+    def hold(self, found: PictureSet, holder: str) -> PictureSet:
+        """The set as `holder`, a job, has it from now on, with the names that it has in `found`.
+
+        Raises:
+            StudioError: If the holder isn't known.
+        """
+        check_owner(holder)
         with self._locked():
-            _marker(found.folder, holder).touch()
+            files = (path.name for path in found.files)
+            names = Names(dict(zip(files, found.names, strict=True)), found.skipped)
+            names.write(found.folder, holder)
+            return _load(found.folder, holder)
 
     def release(self, set_id: str, holder: str) -> None:
-        """Let go of a set; the last to do so removes it."""
+        """Let go of a set; the last to do so removes it.
+
+        Raises:
+            StudioError: If the holder isn't known.
+        """
+        check_owner(holder)
         with self._locked():
             for folder in self._folders():
                 if folder.name == set_id:
-                    _marker(folder, holder).unlink(missing_ok=True)
-                    if not any((folder / "holders").iterdir()):
-                        remove(folder)
+                    _release(folder, holder)
 
-    def _keep(self, owner: str, new: Path, fields: dict[str, object]) -> PictureSet:
-        folder = self._root / str(fields["id"])
+    def release_all(self, holder: str) -> None:
+        """Let go of whatever set `holder`, a job, has."""
+        if self._root.is_dir():
+            with self._locked():
+                for folder in self._folders():
+                    _release(folder, holder)
+
+    def _keep(self, owner: str, new: Path, fields: dict[str, Any]) -> PictureSet:
+        folder, names = self._root / fields["id"], Names.of(fields)
         if not folder.is_dir():
-            taken = sum(_load(other).bytes for other in self._folders())
-            if taken + int(str(fields["bytes"])) > self._quota:
+            taken = sum(_bytes(other) for other in self._folders())
+            if taken + fields["bytes"] > self._quota:
                 raise UploadError(
                     "There is no room for more pictures.",
                     "Delete sets that aren't needed, or raise PLEIN_AIR_UPLOAD_QUOTA_MB.",
                 )
-            (new / "holders").mkdir()
+            names.write(new, owner)
             os.rename(new, folder)
+            sync_folder(self._root)
             new.mkdir()  # the context that made it expects to find it
-        _marker(folder, owner).touch()
-        return _load(folder)
+        else:
+            if not _bytes(folder):
+                _mend(folder, new)
+            names.write(folder, owner)
+        return _load(folder, owner)
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left: uploads half read, sets half removed."""
+        sweep(self._root)
+        for folder in self._root.glob(f"{NEW}*"):
+            with suppress(FileNotFoundError):  # Another upload that has just ended.
+                if time.time() - folder.stat().st_mtime > 2 * SECONDS:
+                    remove(folder)
+        for folder in self._folders():
+            _release(folder, "")
 
     def _folders(self) -> Iterator[Path]:
         if self._root.is_dir():
             for folder in sorted(self._root.iterdir()):
-                if not folder.name.startswith(".") and (folder / RESULT).is_file():
+                if folder.is_dir() and not folder.name.startswith("."):
                     yield folder
 
     @contextmanager
@@ -179,60 +226,54 @@ class Sets:
             yield
 
 
-def _ingest(uploads: Sequence[Upload], out: Path, fit: Fit, *, labels: bool) -> dict[str, object]:
-    """Read the uploads in another process; the fields of the set.json that it wrote."""
-    request = {
-        "files": [(str(upload.path.absolute()), upload.name) for upload in uploads],
-        "out": str(out.absolute()),
-        "fit": fit,
-        "labels": labels,
+def _shared(fields: dict[str, Any]) -> dict[str, Any]:
+    """What of an upload is the same for all who bring the same pictures."""
+    pictures = [{"file": p["file"], "label": p["label"]} for p in fields["pictures"]]
+    return {name: fields[name] for name in ("id", "fit", "labels", "bytes")} | {
+        "pictures": pictures
     }
+
+
+def _release(folder: Path, holder: str) -> None:
+    """Take the set from `holder`, and remove it if nobody has it any more."""
+    forget(folder, holder)
+    if not any((folder / HOLDERS).glob("*")):
+        remove(folder)
+
+
+def _bytes(folder: Path) -> int:
+    """What a set takes on the disk, as it says itself; 0 if it is damaged."""
     try:
-        done = subprocess.run(
-            [sys.executable, *READER],
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=ROOT,
-            env=environment_with({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}),
-            timeout=SECONDS,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UploadError(
-            "Reading the upload took too long.", "Send fewer pictures, or smaller ones."
-        ) from error
-    if done.returncode or not (out / RESULT).is_file():
-        names = done.stdout.splitlines()
-        last = json.loads(names[-1]) if names else uploads[0].name
-        raise UploadError(
-            f"The upload is refused: reading {last!r} took too much memory or time.",
-            "Leave that file out.",
-        )
-    fields: dict[str, object] = read_json(out / RESULT)
-    refused = fields.get("refused")
-    if isinstance(refused, list):
-        raise UploadError(*refused)
-    return fields
+        return int(read_json(folder / RESULT)["bytes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
-def _marker(folder: Path, holder: str) -> Path:
-    return folder / "holders" / hashlib.sha256(holder.encode()).hexdigest()
+def _mend(folder: Path, new: Path) -> None:
+    """Give a damaged set the files of a whole one, and leave it to those who have it."""
+    (folder / PICTURES).mkdir(exist_ok=True)
+    for path in (new / PICTURES, new):
+        for file in path.iterdir():
+            if file.is_file():
+                os.replace(file, folder / file.relative_to(new))
+    sync_below(folder)
 
 
-def _load(folder: Path) -> PictureSet:
+def _load(folder: Path, holder: str) -> PictureSet:
     try:
         fields = read_json(folder / RESULT)
-        pictures = fields["pictures"]
+        files = [picture["file"] for picture in fields["pictures"]]
+        names = Names.read(folder, holder)
         return PictureSet(
             id=fields["id"],
             folder=folder,
             fit=fields["fit"],
             labels=tuple(fields["labels"]),
-            names=tuple(picture["name"] for picture in pictures),
-            files=tuple(folder / PICTURES / picture["file"] for picture in pictures),
-            skipped=tuple((name, reason) for name, reason in fields["skipped"]),
+            names=tuple(names.by_file[file] for file in files),
+            files=tuple(folder / PICTURES / file for file in files),
+            skipped=names.skipped,
             bytes=fields["bytes"],
+            titles=titles(folder, holder),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StudioError(

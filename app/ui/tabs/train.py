@@ -22,8 +22,8 @@ from app.ui.train_controls import (
     PlanControls,
     plan_controls,
     plan_from,
+    preset_changes,
     preset_control,
-    preset_values,
     times,
 )
 from app.ui.train_downloads import model_zip
@@ -68,9 +68,7 @@ def train_tab(studio: Studio, header: Header, tab: gr.Tab) -> None:
     _wire_opening(studio, header, tab, form)
     open_with(tab, board, partial(stored, "training"))
     if words:
-        say = partial(place_words, studio.settings)
-        for control in (form.name, form.base, form.preset):
-            control.change(say, [form.name, form.base, form.preset], place, **quiet())
+        _wire_place(studio, form, place)
     _wire_presets(studio, form)
     _wire_starting(studio, form, view, board)
     _wire_board(studio, header, view, board)
@@ -92,11 +90,34 @@ def _form(studio: Studio) -> _Form:
     return _Form(desk, base, preset, name, controls, button)
 
 
+def _wire_place(studio: Studio, form: _Form, place: gr.Markdown) -> None:
+    def say(
+        name: str,
+        model: str,
+        preset: str,
+        fit: str,
+        chosen: str | None,
+        request: gr.Request,
+        *values: Any,
+    ) -> str:
+        try:
+            usual = Plan.preset(preset, form.desk.count(chosen, request))
+            changes = plan_from(values).changes(usual)
+        except StudioError:
+            changes = {}  # what is wrong with them is said when they are to be used
+        return place_words(studio.settings, name, model, preset, fit, changes)
+
+    inputs: list[Any] = [form.name, form.base, form.preset, form.desk.fit, form.desk.chosen]
+    inputs += form.controls.all
+    triggers = [control.change for control in inputs]
+    gr.on(triggers, say, inputs, place, trigger_mode="always_last", **quiet())
+
+
 def _wire_presets(studio: Studio, form: _Form) -> None:
     desk, controls = form.desk, form.controls
 
     def new_values(preset: str, chosen: str | None, request: gr.Request) -> tuple[Any, ...]:
-        return preset_values(preset, desk.count(chosen, request))
+        return preset_changes(preset, desk.count(chosen, request))
 
     def new_share(preset: str, chosen: str | None, request: gr.Request) -> Any:
         values = zip(FIELDS, new_values(preset, chosen, request), strict=True)

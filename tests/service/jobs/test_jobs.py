@@ -10,11 +10,16 @@ import pytest
 from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
 
 from app.errors import JobError, StudioError
+from app.service.jobs.board import listed
 from app.service.jobs.job import Job, State
 from app.service.jobs.record import taken_bytes
+from app.service.jobs.service import Jobs
 from app.service.jobs.storage import Storage, needed_bytes
 from app.service.models import ModelStore
+from app.service.sets.store import Upload
+from tests.conftest import save_tiny_model
 from tests.service.jobs.conftest import OWNER, PLAN, Bench
+from tests.training.tiny import save_pictures
 
 
 def steps(bench: Bench, job: Job) -> list[int]:
@@ -156,6 +161,15 @@ def test_others_neither_see_nor_touch_a_job(bench: Bench) -> None:
             jobs.show(OWNER, name)
 
 
+def test_who_does_not_say_who_they_are_queues_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.sets, "show", lambda *_: bench.pictures)
+    with pytest.raises(StudioError, match="who you are"):
+        bench.jobs.start("", "tiny", bench.pictures.id, PLAN, "nobody's")
+    assert listed(bench.settings.data_dir, bench.jobs._engine) == []
+
+
 def test_what_can_not_be_trained_is_refused_before_it_is_queued(bench: Bench) -> None:
     for plan, model, reason in (
         (PLAN, "nobody", "no model"),
@@ -173,6 +187,21 @@ def test_what_can_not_be_trained_is_refused_before_it_is_queued(bench: Bench) ->
     with pytest.raises(StudioError, match="name"):
         bench.start(name=" ")
     assert bench.jobs.list(OWNER) == ()
+
+
+def test_pictures_that_are_all_too_small_are_refused_before_they_are_queued(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.settings.data_dir.joinpath("models").mkdir()
+    save_tiny_model(bench.settings.data_dir / "models" / "larger", sample_size=24)
+    jobs = Jobs(bench.settings, ModelStore([bench.settings.data_dir / "models"], "cpu"), bench.sets)
+    with pytest.raises(StudioError, match="all smaller than 24 pixels") as caught:
+        jobs.start(OWNER, "larger", bench.pictures.id, PLAN, "a job")
+    assert "smaller model" in caught.value.hint
+    one = save_pictures(tmp_path / "larger", 1, side=24) / "garden" / "00.png"
+    files = [Upload(path, path.name) for path in (one, *bench.pictures.files)]
+    assert jobs.start(OWNER, "larger", bench.sets.add(OWNER, files).id, PLAN, "a job")
+    jobs.close()
 
 
 def test_a_queued_job_can_be_renamed_stopped_and_deleted(bench: Bench) -> None:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from app.errors import JobError, StudioError
 from app.service.jobs.plan import PRESETS, Plan, extended
@@ -12,6 +11,8 @@ from app.service.sets.ingest import MAX_SIDE
 from app.service.sets.store import PictureSet
 from app.training.course import Course
 from tests.conftest import save_tiny_model
+
+SOME = PictureSet("id", Path("set"), "crop", (), (), (), (), 0, Path("titles.csv"))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -22,8 +23,7 @@ def test_a_preset_fits_any_set_and_can_be_extended(
     plan = Plan.preset(preset, pictures)
     assert (plan.held_out_share is None) == (pictures < 50)
     assert plan.held_out_share is None or plan.held_out_share * pictures >= 5
-    some = PictureSet("id", Path("set"), "crop", (), (), (), (), 0)
-    config = plan.config(ModelFiles("tiny", model_root / "tiny"), some)
+    config = plan.config(ModelFiles("tiny", model_root / "tiny"), SOME)
     course, longer = Course(config), Course(extended(config, 10))
     assert (course.total_steps, longer.total_steps) == (plan.steps, plan.steps + 10)
     assert all(
@@ -33,34 +33,17 @@ def test_a_preset_fits_any_set_and_can_be_extended(
 
 
 def test_a_model_that_learned_its_variance_goes_on_learning_it(model_root: Path) -> None:
-    some = PictureSet("id", Path("set"), "crop", (), (), (), (), 0)
     objectives = [
-        Plan(10).config(ModelFiles(name, model_root / name), some).objective
+        Plan(10).config(ModelFiles(name, model_root / name), SOME).objective
         for name in ("tiny", "learned")
     ]
     assert objectives == ["simple", "hybrid"]
 
 
-def set_of(folder: Path, *sides: int) -> PictureSet:
-    files = tuple(folder / f"{side}.png" for side in sides)
-    for side, path in zip(sides, files, strict=True):
-        Image.new("RGB", (side, side)).save(path)
-    return PictureSet("id", folder, "crop", (), (), files, (), 0)
-
-
 def test_a_model_of_larger_pictures_than_are_kept_is_refused(tmp_path: Path) -> None:
     large = ModelFiles("large", save_tiny_model(tmp_path / "large", sample_size=MAX_SIDE + 2))
     with pytest.raises(JobError, match="have 258 px a side, and uploaded ones are kept at 256 px"):
-        Plan(10).config(large, set_of(tmp_path, MAX_SIDE))
-
-
-def test_a_set_of_pictures_that_are_all_too_small_is_refused(
-    tmp_path: Path, model_root: Path
-) -> None:
-    tiny = ModelFiles("tiny", model_root / "tiny")
-    with pytest.raises(JobError, match="smaller than the model's, which have 16 px"):
-        Plan(10).config(tiny, set_of(tmp_path, 8, 15))
-    assert Plan(10).config(tiny, set_of(tmp_path, 8, 16)).sizes == (16,)
+        Plan(10).config(large, SOME)
 
 
 def test_an_unknown_preset_is_refused() -> None:

@@ -66,6 +66,49 @@ def test_a_full_disk_is_told_though_the_log_took_nothing(
     assert "resume" in hint
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("{}\nThe loss isn't finite.\nLower it.\n", ("The loss isn't finite.", "Lower it.")),
+        (
+            'Traceback (most recent call last):\n  File "a.py", line 1, in b\n    return c(d)\n'
+            "           ^^^^\ntorch.OutOfMemoryError: no memory\nTry less.\nOr more.\n",
+            ("The training failed: torch.OutOfMemoryError: no memory.",
+             "Its log says more; mend it, and resume."),
+        ),
+        ("{data}/jobs/id is held.\nWait for {data}/jobs.\n", ("DATA/jobs/id is held.",
+         "Wait for DATA/jobs.")),
+        ("", ("The training failed.", "Its log says more.")),
+    ],
+)  # fmt: skip
+def test_a_trainers_last_words_are_told_without_code_and_paths(
+    said: str,
+    told: tuple[str, str],
+    folder: JobFolder,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object) -> int:
+        with folder.log.open("a") as log:
+            log.write(said.replace("{data}", str(settings.data_dir)))
+        return 1
+
+    # What an earlier trainer said isn't this one's.
+    folder.log.write_text("Traceback (most recent call last):\nOSError: before\n")
+    monkeypatch.setattr(trainer, "_run", fails)
+    monkeypatch.setattr(trainer, "MIN_FREE", 0)
+    assert train(folder, settings, never) == (Ending.FAILED, *told)
+
+
+def test_a_log_that_is_too_long_begins_anew(
+    folder: JobFolder, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.log.write_bytes(bytes(trainer.LOG_BYTES + 1))
+    monkeypatch.setattr(trainer, "_run", lambda *_: folder.log.write_text("One.\nTwo.\n"))
+    monkeypatch.setattr(trainer, "MIN_FREE", 0)
+    assert train(folder, settings, never) == (Ending.FAILED, "One.", "Two.")
+
+
 def test_a_trainer_that_ended_early_by_itself_is_followed_by_another(
     folder: JobFolder, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,11 +5,12 @@ import stat
 import struct
 import zipfile
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 
 from app.errors import UploadError
-from app.service.sets.archives import MAX_ENTRIES, read_zip
+from app.service.sets.archives import CHUNK, MAX_ENTRIES, Allowance, read_zip
 from app.service.uploads import MAX_BYTES
 
 Fill = Callable[[zipfile.ZipFile], None]
@@ -94,6 +95,7 @@ def test_the_files_come_with_their_folders_and_without_what_systems_leave() -> N
         (named("a\\..\\one.png"), "one.png", "parent"),
         (named("inner.zip"), "inner.zip", "archive"),
         (named("disguised.png", packed(two)), "disguised.png", "archive"),
+        (named("a/" + "b" * 256 + "/c.png"), "a/bbb", "too long"),
         (link(), "link.png", "link"),
         (encrypted(), "two.png", "encrypted"),
         (overlapping(), "two.png", "overlaps"),
@@ -110,8 +112,24 @@ def test_an_attack_is_refused_by_name(data: bytes, name: str, reason: str) -> No
 
 def test_all_files_together_are_counted_while_they_are_unpacked() -> None:
     with pytest.raises(UploadError, match=r"two\.png.*too much"):
-        list(read_zip(io.BytesIO(packed(two)), max_unpacked=302))
-    assert len(list(read_zip(io.BytesIO(packed(two)), max_unpacked=303))) == 2
+        list(read_zip(io.BytesIO(packed(two)), Allowance(unpacked=302)))
+    assert len(list(read_zip(io.BytesIO(packed(two)), Allowance(unpacked=303)))) == 2
+
+
+def test_the_zips_of_an_upload_are_counted_together() -> None:
+    for allowance, reason in ((Allowance(unpacked=605), "too much"), (Allowance(3), "entries")):
+        list(read_zip(io.BytesIO(packed(two)), allowance))
+        with pytest.raises(UploadError, match=reason):
+            list(read_zip(io.BytesIO(packed(two)), allowance))
+
+
+def test_what_is_damaged_counts_as_far_as_it_was_unpacked() -> None:
+    damaged = changed(named("a.png", bytes(3 * CHUNK)), b"PK\x01\x02", 16, struct.pack("<L", 1))
+    for unpacked, ends in ((2 * CHUNK, False), (2 * CHUNK - 1, True)):
+        with pytest.raises(UploadError) if ends else nullcontext():
+            assert [
+                each.data for each in read_zip(io.BytesIO(damaged), Allowance(9, unpacked))
+            ] == [None]
 
 
 def test_a_file_that_unpacks_to_more_than_it_says_is_left_out() -> None:
