@@ -85,7 +85,7 @@ function mountMixture(root, { props, watch, tab }) {
   receiveBy({ props, watch }, {
     async pair(message) {
       const [first, second] = await Promise.all([message.first, message.second].map(materialOf));
-      share(tab, { pair: { first, second, side: first.side, alphaBar: message.first.alpha_bar }, material: first });
+      share(tab, { pair: { key: message.key, first, second, side: first.side, alphaBar: message.first.alpha_bar }, material: first });
     },
   });
 }

@@ -16,9 +16,10 @@ from app.ui.sheets import Pixels, frame_sheet
 
 @dataclass(frozen=True)
 class PairMaterial(Message):
-    """Enough to mix two pictures at every t, lambda and rule."""
+    """Enough to mix two pictures at every t, lambda and rule; `key` names their choice."""
 
     kind: ClassVar[str] = "pair"
+    key: str
     first: Material
     second: Material
 

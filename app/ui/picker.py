@@ -3,8 +3,9 @@
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
+from uuid import uuid4
 
 import gradio as gr
 import numpy as np
@@ -34,11 +35,12 @@ MAX_CHOSEN: Final = 3
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture to choose, cropped and squashed to a square."""
+    """A picture to choose, cropped and squashed to a square; its key is no other's."""
 
     name: str
     crop: Image.Image
     squash: Image.Image
+    key: str = field(default_factory=lambda: uuid4().hex)
 
     def fitted(self, fit: Fit) -> Image.Image:
         """It, squared as asked."""
@@ -101,6 +103,11 @@ class Choice:
         return choice
 
     @property
+    def key(self) -> str:
+        """What is chosen, and how it is squared, in a word that no other choice has."""
+        return "-".join((self.fit, *(self.shelf[i].key for i in self.chosen)))
+
+    @property
     def names(self) -> tuple[str, ...]:
         """What the chosen ones are called."""
         return tuple(self.shelf[i].name for i in self.chosen)
@@ -113,7 +120,7 @@ class Choice:
     def message(self) -> Pictures:
         """What the picker shows."""
         thumbs = tuple(Thumb(_thumb(p.fitted(self.fit)), p.name) for p in self.shelf)
-        return Pictures(self.mode, thumbs, self.chosen, self.slot)
+        return Pictures(self.mode, thumbs, self.chosen, self.key, self.slot)
 
 
 class Picker:
@@ -145,8 +152,10 @@ class Picker:
         seen = gr.Textbox(visible=False, label="what Paint shows")
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         both = [self.state, self.instrument]
+        # Each click counts; Gradio would drop one that comes before the last one's event is over.
+        each: dict[str, Any] = quiet | {"trigger_mode": "multiple", "concurrency_limit": 1}
         self._events = [
-            self.instrument.select(said(self._picked), self.state, both, **quiet),
+            self.instrument.select(said(self._picked), self.state, both, **each),
             upload.upload(said(self._uploaded), [self.state, upload], both, **quiet),
             fit.change(said(self._fitted), [self.state, fit], both, **quiet),
             painted.click(
@@ -161,9 +170,9 @@ class Picker:
     def changed(
         self, do: Callable[..., Any], inputs: Sequence[Any], outputs: Any, **how: Any
     ) -> None:
-        """Do something after every change."""
+        """Do something after every change; of several at once, at least after the last."""
         for event in self._events:
-            event.success(do, inputs, outputs, **how)
+            event.success(do, inputs, outputs, trigger_mode="always_last", **how)
 
     def _picked(self, choice: Choice, event: gr.EventData) -> tuple[Choice, Pictures]:
         asked = event._data if isinstance(event._data, dict) else {}

@@ -22,10 +22,12 @@ from tests.e2e.lab_page import (
     drag,
     drag_rail,
     go_to,
+    held_back,
     open_tab,
     set_number,
     to_server,
     upload,
+    waited_for,
     wide_picture,
 )
 
@@ -123,6 +125,31 @@ def test_both_pictures_can_be_chosen_and_uploaded(tab: Locator) -> None:
     tab.get_by_role("button", name=re.compile("^picture B")).click()
     upload(tab, wide_picture())
     expect(picker).to_have_attribute("data-chosen", "1 8")
+
+
+def test_quick_clicks_fill_both_slots(browser_page: Page, tab: Locator) -> None:
+    browser_page.evaluate(
+        """() => {
+            const thumbs = document.querySelectorAll("#mix .lab-thumbs button");
+            for (const n of [2, 3, 5, 6]) thumbs[n].click();
+        }"""
+    )
+    picker = tab.locator(".plein-air-picker .lab-root")
+    expect(picker).to_have_attribute("data-chosen", "5 6")
+    expect(picker.locator(".lab-slots canvas:visible")).to_have_count(2)
+
+
+def test_the_slots_never_show_another_pair_than_is_chosen(browser_page: Page, tab: Locator) -> None:
+    picker = tab.locator(".plein-air-picker .lab-root")
+    seen = picker.locator(".lab-slots canvas:visible")
+    expect(seen).to_have_count(2)
+    with held_back(browser_page, passing=1) as held:
+        picker.locator(".lab-thumbs button").nth(1).click()
+        expect(picker).to_have_attribute("data-chosen", "1 4")
+        expect(seen).to_have_count(0)
+        expect(picker.locator(".lab-slots img:visible")).to_have_count(2)
+        waited_for(browser_page, held)
+    expect(seen).to_have_count(2)
 
 
 def test_a_mixture_is_decoded_from_the_sliders_t(tab: Locator) -> None:

@@ -132,6 +132,33 @@ def test_an_upload_is_cropped_or_squashed_and_shown_as_the_model_sees_it(
     assert near(colour(browser_page, canvas, 0.5), (200, 0, 0))
 
 
+def test_every_one_of_quick_clicks_counts_and_the_last_is_shown(
+    browser_page: Page, tab: Locator
+) -> None:
+    browser_page.evaluate(
+        """() => {
+            const thumbs = document.querySelectorAll("#noise .lab-thumbs button");
+            for (const n of [1, 2, 3, 4, 5]) thumbs[n].click();
+        }"""
+    )
+    expect(tab.locator(".plein-air-picker .lab-root")).to_have_attribute("data-chosen", "5")
+    # What the stage draws of x_0 is what the picker shows as chosen, but for its JPEG.
+    browser_page.wait_for_function(
+        """() => {
+            const values = (image) => {
+                const canvas = document.createElement("canvas");
+                canvas.width = canvas.height = 8;
+                const context = canvas.getContext("2d");
+                context.drawImage(image, 0, 0, 8, 8);
+                return context.getImageData(0, 0, 8, 8).data;
+            };
+            const chosen = document.querySelector("#noise .lab-thumbs [aria-pressed=true] img");
+            const drawn = values(document.querySelector("#noise [data-view=x_0]"));
+            return values(chosen).every((value, i) => Math.abs(value - drawn[i]) < 40);
+        }"""
+    )
+
+
 def test_a_file_that_is_no_picture_is_refused(browser_page: Page, tab: Locator) -> None:
     upload(tab, b"not a picture")
     expect(browser_page.get_by_text("The file is no picture that can be read.")).to_be_visible()

@@ -100,7 +100,7 @@ def _wire_material(blend: Blend, header: Header, instrument: LabInstrument) -> N
     def material(choice: Choice, model: str, seed: float) -> Message:
         a, b = choice.sources
         first, second = lab.materials(model, (a, b), whole(seed))
-        return PairMaterial(Material.of(first), Material.of(second))
+        return PairMaterial(choice.key, Material.of(first), Material.of(second))
 
     def new_model(choice: Choice, model: str, seed: float, t: int) -> tuple[Message, str]:
         total = blend.studio.models.describe(model).num_train_timesteps

@@ -87,8 +87,8 @@ def schedules_panel(bench: Bench) -> None:
         return Schedules.of(lab.schedules(model, choice.sources[0], own))
 
     inputs = [bench.picker.state, bench.header.model, name, start, end]
+    bench.picker.changed(said(compare), inputs, instrument, **light())
     how = light() | {"trigger_mode": "always_last"}
-    bench.picker.changed(said(compare), inputs, instrument, **how)
     bench.header.page.load(said(compare), inputs, instrument, **how)
     for control in (bench.header.model, name, start, end):
         control.change(said(compare), inputs, instrument, **how)
