@@ -58,6 +58,7 @@ class Choice:
         slot: Of a pair, which one the next picture replaces.
         fit: How uploads become squares.
         fixed: How many of the shelf, its first, are always there.
+        uploads: How many pictures were uploaded so far.
     """
 
     mode: Mode
@@ -66,6 +67,7 @@ class Choice:
     slot: int = 0
     fit: Fit = "crop"
     fixed: int = 1
+    uploads: int = 0
 
     def pick(self, picture: int) -> "Choice":
         """Choose one more, or another, or one less."""
@@ -84,12 +86,13 @@ class Choice:
 
     def add(self, picture: Picture) -> "Choice":
         """Put a picture on the shelf and choose it; past the fixed ones there is some room."""
-        fixed = self.fixed
-        if len(self.shelf) < fixed + MAX_ADDED:
+        if len(self.shelf) < self.fixed + MAX_ADDED:
             return replace(self, shelf=(*self.shelf, picture)).pick(len(self.shelf))
-        # The oldest makes room; where it was chosen the picture that follows takes its place.
-        shelf = (*self.shelf[:fixed], *self.shelf[fixed + 1 :], picture)
-        chosen = tuple(i - (i > fixed) for i in self.chosen)
+        # The oldest makes room of those that aren't chosen, and fewer are chosen than added.
+        added = range(self.fixed, len(self.shelf))
+        oldest = next(i for i in added if i not in self.chosen)
+        shelf = (*self.shelf[:oldest], *self.shelf[oldest + 1 :], picture)
+        chosen = tuple(i - (i > oldest) for i in self.chosen)
         return replace(self, shelf=shelf, chosen=chosen).pick(len(shelf) - 1)
 
     def restored(self, images: Sequence[Image.Image], names: Sequence[str] = ()) -> "Choice":
@@ -185,13 +188,13 @@ class Picker:
 
     def _uploaded(self, choice: Choice, data: bytes) -> tuple[Choice, Pictures]:
         image = read_picture(data)
-        number = 1 + sum(p.name.startswith("upload") for p in choice.shelf)
+        number = choice.uploads + 1
         picture = Picture(
             f"upload {number}",
             square(image, UPLOAD_SIDE, "crop"),
             square(image, UPLOAD_SIDE, "squash"),
         )
-        return _shown(choice.add(picture))
+        return _shown(replace(choice.add(picture), uploads=number))
 
     def _fitted(self, choice: Choice, fit: Fit) -> tuple[Choice, Pictures]:
         return _shown(replace(choice, fit=fit))
