@@ -128,6 +128,7 @@ def test_bound_writes_a_line_for_every_term(app: Command, photograph: Path, tmp_
         (("noise", "seed:1", "--moments", "1"), "at least 2"),
         (("noise", "seed:1", "--denoise", "0"), "no noise to take away"),
         (("noise", "seed:1", "--schedule", "magic"), "'linear'"),
+        (("noise", "seed:1", "--schedule", "linear", "--beta-end", "0.999"), "can't have betas"),
         (("mix", "seed:1", "seed:2", "--rule", "magic"), "'linear'"),
         (("mix", "seed:1", "seed:2", "--mix", "2"), "at most 1"),
         (("mix", "seed:1", "seed:2", "--sampler", "magic"), "no sampler 'magic'"),

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from app.diffusion.noise import MAX_SEED
 from app.diffusion.schedule import BetaSchedule, NoiseSchedule
-from app.errors import PictureError
+from app.errors import PictureError, RecipeError
 from app.service.recipe import Document, Recipe
 
 MAX_T: Final = 1000
@@ -97,8 +97,22 @@ class ScheduleChoice(Part):
         return self
 
     def of_length(self, num_train_timesteps: int) -> NoiseSchedule:
-        """The schedule itself, T long."""
-        return NoiseSchedule.named(self.name, num_train_timesteps, self.beta_start, self.beta_end)
+        """The schedule itself, T long.
+
+        Raises:
+            RecipeError: If float64 can't hold what so many steps of such betas leave of a picture.
+        """
+        try:
+            return NoiseSchedule.named(
+                self.name, num_train_timesteps, self.beta_start, self.beta_end
+            )
+        except ValueError as error:
+            raise RecipeError(
+                f"{num_train_timesteps} {self.name} steps can't have betas from "
+                f"{self.beta_start:g} to {self.beta_end:g}: a picture would be gone before the "
+                "last, or never begin to go.",
+                "Choose betas nearer to the paper's, 0.0001 to 0.02.",
+            ) from error
 
 
 class Experiment(Document):

@@ -113,6 +113,20 @@ def test_a_schedules_range_must_rise() -> None:
         ScheduleChoice(beta_start=0.02, beta_end=0.01)
 
 
+@pytest.mark.parametrize(
+    "choice",
+    [
+        ScheduleChoice(name="linear", beta_start=0.0002, beta_end=0.999),
+        ScheduleChoice(name="sigmoid", beta_start=0.0002, beta_end=0.9),
+        ScheduleChoice(name="linear", beta_start=1e-20, beta_end=1e-19),
+    ],
+)
+def test_betas_that_float64_cannot_multiply_are_refused_in_words(choice: ScheduleChoice) -> None:
+    with pytest.raises(RecipeError, match="can't have betas") as refused:
+        choice.of_length(1000)
+    assert "0.02" in refused.value.hint
+
+
 @pytest.mark.parametrize("size", [(8, 9), (1500, 1500)])
 def test_a_source_is_square_and_small(size: tuple[int, int]) -> None:
     with pytest.raises(PictureError, match=r"square|large"):
