@@ -94,7 +94,7 @@ class TimeSlider(gr.HTML, metaclass=_QuietMeta):
             gr.Error: If the page sent anything else.
         """
         words = str(payload).split("/")
-        if len(words) != 2 or not all(w.isdecimal() and len(w) <= 4 for w in words):
+        if len(words) != 2 or not all(w.isdecimal() and len(w) <= 5 for w in words):
             raise gr.Error("The page sent a t that can't be read. Reload the page.")
         return int(words[0])
 

@@ -7,7 +7,7 @@ import gradio as gr
 
 from app.service.models import ModelInfo
 from app.service.painting import SAMPLER_KINDS
-from app.service.recipe import Recipe
+from app.service.recipe import MAX_STEPS, Recipe
 from app.service.studio import Studio
 from app.ui import controls as easel
 from app.ui.faults import said
@@ -49,7 +49,7 @@ def run_controls(
         easel.sampler_choices(info), value=DEFAULT_SAMPLER, label="sampler", min_width=110
     )
     slider = gr.Slider(
-        1, info.num_train_timesteps, value=steps, step=1, label="steps", min_width=120,
+        1, _most_steps(info), value=steps, step=1, label="steps", min_width=120,
         info="counted from T",
     )  # fmt: skip
     eta = gr.Slider(
@@ -87,7 +87,7 @@ def follow_model(studio: Studio, controls: RunControls) -> None:
         known = sampler in {name for _, name in choices}
         return (
             gr.update(choices=choices, value=sampler if known else DEFAULT_SAMPLER),
-            gr.update(maximum=info.num_train_timesteps),
+            gr.update(maximum=_most_steps(info)),
         )
 
     controls.sampler.change(said(sampler_changed), controls.sampler, controls.eta, **quiet)
@@ -97,6 +97,10 @@ def follow_model(studio: Studio, controls: RunControls) -> None:
         [controls.sampler, controls.steps],
         **quiet,
     )
+
+
+def _most_steps(info: ModelInfo) -> int:
+    return min(info.num_train_timesteps, MAX_STEPS)
 
 
 def follow_label(studio: Studio, model: gr.Dropdown, label: gr.Dropdown) -> None:

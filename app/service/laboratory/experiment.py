@@ -13,11 +13,10 @@ from PIL import Image
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.diffusion.noise import MAX_SEED
-from app.diffusion.schedule import BetaSchedule, NoiseSchedule
+from app.diffusion.schedule import MAX_T, BetaSchedule, NoiseSchedule
 from app.errors import PictureError, RecipeError
 from app.service.recipe import Document, Recipe
 
-MAX_T: Final = 1000
 MAX_SOURCE: Final = 400_000
 """Base64 characters of a source: a photograph of 256 x 256 pixels as a PNG has about 200,000."""
 MAX_EXPERIMENT: Final = 4_000_000

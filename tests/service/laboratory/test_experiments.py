@@ -63,7 +63,7 @@ def test_an_experiments_png_is_no_paintings_and_the_other_way_round() -> None:
     ("changes", "reason"),
     [
         ({"t": -1}, "at least 0"),
-        ({"t": 1001}, "at most 1000"),
+        ({"t": 10_001}, "at most 10000"),
         ({"t": 12.5}, "whole number"),
         ({"mix": 1.01}, "at most 1"),
         ({"mix": float("nan")}, "finite|less than or equal"),
