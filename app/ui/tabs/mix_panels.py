@@ -8,9 +8,8 @@ import gradio as gr
 
 from app.diffusion.noise import MAX_SEED
 from app.errors import RecipeError
-from app.service.laboratory.experiments import MAX_ROWS, Grid, Morph, SeedMorph
+from app.service.laboratory.experiments import MAX_ROWS, ROWS, Grid, Morph, SeedMorph, even_rows
 from app.service.laboratory.mixtures import GridResult, MorphResult
-from app.service.pictures import evenly_spaced
 from app.service.studio import Studio
 from app.ui.faults import said
 from app.ui.instrument import LabInstrument, TimeSlider
@@ -69,7 +68,7 @@ def grid_panel(blend: Blend, tab: gr.Tab) -> None:
         "way there and back."
     )
     with gr.Row(elem_classes="lab-row"):
-        rows = gr.Slider(2, MAX_ROWS, value=9, step=1, label="rows", min_width=120)
+        rows = gr.Slider(2, MAX_ROWS, value=ROWS, step=1, label="rows", min_width=120)
         between = gr.Slider(1, 9, value=5, step=1, label="λ between A and B", min_width=120)
         share = gr.Checkbox(True, label="one noise on the way back for all cells", min_width=200)
         button = gr.Button("Paint the grid", variant="primary", min_width=120, scale=0)
@@ -84,7 +83,7 @@ def grid_panel(blend: Blend, tab: gr.Tab) -> None:
     ) -> Grid:
         fields = mixing_fields(choice, rule, run)
         total = models.describe(str(run[0])).num_train_timesteps
-        times = evenly_spaced(whole(rows), total + 1)
+        times = even_rows(total, whole(rows))
         return Grid.checked(
             fields | {"rows": times, "between": whole(between), "share_noise": share}
         )
