@@ -1,5 +1,8 @@
 """The Noise tab of a served studio, in a real browser, with a network of 0.1 M weights."""
 
+import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from app.service.showcase import load_examples
 from app.service.studio import Studio
 from app.settings import ASSETS, Settings
 from app.shell.server import Server
+from tests.conftest import save_tiny_model, set_timesteps
 from tests.e2e.lab_page import (
     EXAMPLES,
     PATIENCE,
@@ -20,11 +24,13 @@ from tests.e2e.lab_page import (
     colour,
     drag,
     go_to,
+    held_back,
     near,
     open_tab,
     set_number,
     to_server,
     upload,
+    waited_for,
     wide_picture,
 )
 
@@ -39,6 +45,14 @@ def tab(browser_page: Page, studio: Server) -> Locator:
     tab = open_tab(browser_page, studio, "Noise")
     expect(tab.locator(STAGE)).to_have_attribute("data-ready", "true", timeout=PATIENCE)
     return tab
+
+
+@pytest.fixture
+def short(model_root: Path) -> Iterator[None]:
+    """One model more, of T = 100."""
+    set_timesteps(save_tiny_model(model_root / "short"), 100)
+    yield
+    shutil.rmtree(model_root / "short")
 
 
 def reading(tab: Locator, name: str) -> str:
@@ -305,6 +319,30 @@ def test_a_dropped_png_restores_its_experiment(
     with tab.page.expect_download() as again:
         plate.get_by_role("button", name="PNG").click()
     assert read_experiment(Path(again.value.path()).read_bytes()) == saved
+
+
+@pytest.mark.usefixtures("short")
+def test_another_model_leaves_t_where_it_was_moved_meanwhile(
+    browser_page: Page, tab: Locator
+) -> None:
+    go_to(tab, 1000)
+    before = reading(tab, "mean")
+    browser_page.get_by_label("model", exact=True).click()
+    with held_back(browser_page) as held:
+        browser_page.get_by_role("option", name=re.compile("^short")).click()
+        waited_for(browser_page, held)
+        go_to(tab, 30)
+    expect(tab.locator(".plein-air-time [role=slider]")).to_have_attribute("aria-valuemax", "100")
+    expect(tab.locator(".lab-t b")).to_have_text("30")
+    browser_page.get_by_label("model", exact=True).click()
+    browser_page.get_by_role("option", name=re.compile("^tiny")).click()
+    expect(tab.locator(".plein-air-time [role=slider]")).to_have_attribute("aria-valuemax", "1000")
+    expect(tab.locator(".lab-t b")).to_have_text("30")
+    go_to(tab, 800)
+    browser_page.get_by_label("model", exact=True).click()
+    browser_page.get_by_role("option", name=re.compile("^short")).click()
+    expect(tab.locator(".lab-t b")).to_have_text("100")
+    assert reading(tab, "mean") != before
 
 
 def test_another_model_brings_its_own_size(browser_page: Page, tab: Locator) -> None:

@@ -12,7 +12,7 @@ from app.service.studio import Studio
 from app.ui import controls as easel
 from app.ui.faults import said
 from app.ui.film_stream import answer, tell
-from app.ui.instrument import LabInstrument, TimeSlider, time_value
+from app.ui.instrument import LabInstrument, TimeSlider
 from app.ui.keepsakes import stored, stored_experiment
 from app.ui.lab_messages import Material
 from app.ui.latest import LatestRun
@@ -102,15 +102,11 @@ def _wire_material(blend: Blend, header: Header, instrument: LabInstrument) -> N
         first, second = lab.materials(model, (a, b), whole(seed))
         return PairMaterial(choice.key, Material.of(first), Material.of(second))
 
-    def new_model(choice: Choice, model: str, seed: float, t: int) -> tuple[Message, str]:
-        total = blend.studio.models.describe(model).num_train_timesteps
-        return material(choice, model, seed), time_value(t, total)
-
     inputs = [blend.picker.state, header.model, blend.controls.seed]
     blend.picker.changed(said(material), inputs, instrument, **light())
     blend.controls.seed.change(said(material), inputs, instrument, **light())
     header.page.load(said(material), inputs, instrument, **light())
-    header.model.change(said(new_model), [*inputs, blend.time], [instrument, blend.time], **light())
+    header.model.change(said(material), inputs, instrument, **light())
 
 
 def _mixture_panel(blend: Blend, tab: gr.Tab) -> gr.Slider:

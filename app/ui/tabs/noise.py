@@ -11,7 +11,7 @@ from app.service.studio import Studio
 from app.ui import controls as easel
 from app.ui.faults import said
 from app.ui.film_stream import answer, tell
-from app.ui.instrument import LabInstrument, TimeSlider, time_value
+from app.ui.instrument import LabInstrument, TimeSlider
 from app.ui.keepsakes import stored, stored_experiment
 from app.ui.lab_messages import Material
 from app.ui.latest import LatestRun
@@ -93,17 +93,11 @@ def _wire_material(bench: Bench, instrument: LabInstrument) -> None:
         noising = {"model": model, "source": choice.sources[0], "seed": whole(seed)}
         return Material.of(bench.studio.noise_lab.material(Noising.checked(noising)))
 
-    def new_model(choice: Choice, model: str, seed: float, t: int) -> tuple[Message, str]:
-        total = bench.studio.models.describe(model).num_train_timesteps
-        return material(choice, model, seed), time_value(t, total)
-
     inputs = [bench.picker.state, bench.header.model, bench.seed]
     bench.picker.changed(said(material), inputs, instrument, **light())
     bench.seed.change(said(material), inputs, instrument, **light())
     bench.header.page.load(said(material), inputs, instrument, **light())
-    bench.header.model.change(
-        said(new_model), [*inputs, bench.time], [instrument, bench.time], **light()
-    )
+    bench.header.model.change(said(material), inputs, instrument, **light())
 
 
 def _strip_panel(bench: Bench, fresh: gr.Checkbox) -> None:
