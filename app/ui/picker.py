@@ -4,11 +4,13 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, Literal
 from uuid import uuid4
 
 import gradio as gr
 import numpy as np
+from gradio.events import Dependency
 from PIL import Image
 
 from app.errors import PictureError, StudioError
@@ -157,7 +159,8 @@ class Picker:
         both = [self.state, self.instrument]
         # Each click counts; Gradio would drop one that comes before the last one's event is over.
         each: dict[str, Any] = quiet | {"trigger_mode": "multiple", "concurrency_limit": 1}
-        self._events = [
+        self._doings: list[Callable[[Dependency], None]] = []
+        self._events: list[Dependency] = [
             self.instrument.select(said(self._picked), self.state, both, **each),
             upload.upload(said(self._uploaded), [self.state, upload], both, **quiet),
             fit.change(said(self._fitted), [self.state, fit], both, **quiet),
@@ -174,8 +177,16 @@ class Picker:
         self, do: Callable[..., Any], inputs: Sequence[Any], outputs: Any, **how: Any
     ) -> None:
         """Do something after every change; of several at once, at least after the last."""
+        doing = partial(_after, do, inputs, outputs, how)
+        self._doings.append(doing)
         for event in self._events:
-            event.success(do, inputs, outputs, trigger_mode="always_last", **how)
+            doing(event)
+
+    def follow(self, event: Dependency) -> None:
+        """Take what `event` does for a change: it has the picker's state among its outputs."""
+        self._events.append(event)
+        for doing in self._doings:
+            doing(event)
 
     def _picked(self, choice: Choice, event: gr.EventData) -> tuple[Choice, Pictures]:
         asked = event._data if isinstance(event._data, dict) else {}
@@ -218,6 +229,16 @@ class Picker:
         )
         name = f"painted, seed {recipe.seed + place}"
         return _shown(choice.add(Picture(name, image, image)))
+
+
+def _after(
+    do: Callable[..., Any],
+    inputs: Sequence[Any],
+    outputs: Any,
+    how: dict[str, Any],
+    event: Dependency,
+) -> None:
+    event.success(do, inputs, outputs, trigger_mode="always_last", **how)
 
 
 def _shown(choice: Choice) -> tuple[Choice, Pictures]:

@@ -9,7 +9,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from app.diffusion.mixing import DEFAULT_RULE
 from app.service.laboratory.experiment import Source
-from app.service.laboratory.experiments import Grid, Mixing, read_experiment
+from app.service.laboratory.experiments import Grid, Mixing, Morph, SeedMorph, read_experiment
+from app.service.pictures import png_bytes
 from app.service.recipe import Recipe
 from app.service.showcase import load_examples
 from app.service.studio import Studio
@@ -192,6 +193,54 @@ def test_a_dropped_png_restores_its_mixture(
     expect(stage).to_have_attribute("data-t", "30", timeout=PATIENCE)
     expect(stage).to_have_attribute("data-mix", "0.8")
     expect(stage).to_have_attribute("data-rule", "slerp")
+
+
+def drop_again(page: Page, file: Path, name: str) -> None:
+    """Reload the page, and drop a PNG on it."""
+    page.reload()
+    expect(page.locator(".player").first).to_have_attribute("data-state", "finished")
+    page.locator("#recipe-drop input[type=file]").set_input_files(file)
+    expect(page.get_by_text(f"The settings of this {name} are restored")).to_be_visible()
+
+
+def test_a_dropped_grid_is_painted_again(browser_page: Page, tab: Locator, tmp_path: Path) -> None:
+    tab.locator(".lab-thumbs button").nth(2).click()
+    browser_page.get_by_label("exact", exact=True).check(force=True)
+    panel(tab, "The grid")
+    set_number(tab, "rows", 2)
+    set_number(tab, "λ between A and B", 1)
+    tab.get_by_label("one noise on the way back").uncheck()
+    grid = tab.locator(".plein-air-grid .lab-root")
+    paint = tab.get_by_role("button", name="Paint the grid")
+    paint.click()
+    expect(grid).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    file = tmp_path / "grid.png"
+    file.write_bytes(saved(tab, grid.get_by_role("button", name="PNG")).read_bytes())
+    experiment = read_experiment(file.read_bytes())
+    assert isinstance(experiment, Grid)
+    assert (len(experiment.rows), experiment.between, experiment.share_noise) == (2, 1, False)
+    assert experiment.run.precision == "exact"
+    drop_again(browser_page, file, "grid")
+    # Model and seed are what they were, and yet the stage shows the pictures that came.
+    expect(tab.locator(".lab-slots canvas:visible")).to_have_count(2, timeout=PATIENCE)
+    panel(tab, "The grid")
+    paint.click()
+    expect(grid).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    again = read_experiment(saved(tab, grid.get_by_role("button", name="PNG")).read_bytes())
+    assert isinstance(again, Grid)
+    assert again == experiment
+
+
+def test_a_dropped_seed_morph_chooses_its_way(
+    browser_page: Page, tab: Locator, tmp_path: Path
+) -> None:
+    file = tmp_path / "morph.png"
+    morph = SeedMorph(run=Recipe(model="tiny", sampler="ddpm", seed=3), second=9, frames=5)
+    file.write_bytes(png_bytes(Image.new("RGB", (4, 4)), morph))
+    drop_again(browser_page, file, "seed morph")
+    panel(tab, "Morph")
+    expect(tab.get_by_label("between two seeds")).to_be_checked()
+    expect(tab.get_by_label("second seed")).to_have_value("9")
 
 
 def test_at_t_0_pixels_are_mixed(tab: Locator) -> None:

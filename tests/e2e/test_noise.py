@@ -12,6 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from app.diffusion.schedule import NoiseSchedule, code_t
 from app.service.laboratory.experiment import Source
 from app.service.laboratory.experiments import Denoising, Noising, read_experiment
+from app.service.pictures import evenly_spaced, png_bytes
 from app.service.showcase import load_examples
 from app.service.studio import Studio
 from app.settings import ASSETS, Settings
@@ -290,6 +291,30 @@ def test_denoising_starts_from_the_sliders_x_t(tab: Locator) -> None:
     with tab.page.expect_download() as animation:
         player.get_by_role("button", name="GIF").click()
     assert animation.value.suggested_filename.endswith(".gif")
+
+
+def test_a_dropped_strip_restores_its_moments_and_noise(
+    browser_page: Page, tab: Locator, tmp_path: Path
+) -> None:
+    strip = Noising(
+        model="tiny",
+        source=Source.of(Image.new("RGB", (16, 16), (200, 0, 0))),
+        moments=4,
+        fresh=True,
+        seed=42,
+    )
+    file = tmp_path / "strip.png"
+    file.write_bytes(png_bytes(Image.new("RGB", (4, 4)), strip))
+    browser_page.locator("#recipe-drop input[type=file]").set_input_files(file)
+    expect(browser_page.get_by_text("The settings of this noising are restored")).to_be_visible()
+    expect(tab.locator(".plein-air-strip figcaption")).to_have_count(4)
+    expect(tab.get_by_label("fresh noise at every t")).to_be_checked()
+    # Model and seed are what they were, and yet the stage shows the picture that came.
+    browser_page.wait_for_function(
+        "document.querySelector('[data-view=x_0]').getContext('2d')"
+        ".getImageData(3, 3, 1, 1).data[0] > 150"
+    )
+    assert near(colour(browser_page, "[data-view=x_0]", 0.05), (200, 0, 0))
 
 
 def test_a_dropped_png_restores_its_experiment(

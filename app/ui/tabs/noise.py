@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import gradio as gr
 
-from app.service.laboratory.experiments import AnyExperiment, Denoising, Noising
+from app.service.laboratory.experiments import Denoising, Noising
 from app.service.studio import Studio
 from app.ui import controls as easel
 from app.ui.faults import said
@@ -73,7 +73,7 @@ def noise_tab(studio: Studio, header: Header) -> None:
             bench = Bench(studio, header, picker, time, seed, label)
             with gr.Tabs(elem_classes="lab-panels", overflow_behavior="wrap"):
                 with gr.Tab("Film strip"):
-                    _strip_panel(bench, fresh)
+                    moments = _strip_panel(bench, fresh)
                 with gr.Tab("Schedules"):
                     schedules_panel(bench)
                 with gr.Tab("Chain or closed form") as chain:
@@ -81,7 +81,7 @@ def noise_tab(studio: Studio, header: Header) -> None:
                 with gr.Tab("Posterior") as posterior:
                     posterior_panel(bench, posterior)
                 with gr.Tab("Denoise from here") as denoise:
-                    _denoise_panel(bench, denoise)
+                    _denoise_panel(bench, denoise, (moments, fresh))
     wire_dice(dice, seed)
     fresh.change(None, fresh, None, js=f"(fresh) => pleinAir.share('{TAB}', {{ fresh }})")
     follow_label(studio, header.model, label)
@@ -100,7 +100,7 @@ def _wire_material(bench: Bench, instrument: LabInstrument) -> None:
     bench.header.model.change(said(material), inputs, instrument, **light())
 
 
-def _strip_panel(bench: Bench, fresh: gr.Checkbox) -> None:
+def _strip_panel(bench: Bench, fresh: gr.Checkbox) -> gr.Slider:
     with gr.Row(elem_classes="lab-row"):
         count = gr.Slider(
             2,
@@ -130,9 +130,10 @@ def _strip_panel(bench: Bench, fresh: gr.Checkbox) -> None:
 
     inputs = [bench.picker.state, bench.header.model, bench.seed, count, fresh]
     strip.select(said(save), inputs, strip, **light())
+    return count
 
 
-def _denoise_panel(bench: Bench, tab: gr.Tab) -> None:
+def _denoise_panel(bench: Bench, tab: gr.Tab, strip: tuple[gr.Slider, gr.Checkbox]) -> None:
     info = bench.studio.models.describe(bench.studio.settings.default_model)
     note(
         "What the model makes of a half-destroyed picture: the reverse process, started from "
@@ -150,7 +151,7 @@ def _denoise_panel(bench: Bench, tab: gr.Tab) -> None:
     last = gr.State(stored_experiment("denoising"))
     _wire_denoising(bench, controls, variations, button, player, last)
     follow_model(bench.studio, controls)
-    _wire_restoring(bench, controls, variations)
+    _wire_restoring(bench, controls, (*strip, variations))
 
 
 def _wire_denoising(
@@ -183,15 +184,19 @@ def _wire_denoising(
     player.stop(fn=None, cancels=[running], api_visibility="private")
 
 
-def _wire_restoring(bench: Bench, controls: RunControls, variations: gr.Slider) -> None:
-    def values(it: AnyExperiment, choice: Choice) -> list[Any] | None:
-        return noise_values(it, choice, bench.studio)
-
+def _wire_restoring(
+    bench: Bench, controls: RunControls, panels: tuple[gr.components.Component, ...]
+) -> None:
     header, picker = bench.header, bench.picker
     outputs = [
-        *(picker.state, picker.instrument, header.model, bench.time, bench.seed, bench.label),
-        *(variations, controls.sampler, controls.steps, controls.eta, header.tabs),
+        *(picker.state, picker.instrument, header.model, header.precision),
+        *(bench.time, bench.seed, bench.label, *panels),
+        *(controls.sampler, controls.steps, controls.eta, header.tabs),
     ]
-    header.drop.upload(
-        said(restorer(TAB, values, outputs)), [picker.state, header.drop], outputs, **streaming()
+    dropped = header.drop.upload(
+        said(restorer(TAB, noise_values, outputs, bench.studio)),
+        [picker.state, header.drop],
+        outputs,
+        **streaming(),
     )
+    picker.follow(dropped)
