@@ -220,6 +220,8 @@ class Picker:
         if not 0 <= place < recipe.pictures:
             raise PictureError("That picture isn't in the run.", "Choose one in Paint.")
         stored = next((e for e in self._examples if e.recipe == recipe), None)
+        if stored is None:
+            self._studio.painter.complete(recipe)
         image = (
             _image(stored.png)
             if stored is not None

@@ -7,12 +7,12 @@ import pytest
 
 from app.errors import LimitError
 from app.service.laboratory.bounding import Bounding, Subject
-from app.service.laboratory.experiments import Denoising, Grid
+from app.service.laboratory.experiments import Denoising, Grid, Noising
 from app.service.limits import OPEN, Limits, Visits
 from app.service.recipe import Recipe
 from app.service.studio import Studio
 from app.settings import Settings
-from tests.service.laboratory.pictures import run, upload
+from tests.service.laboratory.pictures import painted, run, upload
 
 
 @pytest.fixture
@@ -69,6 +69,14 @@ def test_paintings_and_laboratories_keep_within_the_budget(studio: Studio) -> No
     wish = {"model": "tiny", "subjects": subjects, "terms": 300, "draws": 2}
     with pytest.raises(LimitError):
         studio.bound_lab.complete(Bounding.checked(wish))
+
+
+def test_a_source_that_has_to_be_painted_keeps_within_the_budget(studio: Studio) -> None:
+    dear = painted(steps=100, pictures=16)
+    with pytest.raises(LimitError):
+        studio.noise_lab.picture("tiny", dear)
+    with pytest.raises(LimitError):
+        studio.noise_lab.strip(Noising(model="tiny", source=dear))
 
 
 def test_branching_again_and_again_does_not_escape_the_budget(studio: Studio) -> None:

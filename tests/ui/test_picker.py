@@ -1,11 +1,19 @@
 """What becomes of the pictures to choose when more are added than there is room for."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
+import gradio as gr
 import pytest
 from PIL import Image
 
-from app.ui.picker import MAX_ADDED, Choice, Mode, Picture
+from app.errors import LimitError
+from app.service.recipe import Recipe
+from app.service.studio import Studio
+from app.settings import Settings
+from app.ui.picker import MAX_ADDED, Choice, Mode, Picker, Picture
+from app.ui.stream import run_name
 
 FIXED = 2
 
@@ -38,6 +46,15 @@ def test_what_is_chosen_stays_however_many_pictures_are_added(mode: Mode) -> Non
         choice = choice.add(picture(f"new {number}"))
         assert {kept, f"new {number}"} <= set(choice.names)
         assert len(set(choice.chosen)) == len(choice.chosen)
+
+
+def test_what_paint_is_said_to_show_keeps_within_the_budget(model_root: Path) -> None:
+    studio = Studio(Settings(models_dir=model_root, default_model="tiny", picture_steps=10))
+    with gr.Blocks():
+        picker = Picker(studio, "noise", "one", {})
+    run = run_name(Recipe(model="tiny", steps=200, pictures=16))
+    with pytest.raises(LimitError):
+        picker._painted(full("one"), json.dumps({"run": run, "picture": 0}))
 
 
 def test_a_choices_key_tells_it_from_every_other() -> None:
