@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,19 @@ def test_models_are_compared(browser_page: Page, tab: Locator) -> None:
     names = [row[0] for row in table(tab)]
     assert len(names) == 6
     assert {name.rpartition(", ")[2] for name in names} == {"tiny", "learned"}
+
+
+def test_a_model_that_came_meanwhile_can_be_compared(
+    browser_page: Page, tab: Locator, model_root: Path
+) -> None:
+    shutil.copytree(model_root / "tiny", model_root / "newcomer")
+    try:
+        browser_page.reload()
+        browser_page.get_by_role("tab", name="Bound", exact=True).click()
+        tab.get_by_label("compare with models").click()
+        expect(browser_page.get_by_role("option", name=re.compile("^newcomer"))).to_be_visible()
+    finally:
+        shutil.rmtree(model_root / "newcomer")
 
 
 def test_pictures_are_compared(tab: Locator) -> None:

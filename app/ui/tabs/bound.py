@@ -97,6 +97,12 @@ def bound_tab(studio: Studio, header: Header, tab: gr.Tab) -> None:
 
     built = other_models(studio, info.id)
 
+    def known(model: str) -> Any:
+        choices = other_models(studio, model)
+        # Nothing is sent in vain: Gradio loses what is chosen while the list is exchanged.
+        return gr.skip() if choices == built else gr.update(choices=choices)
+
+    header.page.load(said(known), header.model, others, **quiet())
     header.model.change(said(new_model), [header.model, others, terms], [others, terms], **quiet())
     outputs = [picker.state, picker.instrument, *inputs[1:], header.tabs]
     header.drop.upload(
