@@ -137,7 +137,8 @@ def _denoise_panel(bench: Bench, tab: gr.Tab, strip: tuple[gr.Slider, gr.Checkbo
     info = bench.studio.models.describe(bench.studio.settings.default_model)
     note(
         "What the model makes of a half-destroyed picture: the reverse process, started from "
-        "the $x_{@t}$ above. The more of the picture is left, the less it can change."
+        "$x_{@t}$ with the seed's noise (fresh noise is only looked at). The more of the picture "
+        "is left, the less it can change."
     )
     with gr.Row(elem_classes="lab-row"):
         controls = run_controls(

@@ -35,7 +35,8 @@ POSTERIOR: Final = r"""
 One step back. Who knows $x_0$ takes
 $\tilde\mu_{@t} = \frac{\sqrt{\bar\alpha_{@t-1}}\beta_{@t}}{1-\bar\alpha_{@t}}x_0 +
 \frac{\sqrt{\alpha_{@t}}(1-\bar\alpha_{@t-1})}{1-\bar\alpha_{@t}}x_{@t}$ (eq. 7);
-the model puts its guess $\hat x_0$ in $x_0$'s place.
+the model puts its guess $\hat x_0$ in $x_0$'s place. Here $x_{@t}$ has the seed's noise, also while
+fresh noise is looked at.
 """
 
 X_T: Final = symbol("x", "t")
