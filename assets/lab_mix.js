@@ -220,7 +220,10 @@ function mountMorph(root, { trigger, props, watch }) {
       tiles[message.first + n] = [sheet, n * pitch, 0, width, height];
       paintTiles(find(".lab-frames").children[message.first + n].querySelector("canvas"), [tiles[message.first + n]], {});
     }
-    if (message.finished) root.dataset.frames = message.first + sheet.width / pitch;
+    if (message.finished) {
+      root.dataset.frames = message.first + sheet.width / pitch;
+      savable();
+    }
     if (root.dataset.state === "live") status.say(message.words);
     go(at);
   }

@@ -343,6 +343,31 @@ def test_first_sight_is_saved_with_its_recipe(tab: Locator) -> None:
         assert getattr(gif, "n_frames", 1) == 31
 
 
+def test_the_time_of_a_morph_follows_t(tab: Locator) -> None:
+    panel(tab, "Morph")
+    estimate = tab.locator(".lab-estimate.prose:visible")
+    expect(estimate).to_contain_text("16 pictures · 200 network steps", timeout=PATIENCE)
+    go_to(tab, 1000)
+    expect(estimate).to_contain_text("16 pictures · 400 network steps")
+
+
+def test_stopping_a_morph_keeps_its_frames(tab: Locator) -> None:
+    panel(tab, "Morph")
+    set_number(tab, "frames", 64)
+    morph = tab.locator(".plein-air-morph .lab-root")
+    tab.get_by_role("button", name="Paint the morph").click()
+    expect(morph).to_have_attribute("data-state", "live", timeout=PATIENCE)
+    expect(morph).to_have_attribute("data-frames", re.compile("[1-9]"), timeout=PATIENCE)
+    morph.get_by_role("button", name="Stop").click()
+    expect(morph).to_have_attribute("data-state", "stopped")
+    file = saved(tab, morph.get_by_role("button", name="Strip"))
+    experiment = read_experiment(file.read_bytes())
+    assert isinstance(experiment, Morph)
+    assert (experiment.run.model, experiment.frames) == ("tiny", 64)
+    with Image.open(saved(tab, morph.get_by_role("button", name="GIF"))) as gif:
+        assert getattr(gif, "n_frames", 1) < 2 * 64 - 1
+
+
 @pytest.mark.parametrize("way", ["from A to B", "between two seeds"])
 def test_a_morph_is_painted_moved_through_and_saved(tab: Locator, way: str) -> None:
     panel(tab, "Morph")
