@@ -116,14 +116,15 @@ def grid_panel(blend: Blend, tab: gr.Tab) -> tuple[gr.Slider, gr.Slider, gr.Chec
         return Download(f"{shown.name}.png", data_uri(shown.png(), "image/png"))
 
     inputs = [blend.picker.state, blend.rule, rows, between, share, *blend.controls.inputs]
-    _say_beforehand(tab, (rows, between), blend.controls, estimate, inputs, words)
+    triggers = [tab.select, rows.change, between.change]
+    _say_beforehand(triggers, blend.controls, estimate, inputs, words)
     running = button.click(start, inputs, [instrument, result], **restarted())
     instrument.select(said(save), result, instrument, **light())
     instrument.stop(fn=None, cancels=[running], api_visibility="private")
     return rows, between, share
 
 
-def morph_panel(blend: Blend, tab: gr.Tab) -> tuple[gr.Slider, gr.Number]:
+def morph_panel(blend: Blend, tab: gr.Tab) -> tuple[gr.Radio, gr.Slider, gr.Number]:
     """An animation over lambda at the slider's t, or over the arc between two x_T.
 
     Returns which of both, the number of frames, and the second seed.
@@ -182,7 +183,9 @@ def morph_panel(blend: Blend, tab: gr.Tab) -> tuple[gr.Slider, gr.Number]:
         *(blend.picker.state, blend.time, blend.rule, way, second, frames),
         *blend.controls.inputs,
     ]
-    _say_beforehand(tab, (way, frames), blend.controls, estimate, inputs, words)
+    # The instrument tells when the slider over t has come to rest while the panel is seen.
+    triggers = [tab.select, way.change, frames.change, instrument.input]
+    _say_beforehand(triggers, blend.controls, estimate, inputs, words)
     running = button.click(start, inputs, [instrument, result], **restarted())
     instrument.select(said(save), result, instrument, **light())
     instrument.stop(fn=None, cancels=[running], api_visibility="private")
@@ -190,18 +193,16 @@ def morph_panel(blend: Blend, tab: gr.Tab) -> tuple[gr.Slider, gr.Number]:
 
 
 def _say_beforehand(
-    tab: gr.Tab,
-    own: tuple[gr.Slider | gr.Radio, ...],
+    triggers: list[Any],
     controls: RunControls,
     estimate: Any,
     inputs: list[Any],
     words: gr.HTML,
 ) -> None:
     """Say how long it will take when the panel is opened and whenever that changes."""
-    how = streaming() | {"trigger_mode": "always_last"}
-    tab.select(said(estimate), inputs, words, **how)
-    for control in (*own, controls.steps, controls.sampler):
-        control.change(said(estimate), inputs, words, **how)
+    # One event for all of them, or an answer to an earlier one could come last.
+    triggers = [*triggers, controls.steps.change, controls.sampler.change]
+    gr.on(triggers, said(estimate), inputs, words, trigger_mode="always_last", **streaming())
     # These stand over all tabs: nobody may be looking, and the network isn't run for nobody.
     for over in (controls.model, controls.precision):
         over.change(lambda: "&nbsp;", outputs=words, **quiet())
