@@ -28,7 +28,7 @@ def source_named(word: str, info: "ModelInfo", fit: str, label: int | None) -> "
     """
     from app.service.laboratory.experiment import Source
     from app.service.recipe import Recipe
-    from app.service.uploads import FITS, read_picture, square
+    from app.service.uploads import FITS, read_picture
 
     if fit not in FITS:
         raise PictureError(f"There is no way {fit!r} to square.", "Choose crop or squash.")
@@ -43,7 +43,7 @@ def source_named(word: str, info: "ModelInfo", fit: str, label: int | None) -> "
             picture = read_picture(file)
     except OSError as error:
         raise PictureError(f"{word} can't be opened.", "Check the file's name.") from error
-    return Source.of(square(picture, info.size, "squash" if fit == "squash" else "crop"))
+    return Source.squared(picture, info.size, "squash" if fit == "squash" else "crop")
 
 
 def watched(stream: Iterable[Item], steps: int, what: str) -> Iterator[Item]:

@@ -14,7 +14,7 @@ from gradio.events import Dependency
 from PIL import Image
 
 from app.errors import PictureError, StudioError
-from app.service.laboratory.experiment import Source
+from app.service.laboratory.experiment import UPLOAD_SIDE, Source
 from app.service.results import results
 from app.service.showcase import Example, load_examples
 from app.service.studio import Studio
@@ -26,9 +26,6 @@ from app.ui.lab_messages import Pictures, Thumb, jpeg_uri
 from app.ui.stream import recipe_of
 
 Mode = Literal["one", "pair", "many"]
-
-UPLOAD_SIDE: Final = 256
-"""An upload is kept at this size; the laboratory takes it down to the model's."""
 
 THUMB_SIDE: Final = 64
 MAX_ADDED: Final = 8

@@ -16,9 +16,12 @@ from app.diffusion.noise import MAX_SEED
 from app.diffusion.schedule import MAX_T, BetaSchedule, NoiseSchedule
 from app.errors import PictureError, RecipeError
 from app.service.recipe import Document, Recipe
+from app.service.uploads import Fit, square
 
 MAX_SOURCE: Final = 400_000
 """Base64 characters of a source: a photograph of 256 x 256 pixels as a PNG has about 200,000."""
+UPLOAD_SIDE: Final = 256
+"""An upload is kept at this size at most; the laboratory brings it to the model's."""
 MAX_EXPERIMENT: Final = 4_000_000
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
@@ -80,6 +83,15 @@ class Source(Part):
                 "Square it to at most 256 x 256.",
             )
         return cls(pixels=text)
+
+    @classmethod
+    def squared(cls, upload: Image.Image, size: int, fit: Fit) -> Self:
+        """The source that `upload` is to a model of `size` pixels; it travels at 256 at most.
+
+        Raises:
+            PictureError: If there is no such `fit`.
+        """
+        return cls.of(square(upload, min(size, UPLOAD_SIDE), fit))
 
 
 class ScheduleChoice(Part):

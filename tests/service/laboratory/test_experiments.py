@@ -2,6 +2,7 @@
 
 import base64
 
+import numpy as np
 import pytest
 from PIL import Image
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from app.service.laboratory.experiments import (
     parse_experiment,
     read_experiment,
 )
+from app.service.laboratory.sources import decoded
 from app.service.pictures import png_bytes, read_recipe
 from app.service.recipe import Recipe
 from tests.service.laboratory.pictures import painted, run, upload
@@ -131,6 +133,14 @@ def test_betas_that_float64_cannot_multiply_are_refused_in_words(choice: Schedul
 def test_a_source_is_square_and_small(size: tuple[int, int]) -> None:
     with pytest.raises(PictureError, match=r"square|large"):
         Source.of(Image.effect_noise(size, 90))
+
+
+def test_an_upload_fits_a_recipe_whatever_the_models_size() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 700, 3), dtype=np.uint8)
+    noise = Image.fromarray(pixels)
+    for size in (64, 256, 512):
+        source = Source.squared(noise, size, "crop")
+        assert decoded(source.pixels or "").size == (min(size, 256),) * 2
 
 
 def test_too_many_noised_pictures_are_refused() -> None:
