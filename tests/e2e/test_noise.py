@@ -211,6 +211,14 @@ def test_the_strip_has_as_many_moments_as_wanted_and_is_saved(tab: Locator) -> N
             assert (experiment.moments, experiment.seed, experiment.model) == (5, 42, "tiny")
 
 
+def test_a_strip_has_the_t_that_its_png_has(tab: Locator) -> None:
+    set_number(tab, "pictures", 17)
+    captions = tab.locator(".plein-air-strip figcaption")
+    expect(captions).to_have_count(17)
+    seen = [int(text) for text in captions.all_text_contents()]
+    assert seen[::-1] == list(evenly_spaced(17, 1001))
+
+
 def test_a_moment_of_the_strip_moves_the_slider(tab: Locator) -> None:
     tab.locator(".plein-air-strip figure").first.click()
     expect(tab.locator(".lab-t b")).to_have_text("1000")
