@@ -205,6 +205,12 @@ def test_theory_leads_to_the_laboratories(browser_page: Page, studio: Server) ->
         expect(browser_page.get_by_role("tab", name=name, exact=True)).to_have_attribute(
             "aria-selected", "true"
         )
+    browser_page.get_by_role("tab", name="Theory", exact=True).click()
+    theory.get_by_role("button", name="Inspect the posterior in Noise").click()
+    expect(browser_page.locator("#noise .lab-five .lab-root")).to_be_visible()
+    expect(browser_page.get_by_role("tab", name="Posterior", exact=True)).to_have_attribute(
+        "aria-selected", "true"
+    )
 
 
 @pytest.mark.parametrize("size", ["desk", "phone"])

@@ -51,8 +51,8 @@ Move $@t$: at $0$ stands the picture, at $T$ nothing is left of it but noise.
 """
 
 
-def noise_tab(studio: Studio, header: Header) -> None:
-    """Build the tab."""
+def noise_tab(studio: Studio, header: Header) -> gr.Tabs:
+    """Build the tab, and return its panels."""
     info = studio.models.describe(studio.settings.default_model)
     intro(INTRO)
     with gr.Row(elem_classes="studio-easel"):
@@ -71,14 +71,15 @@ def noise_tab(studio: Studio, header: Header) -> None:
             instrument = LabInstrument("noise", tab=TAB, label="the forward process")
             time = TimeSlider(FIRST_T, info.num_train_timesteps, tab=TAB)
             bench = Bench(studio, header, picker, time, seed, label)
-            with gr.Tabs(elem_classes="lab-panels", overflow_behavior="wrap"):
+            panels = gr.Tabs(elem_classes="lab-panels", overflow_behavior="wrap")
+            with panels:
                 with gr.Tab("Film strip"):
                     moments = _strip_panel(bench, fresh)
                 with gr.Tab("Schedules"):
                     schedules_panel(bench)
                 with gr.Tab("Chain or closed form") as chain:
                     chain_panel(bench, chain)
-                with gr.Tab("Posterior") as posterior:
+                with gr.Tab("Posterior", id="posterior") as posterior:
                     posterior_panel(bench, posterior)
                 with gr.Tab("Denoise from here") as denoise:
                     _denoise_panel(bench, denoise, (moments, fresh))
@@ -86,6 +87,7 @@ def noise_tab(studio: Studio, header: Header) -> None:
     fresh.change(None, fresh, None, js=f"(fresh) => pleinAir.share('{TAB}', {{ fresh }})")
     follow_label(studio, header.model, label)
     _wire_material(bench, instrument)
+    return panels
 
 
 def _wire_material(bench: Bench, instrument: LabInstrument) -> None:
