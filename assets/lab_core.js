@@ -131,9 +131,14 @@ function snrDb(alphaBar) {
   return alphaBar >= 1 ? null : 10 * Math.log10(alphaBar / (1 - alphaBar));
 }
 
+// As the service's evenly_spaced, which rounds a half to the even number, as Python does.
 function evenly(count, total) {
   if (total <= count) return Array.from({ length: total }, (_, i) => i);
-  return Array.from({ length: count }, (_, i) => Math.round((i * (total - 1)) / (count - 1)));
+  return Array.from({ length: count }, (_, i) => {
+    const exact = (i * (total - 1)) / (count - 1);
+    const up = Math.round(exact);
+    return up - exact === 0.5 && up % 2 ? up - 1 : up;
+  });
 }
 
 function number(value, digits = 3) {

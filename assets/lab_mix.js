@@ -7,6 +7,7 @@ const RULES = {
   slerp: { colour: "--poppy", dash: "2 6" },
 };
 const NEARLY_PARALLEL = 0.9995;
+const REST_MS = 400;
 
 // Weights of the signals and of the noises; slerp's need the angle between the two x_t.
 function mixWeights(rule, mix, angle) {
@@ -85,7 +86,7 @@ function mountMixture(root, { props, watch, tab }) {
   receiveBy({ props, watch }, {
     async pair(message) {
       const [first, second] = await Promise.all([message.first, message.second].map(materialOf));
-      share(tab, { pair: { first, second, side: first.side, alphaBar: message.first.alpha_bar }, material: first });
+      share(tab, { pair: { key: message.key, first, second, side: first.side, alphaBar: message.first.alpha_bar }, material: first });
     },
   });
 }
@@ -158,7 +159,7 @@ function mountGrid(root, { trigger, props, watch }) {
 }
 
 // A morph: its frames in a row, one of them large, a slider over them.
-function mountMorph(root, { trigger, props, watch }) {
+function mountMorph(root, { trigger, props, watch, tab }) {
   root.innerHTML = `<div class="lab-status"></div>
     <div class="lab-morph"><canvas class="lab-large" role="img" aria-label="a frame of the morph"></canvas>
     <div><div class="lab-slider" role="slider" tabindex="0" aria-label="frame of the morph" aria-valuemin="0" aria-valuemax="0" aria-valuenow="0">
@@ -220,7 +221,10 @@ function mountMorph(root, { trigger, props, watch }) {
       tiles[message.first + n] = [sheet, n * pitch, 0, width, height];
       paintTiles(find(".lab-frames").children[message.first + n].querySelector("canvas"), [tiles[message.first + n]], {});
     }
-    if (message.finished) root.dataset.frames = message.first + sheet.width / pitch;
+    if (message.finished) {
+      root.dataset.frames = message.first + sheet.width / pitch;
+      savable();
+    }
     if (root.dataset.state === "live") status.say(message.words);
     go(at);
   }
@@ -257,6 +261,15 @@ function mountMorph(root, { trigger, props, watch }) {
     if (!by) return;
     event.preventDefault();
     go(at + by);
+  });
+
+  // Where t comes to rest, how long a morph would take is asked anew, if anybody sees it.
+  let [rests, asked] = [0, bench(tab).t];
+  follow(root, tab, ["t"], ({ t }) => {
+    if (t === asked) return;
+    asked = t;
+    clearTimeout(rests);
+    rests = setTimeout(() => root.offsetParent && trigger("input"), REST_MS);
   });
 
   receiveBy({ props, watch }, {

@@ -1,10 +1,14 @@
 // Choosing pictures: one, two (A and B), or several, among the model's paintings and the uploads.
 
+const ANSWER_MS = 2000; // for so long a click waits for the answer to the one before
+
 function mountPicker(root, { trigger, props, watch, tab, label }) {
   root.innerHTML = `<div class="lab-picker" role="group" aria-label="${label}">
     <div class="lab-slots" hidden></div><div class="lab-thumbs"></div></div>`;
   const slots = root.querySelector(".lab-slots");
   const thumbs = root.querySelector(".lab-thumbs");
+  const asked = [];
+  let waiting = 0;
   let shown = null;
 
   function show() {
@@ -31,7 +35,7 @@ function mountPicker(root, { trigger, props, watch, tab, label }) {
 
   // As the model sees them, once that is known; until then as they were chosen.
   function asSeen({ pair }) {
-    if (!pair || shown?.mode !== "pair") return;
+    if (!pair || pair.key !== shown?.key) return;
     [pair.first, pair.second].forEach(({ x0, side }, n) => {
       const button = slots.children[n];
       const canvas = button.querySelector("canvas");
@@ -44,14 +48,23 @@ function mountPicker(root, { trigger, props, watch, tab, label }) {
     const button = event.target.closest("button");
     if (!button) return;
     const { slot, picture } = button.dataset;
-    trigger("select", slot === undefined ? { picture: Number(picture) } : { slot: Number(slot) });
+    asked.push(slot === undefined ? { picture: Number(picture) } : { slot: Number(slot) });
+    if (!waiting) ask();
   });
+
+  // A click at a time, or two that follow each other quickly could arrive in another order.
+  function ask() {
+    clearTimeout(waiting);
+    waiting = asked.length ? setTimeout(ask, ANSWER_MS) : 0;
+    if (asked.length) trigger("select", asked.shift());
+  }
 
   follow(root, tab, ["pair"], asSeen);
   receiveBy({ props, watch }, {
     pictures(message) {
       shown = message;
       show();
+      ask();
     },
   });
 }

@@ -69,7 +69,13 @@ function mountTime(root, { props, watch, tab, label }) {
   }
   watch("value", receive);
   receive();
-  follow(root, tab, ["material"], show);
+  // Another model's T; where the slider is remains the person's.
+  follow(root, tab, ["material"], ({ material }) => {
+    const total = material ? material.alphaBar.length - 1 : T;
+    if (total === T) return show();
+    T = total;
+    go(t);
+  });
   follow(root, tab, ["goto"], (shared) => {
     const to = shared.goto ?? null;
     shared.goto = null;

@@ -1,5 +1,6 @@
 """What the tests share: a network small enough to paint with in milliseconds."""
 
+import json
 import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -33,6 +34,13 @@ def save_tiny_model(folder: Path, **changes: object) -> Path:
     scheduler = DDPMScheduler(variance_type="learned_range" if learned else "fixed_small")
     DDPMPipeline(unet, scheduler).save_pretrained(folder)
     return folder
+
+
+def set_timesteps(folder: Path, length: int) -> None:
+    """Let the model in `folder` have T = `length`."""
+    path = folder / "scheduler" / "scheduler_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"num_train_timesteps": length}))
 
 
 @pytest.fixture(scope="session")

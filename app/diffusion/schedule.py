@@ -19,6 +19,9 @@ BETA_SCHEDULES: Final[tuple[BetaSchedule, ...]] = get_args(BetaSchedule)
 CLEAN: Final = -1
 """The timestep of clean data."""
 
+MAX_T: Final = 10_000
+"""The longest schedule that a network is trained with, or that is looked at."""
+
 MAX_BETA: Final = 0.999
 """Nichol & Dhariwal (2021), section 3.2: keeps the cosine schedule's last steps finite."""
 

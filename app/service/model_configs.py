@@ -9,9 +9,10 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from app.diffusion.schedule import MAX_T
+
 MAX_SIDE: Final = 1024
 MAX_LEVELS: Final = 16
-MAX_TIMESTEPS: Final = 10_000
 MAX_CLASSES: Final = 10_000
 MAX_HEADER: Final = 100_000_000
 
@@ -33,17 +34,17 @@ class NetworkFields(_Fields):
     block_out_channels: list[Count] = Field(default_factory=list, max_length=MAX_LEVELS)
     layers_per_block: int = Field(default=2, ge=1, le=32)
     num_class_embeds: int | None = Field(default=None, ge=0, le=MAX_CLASSES)
-    num_train_timesteps: int | None = Field(default=None, ge=1, le=MAX_TIMESTEPS)
+    num_train_timesteps: int | None = Field(default=None, ge=1, le=MAX_T)
 
 
 class ScheduleFields(_Fields):
     """Of a scheduler_config.json."""
 
-    num_train_timesteps: int = Field(default=1000, ge=1, le=MAX_TIMESTEPS)
+    num_train_timesteps: int = Field(default=1000, ge=1, le=MAX_T)
     beta_schedule: str = "linear"
     beta_start: float = 1e-4
     beta_end: float = 0.02
-    trained_betas: list[float] | None = Field(default=None, max_length=MAX_TIMESTEPS)
+    trained_betas: list[float] | None = Field(default=None, max_length=MAX_T)
     prediction_type: str = "epsilon"
 
 

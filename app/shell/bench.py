@@ -25,11 +25,12 @@ def command(
     model: Annotated[str, typer.Option(help="A model's id.")] = "impressionist-64",
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of each picture.")] = 20,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 5,
+    grid: Annotated[bool, typer.Option(help="Also time Mix's grid, in its bare steps.")] = True,
     page: Annotated[bool, typer.Option(help="Also time the page, served by a process.")] = True,
     paintings: Annotated[int, typer.Option(min=1, help="Paintings for the page's memory.")] = 50,
     train: Annotated[bool, typer.Option("--train", help="Time training instead.")] = False,
 ) -> None:
-    """Time a step and a picture against diffusers' DDPMPipeline, and what streaming costs.
+    """Time a step and a picture against diffusers' DDPMPipeline, a grid, and what streaming costs.
 
     With --train: the training engine's pictures per second against a bare loop's, and what a
     painting and a training take from each other.
@@ -42,6 +43,7 @@ def command(
         return
     from app.service.studio import Studio
     from app.settings import Settings
+    from app.shell import bench_grid
     from app.shell.bench_page import report_page
 
     studio = Studio(Settings.from_environment())
@@ -49,6 +51,9 @@ def command(
     typer.echo(_machine(studio, model, flop))
     for batch in BATCHES:
         typer.echo(_network_table(_turns(painters, batch, rounds), batch, steps, flop))
+    if grid:
+        typer.echo("")
+        bench_grid.report(studio, model, steps, rounds)
     if page:
         report_page(model, steps, rounds, paintings)
 

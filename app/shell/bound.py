@@ -41,6 +41,9 @@ def command(
     fit: Annotated[str, typer.Option(help="crop or squash to a square.")] = "crop",
     seed: Annotated[int, typer.Option(help="Of the draws and the choice of steps.")] = 0,
     precision: Annotated[str, typer.Option(help="exact or fast.")] = "exact",
+    label: Annotated[
+        int | None, typer.Option(help="The class, for those of the models that have any.")
+    ] = None,
 ) -> None:
     """Compute L_T, every L_{t-1}, and L_0: a CSV of terms for each model, a figure of all."""
     from app.service.laboratory.bounding import Bounding
@@ -53,13 +56,13 @@ def command(
     settings = {"draws": draws, "clip": clip, "seed": seed, "variance": variance}
     settings |= {"precision": precision, "terms": terms or None}
     wishes = []
-    for name in model or ["impressionist-64"]:
-        info = studio.models.describe(name)
-        sources = [(Path(word).stem, source_named(word, info, fit)) for word in pictures]
+    models = [studio.models.describe(name) for name in model or ["impressionist-64"]]
+    for info in models:
+        its = label if info.labels or len(models) == 1 else None
+        sources = [(Path(word).stem, source_named(word, info, fit, its)) for word in pictures]
         subjects = _subjects(sources, shuffled=shuffled, noise=noise)
-        wishes.append(
-            lab.complete(Bounding.checked({"model": name, "subjects": subjects} | settings))
-        )
+        wish = {"model": info.id, "subjects": subjects, "label": its} | settings
+        wishes.append(lab.complete(Bounding.checked(wish)))
     result = lab.started(Bounding.joined(wishes))
     for bounding in wishes:
         steps = lab.network_steps(bounding) + 1

@@ -15,19 +15,20 @@ if TYPE_CHECKING:
 
 PAINTED: Final = "seed:"
 PICTURE_HELP: Final = "A picture's file, or seed:N for the one that the model paints from seed N."
+LABEL_HELP: Final = "The class, where the model has any; of seed:N too."
 
 Item = TypeVar("Item")
 
 
-def source_named(word: str, info: "ModelInfo", fit: str) -> "Source":
-    """The source that `word` means: a picture's file, or "seed:N".
+def source_named(word: str, info: "ModelInfo", fit: str, label: int | None) -> "Source":
+    """The source that `word` means: a picture's file, or "seed:N" of the class `label`.
 
     Raises:
         PictureError: If it is neither, or the file is no picture that can be used.
     """
     from app.service.laboratory.experiment import Source
     from app.service.recipe import Recipe
-    from app.service.uploads import FITS, read_picture, square
+    from app.service.uploads import FITS, read_picture
 
     if fit not in FITS:
         raise PictureError(f"There is no way {fit!r} to square.", "Choose crop or squash.")
@@ -35,13 +36,14 @@ def source_named(word: str, info: "ModelInfo", fit: str) -> "Source":
         number = word.removeprefix(PAINTED)
         if not number.isdecimal():
             raise PictureError(f"{word!r} names no seed.", "Write seed: and a whole number.")
-        return Source(painted=Recipe.checked({"model": info.id, "seed": int(number)}))
+        wish = {"model": info.id, "seed": int(number), "label": label}
+        return Source(painted=Recipe.checked(wish))
     try:
         with Path(word).open("rb") as file:
             picture = read_picture(file)
     except OSError as error:
         raise PictureError(f"{word} can't be opened.", "Check the file's name.") from error
-    return Source.of(square(picture, info.size, "squash" if fit == "squash" else "crop"))
+    return Source.squared(picture, info.size, "squash" if fit == "squash" else "crop")
 
 
 def watched(stream: Iterable[Item], steps: int, what: str) -> Iterator[Item]:

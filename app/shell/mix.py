@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.errors import RecipeError
-from app.shell.laboratory import PICTURE_HELP, save, source_named, watched
+from app.shell.laboratory import LABEL_HELP, PICTURE_HELP, save, source_named, watched
 
 if TYPE_CHECKING:
     from app.service.laboratory.experiment import Source
@@ -22,6 +22,10 @@ def command(
     t: Annotated[int, typer.Option(help="Noise both to this t, 0 to T, and decode from it.")] = 500,
     mix: Annotated[float, typer.Option(help="lambda: 0 is the first picture, 1 the second.")] = 0.5,
     grid: Annotated[bool, typer.Option(help="Every t and lambda of the paper's figure 9.")] = False,
+    rows: Annotated[
+        int, typer.Option(help="Of the grid, evenly spaced in t, 2 to 17.", min=2, max=17)
+    ] = 9,
+    between: Annotated[int, typer.Option(help="How many lambda between 0 and 1, 1 to 14.")] = 5,
     morph: Annotated[
         int | None, typer.Option(help="So many frames over lambda, as an animation.")
     ] = None,
@@ -41,23 +45,25 @@ def command(
     sampler: Annotated[str, typer.Option(help="As for paint.")] = "ddpm",
     steps: Annotated[int, typer.Option(help="Counted from T.")] = 200,
     precision: Annotated[str, typer.Option(help="exact or fast.")] = "exact",
+    label: Annotated[int | None, typer.Option(help=LABEL_HELP)] = None,
 ) -> None:
     """Mix two pictures; each PNG carries what it takes to mix it again."""
-    from app.service.laboratory.experiments import Grid, Mixing, Morph
+    from app.service.laboratory.experiments import Grid, Mixing, Morph, even_rows
     from app.service.recipe import Recipe
     from app.service.studio import Studio
     from app.settings import Settings
 
     studio = Studio(Settings.from_environment())
     lab, info = studio.mix_lab, studio.models.describe(model)
-    pair = source_named(first, info, fit), source_named(second, info, fit)
+    pair = source_named(first, info, fit, label), source_named(second, info, fit, label)
     run = Recipe.checked(
         {"model": model, "sampler": sampler, "steps": steps, "seed": seed, "eta": 1.0}
-        | {"precision": precision, "pictures": variations}
+        | {"precision": precision, "pictures": variations, "label": label}
     )
     wish = {"run": run, "first": pair[0], "second": pair[1], "rule": rule, "seed": seed}
     if grid:
-        _grid(lab, Grid.checked(wish | {"share_noise": share_noise}), out)
+        table = {"rows": even_rows(info.num_train_timesteps, rows), "between": between}
+        _grid(lab, Grid.checked(wish | table | {"share_noise": share_noise}), out)
     elif morph is not None:
         _morph(
             lab, Morph.checked(wish | {"t": t, "frames": morph, "share_noise": share_noise}), out

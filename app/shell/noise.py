@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.shell.laboratory import PICTURE_HELP, save, source_named, watched
+from app.shell.laboratory import LABEL_HELP, PICTURE_HELP, save, source_named, watched
 
 if TYPE_CHECKING:
     from app.service.laboratory.experiments import Chain, Denoising, Inspection, Noising
@@ -47,6 +47,7 @@ def command(
     sampler: Annotated[str, typer.Option(help="Of denoise.")] = "ddpm",
     steps: Annotated[int, typer.Option(help="Of denoise, counted from T.")] = 250,
     precision: Annotated[str, typer.Option(help="exact or fast.")] = "exact",
+    label: Annotated[int | None, typer.Option(help=LABEL_HELP)] = None,
 ) -> None:
     """Noise a picture step by step; each PNG carries what it takes to draw it again."""
     from app.service.laboratory.experiments import Chain, Denoising, Inspection, Noising
@@ -55,7 +56,8 @@ def command(
     from app.settings import Settings
 
     studio = Studio(Settings.from_environment())
-    lab, source = studio.noise_lab, source_named(picture, studio.models.describe(model), fit)
+    lab, info = studio.noise_lab, studio.models.describe(model)
+    source = source_named(picture, info, fit, label)
     own = {"name": schedule, "beta_start": beta_start, "beta_end": beta_end} if schedule else None
     what = {"model": model, "source": source, "seed": seed}
     noising = Noising.checked(what | {"schedule": own, "moments": moments, "fresh": fresh})
@@ -63,10 +65,12 @@ def command(
     if chain is not None:
         others.append(Chain.checked(what | {"schedule": own, "t": chain}))
     if inspect is not None:
-        others.append(Inspection.checked(what | {"t": inspect, "precision": precision}))
+        how = {"precision": precision, "label": label}
+        others.append(Inspection.checked(what | how | {"t": inspect}))
     if denoise is not None:
         wish = {"model": model, "sampler": sampler, "steps": steps, "eta": 1.0, "seed": seed}
-        run = Recipe.checked(wish | {"pictures": variations, "precision": precision})
+        wish |= {"pictures": variations, "precision": precision, "label": label}
+        run = Recipe.checked(wish)
         del what["model"]
         others.append(lab.complete(Denoising.checked(what | {"run": run, "t": denoise})))
     _write_strip(lab, noising, out, animation=animation)

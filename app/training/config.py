@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.diffusion.noise import MAX_SEED
-from app.diffusion.schedule import BetaSchedule, NoiseSchedule
+from app.diffusion.schedule import MAX_T, BetaSchedule, NoiseSchedule
 from app.errors import StudioError
 
 DEFAULT_VLB_WEIGHT: Final = 0.001
@@ -91,7 +91,7 @@ class ScheduleConfig(_Strict):
     """The noise schedule of a network that is trained from scratch; the default is the paper's."""
 
     name: BetaSchedule = "linear"
-    num_train_timesteps: int = Field(default=1000, ge=2, le=10_000)
+    num_train_timesteps: int = Field(default=1000, ge=2, le=MAX_T)
     beta_start: float = 1e-4
     beta_end: float = 0.02
 

@@ -11,10 +11,9 @@ from pydantic import Field
 
 from app.diffusion import bound, mixing, reverse, samplers
 from app.diffusion.noise import MAX_SEED
-from app.diffusion.schedule import BetaSchedule
+from app.diffusion.schedule import MAX_T, BetaSchedule
 from app.service import recipe, uploads
 from app.service.jobs import plan
-from app.service.laboratory.experiment import MAX_T
 from app.service.laboratory.experiments import MAX_BETWEEN, MAX_ROWS, MAX_STRIP
 from app.service.painting import SAMPLER_KINDS
 from app.service.recipe import MAX_GUIDANCE, MAX_PICTURES, MAX_STEPS
@@ -95,7 +94,7 @@ Rows = Annotated[
     Field(
         min_length=1,
         max_length=MAX_ROWS,
-        description=f"The t of each row, at most {MAX_ROWS}; null is 0, 125, 250, ... 1000.",
+        description=f"The t of each row, at most {MAX_ROWS}; null is nine from 0 to T.",
     ),
 ]
 Between = Annotated[

@@ -72,7 +72,8 @@ class LabInstrument(Instrument):
 class TimeSlider(gr.HTML, metaclass=_QuietMeta):
     """A slider over the paper's t, from noise (T, left) to the picture (0, right).
 
-    Its value is "t/T". It moves what stands in its tab without asking the server; an event that
+    Its value is "t/T". It moves what stands in its tab without asking the server; a new model's
+    material brings its T, and leaves t where it is if that is no longer. An event that
     lists it as an input gets t, a whole number.
     """
 

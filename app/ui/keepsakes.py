@@ -14,7 +14,7 @@ from PIL import Image
 from app.service.laboratory.bound_result import BoundResult
 from app.service.laboratory.bounding import Bounding, Subject
 from app.service.laboratory.experiment import Source
-from app.service.laboratory.experiments import Denoising, Grid, Mixing, Morph
+from app.service.laboratory.experiments import Denoising, Grid, Mixing, Morph, even_rows
 from app.service.laboratory.films import Filmed, FilmResult
 from app.service.laboratory.mixtures import GridResult, MorphResult
 from app.service.laboratory.stored import (
@@ -130,7 +130,8 @@ def save_keepsakes(studio: Studio) -> None:
     _keep_film("denoising", denoising, results_of(studio.noise_lab, denoising)[0])
     morph = studio.mix_lab.complete(Morph.checked(pair | {"t": 500, "frames": 16}))
     _keep("morph.png", morph_file(studio.mix_lab.morph_result(morph)))
-    grid = studio.mix_lab.complete(Grid.checked(pair))
+    rows = even_rows(studio.models.describe(model).num_train_timesteps)
+    grid = studio.mix_lab.complete(Grid.checked(pair | {"rows": rows}))
     _keep("grid.png", grid_file(studio.mix_lab.grid_result(grid)))
     bounding = studio.bound_lab.complete(_bounding(model, first, run.seed))
     _keep("bound.json", bound_file(studio.bound_lab.result(bounding)))

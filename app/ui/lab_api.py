@@ -16,7 +16,7 @@ from app.service.laboratory.forward import NoisedMoment
 from app.service.laboratory.statistics import Sample
 from app.service.recipe import Recipe
 from app.service.studio import Studio
-from app.service.uploads import read_picture, square
+from app.service.uploads import read_picture
 from app.ui import arguments as arg
 from app.ui.arguments import Json
 from app.ui.endpoint import expose
@@ -174,7 +174,7 @@ def source_of(studio: Studio, picture: gr.FileData, model: str, fit: str) -> Sou
     """An uploaded picture as `model` will see it."""
     size = studio.models.describe(model).size
     how: Any = fit  # `square` refuses what is neither crop nor squash
-    return Source.of(square(read_picture(uploaded(picture)), size, how))
+    return Source.squared(read_picture(uploaded(picture)), size, how)
 
 
 def run_of(

@@ -33,13 +33,14 @@ class Thumb:
 class Pictures(Message):
     """A picker's pictures and which are chosen: one, a pair (A, B), or many in their order.
 
-    `slot` is the one of a pair that the next picture replaces.
+    `key` names the choice; `slot` is the one of a pair that the next picture replaces.
     """
 
     kind: ClassVar[str] = "pictures"
     mode: str
     pictures: tuple[Thumb, ...]
     chosen: tuple[int, ...]
+    key: str
     slot: int = 0
 
 

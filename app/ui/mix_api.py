@@ -1,19 +1,17 @@
 """The public API of the laboratory Mix."""
 
-from typing import Any, Final
+from typing import Any
 
 import gradio as gr
 
 from app.diffusion.mixing import DEFAULT_RULE
-from app.service.laboratory.experiments import Grid, Mixing, Morph, SeedMorph
+from app.service.laboratory.experiments import Grid, Mixing, Morph, SeedMorph, even_rows
 from app.service.studio import Studio
 from app.ui import arguments as arg
 from app.ui.arguments import Json
 from app.ui.endpoint import expose
 from app.ui.files import saved_file
 from app.ui.lab_api import ETA, described, films, plain, run_of, source_of
-
-ROWS: Final = (0, 125, 250, 375, 500, 625, 750, 875, 1000)
 
 
 def add_mix_api(studio: Studio, network: str) -> None:
@@ -99,7 +97,7 @@ def add_mix_api(studio: Studio, network: str) -> None:
         """
         run = (model, sampler, steps, eta, seed, 1, precision, label)
         wish = pair(first, second, rule, run, fit) | {
-            "rows": tuple(ROWS if rows is None else rows),
+            "rows": _rows(studio, model, rows),
             "between": between,
             "share_noise": share_noise,
         }
@@ -126,7 +124,7 @@ def add_mix_api(studio: Studio, network: str) -> None:
         """
         run = (model, sampler, steps, ETA, 0, 1, precision, label)
         wish = pair(first, second, "linear", run, fit)
-        wish |= {"rows": tuple(ROWS if rows is None else rows), "between": between}
+        wish |= {"rows": _rows(studio, model, rows), "between": between}
         return dict(plain(lab.estimate(Grid.checked(wish))))
 
     def mix_morph(
@@ -188,6 +186,12 @@ def add_mix_api(studio: Studio, network: str) -> None:
 
     for endpoint in (mix, mix_variances, mix_grid, mix_grid_time, mix_morph, seed_morph):
         expose(endpoint, concurrency_id=network)
+
+
+def _rows(studio: Studio, model: str, rows: list[int] | None) -> tuple[int, ...]:
+    if rows is None:
+        return even_rows(studio.models.describe(model).num_train_timesteps)
+    return tuple(rows)
 
 
 def _first_label(studio: Studio, model: str) -> int | None:

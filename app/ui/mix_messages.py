@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -13,12 +13,16 @@ from app.ui.lab_messages import Material, png_uri
 from app.ui.messages import Message
 from app.ui.sheets import Pixels, frame_sheet
 
+WAYS: Final = ("from A to B", "between two seeds")
+"""What the page calls a Morph and a SeedMorph."""
+
 
 @dataclass(frozen=True)
 class PairMaterial(Message):
-    """Enough to mix two pictures at every t, lambda and rule."""
+    """Enough to mix two pictures at every t, lambda and rule; `key` names their choice."""
 
     kind: ClassVar[str] = "pair"
+    key: str
     first: Material
     second: Material
 

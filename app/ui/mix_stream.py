@@ -56,7 +56,7 @@ def _grid(lab: MixLab, grid: Grid, words: str) -> Iterator[GridTold]:
 def tell_morph(
     lab: MixLab, wish: Callable[[], Morph | SeedMorph]
 ) -> Generator[MorphTold, None, None]:
-    """Paint a morph: its boxes, its frames as they come, its end; and the whole at the end."""
+    """Paint a morph: its boxes, its frames as they come, its end; and what there is so far."""
     try:
         morph = lab.complete(wish())
         words = estimate_words(lab.estimate(morph), morph.frames)
@@ -66,12 +66,12 @@ def tell_morph(
 
 
 def _morph(lab: MixLab, morph: Morph | SeedMorph, words: str) -> Iterator[MorphTold]:
-    run, started, due = uuid4().hex, False, 0.0
+    run, result, started, due = uuid4().hex, None, False, 0.0
     began = time.monotonic()
     for item in lab.paint_morph(morph):
         match item:
             case MorphResult():
-                yield Finish(run, _done(morph.run.sampler, began)), item
+                result = item
             case MorphMoment():
                 if not started:
                     started = True
@@ -79,10 +79,11 @@ def _morph(lab: MixLab, morph: Morph | SeedMorph, words: str) -> Iterator[MorphT
                 if item.finished or time.monotonic() >= due:
                     src = row_sheet(item.pictures, finished=item.finished)
                     said = _left(item.step, item.steps, began, "")
-                    yield MorphPart(run, item.first_frame, src, item.finished, said), None
+                    yield MorphPart(run, item.first_frame, src, item.finished, said), result
                     due = time.monotonic() + YIELD_SECONDS
             case Retrace():
                 continue
+    yield Finish(run, _done(morph.run.sampler, began)), result
 
 
 def estimate_words(estimate: Estimate, pictures: int) -> str:

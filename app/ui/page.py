@@ -62,7 +62,7 @@ def build(studio: Studio) -> gr.Blocks:
                 drop = paint_tab(studio, model, precision, page)
             header = Header(model, precision, page, tabs, drop)
             with gr.Tab("Noise", id="noise", elem_id="noise"):
-                noise_tab(studio, header)
+                panels = noise_tab(studio, header)
             with gr.Tab("Mix", id="mix", elem_id="mix") as mix:
                 mix_tab(studio, header, mix)
             with gr.Tab("Bound", id="bound", elem_id="bound") as bound:
@@ -70,7 +70,7 @@ def build(studio: Studio) -> gr.Blocks:
             with gr.Tab("Train", id="train", elem_id="train") as train:
                 train_tab(studio, header, train)
             with gr.Tab("Theory", id="theory", elem_id="theory"):
-                theory_tab(tabs)
+                theory_tab(tabs, panels)
         add_api(studio, NETWORK)
     keep_to_own_files(page)
     return page

@@ -3,15 +3,18 @@
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, Literal
+from uuid import uuid4
 
 import gradio as gr
 import numpy as np
+from gradio.events import Dependency
 from PIL import Image
 
 from app.errors import PictureError, StudioError
-from app.service.laboratory.experiment import Source
+from app.service.laboratory.experiment import UPLOAD_SIDE, Source
 from app.service.recipe import Recipe
 from app.service.results import results
 from app.service.showcase import Example, load_examples
@@ -25,9 +28,6 @@ from app.ui.stream import recipe_of
 
 Mode = Literal["one", "pair", "many"]
 
-UPLOAD_SIDE: Final = 256
-"""An upload is kept at this size; the laboratory takes it down to the model's."""
-
 THUMB_SIDE: Final = 64
 MAX_ADDED: Final = 8
 MAX_CHOSEN: Final = 3
@@ -35,11 +35,12 @@ MAX_CHOSEN: Final = 3
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture to choose, cropped and squashed to a square."""
+    """A picture to choose, cropped and squashed to a square; its key is no other's."""
 
     name: str
     crop: Image.Image
     squash: Image.Image
+    key: str = field(default_factory=lambda: uuid4().hex)
 
     def fitted(self, fit: Fit) -> Image.Image:
         """It, squared as asked."""
@@ -57,6 +58,7 @@ class Choice:
         slot: Of a pair, which one the next picture replaces.
         fit: How uploads become squares.
         fixed: How many of the shelf, its first, are always there.
+        uploads: How many pictures were uploaded so far.
     """
 
     mode: Mode
@@ -65,6 +67,7 @@ class Choice:
     slot: int = 0
     fit: Fit = "crop"
     fixed: int = 1
+    uploads: int = 0
 
     def pick(self, picture: int) -> "Choice":
         """Choose one more, or another, or one less."""
@@ -83,12 +86,13 @@ class Choice:
 
     def add(self, picture: Picture) -> "Choice":
         """Put a picture on the shelf and choose it; past the fixed ones there is some room."""
-        fixed = self.fixed
-        if len(self.shelf) < fixed + MAX_ADDED:
+        if len(self.shelf) < self.fixed + MAX_ADDED:
             return replace(self, shelf=(*self.shelf, picture)).pick(len(self.shelf))
-        # The oldest makes room; where it was chosen the picture that follows takes its place.
-        shelf = (*self.shelf[:fixed], *self.shelf[fixed + 1 :], picture)
-        chosen = tuple(i - (i > fixed) for i in self.chosen)
+        # The oldest makes room of those that aren't chosen, and fewer are chosen than added.
+        added = range(self.fixed, len(self.shelf))
+        oldest = next(i for i in added if i not in self.chosen)
+        shelf = (*self.shelf[:oldest], *self.shelf[oldest + 1 :], picture)
+        chosen = tuple(i - (i > oldest) for i in self.chosen)
         return replace(self, shelf=shelf, chosen=chosen).pick(len(shelf) - 1)
 
     def restored(self, images: Sequence[Image.Image], names: Sequence[str] = ()) -> "Choice":
@@ -100,6 +104,11 @@ class Choice:
         if self.mode == "many" and images:
             return replace(choice, chosen=choice.chosen[-len(images) :])
         return choice
+
+    @property
+    def key(self) -> str:
+        """What is chosen, and how it is squared, in a word that no other choice has."""
+        return "-".join((self.fit, *(self.shelf[i].key for i in self.chosen)))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -114,7 +123,7 @@ class Choice:
     def message(self) -> Pictures:
         """What the picker shows."""
         thumbs = tuple(Thumb(_thumb(p.fitted(self.fit)), p.name) for p in self.shelf)
-        return Pictures(self.mode, thumbs, self.chosen, self.slot)
+        return Pictures(self.mode, thumbs, self.chosen, self.key, self.slot)
 
 
 class Picker:
@@ -146,8 +155,11 @@ class Picker:
         seen = gr.Textbox(visible=False, label="what Paint shows")
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         both = [self.state, self.instrument]
-        self._events = [
-            self.instrument.select(said(self._picked), self.state, both, **quiet),
+        # Each click counts; Gradio would drop one that comes before the last one's event is over.
+        each: dict[str, Any] = quiet | {"trigger_mode": "multiple", "concurrency_limit": 1}
+        self._doings: list[Callable[[Dependency], None]] = []
+        self._events: list[Dependency] = [
+            self.instrument.select(said(self._picked), self.state, both, **each),
             upload.upload(said(self._uploaded), [self.state, upload], both, **quiet),
             fit.change(said(self._fitted), [self.state, fit], both, **quiet),
             painted.click(
@@ -162,9 +174,17 @@ class Picker:
     def changed(
         self, do: Callable[..., Any], inputs: Sequence[Any], outputs: Any, **how: Any
     ) -> None:
-        """Do something after every change."""
+        """Do something after every change; of several at once, at least after the last."""
+        doing = partial(_after, do, inputs, outputs, how)
+        self._doings.append(doing)
         for event in self._events:
-            event.success(do, inputs, outputs, **how)
+            doing(event)
+
+    def follow(self, event: Dependency) -> None:
+        """Take what `event` does for a change: it has the picker's state among its outputs."""
+        self._events.append(event)
+        for doing in self._doings:
+            doing(event)
 
     def _picked(self, choice: Choice, event: gr.EventData) -> tuple[Choice, Pictures]:
         asked = event._data if isinstance(event._data, dict) else {}
@@ -177,13 +197,13 @@ class Picker:
 
     def _uploaded(self, choice: Choice, data: bytes) -> tuple[Choice, Pictures]:
         image = read_picture(data)
-        number = 1 + sum(p.name.startswith("upload") for p in choice.shelf)
+        number = choice.uploads + 1
         picture = Picture(
             f"upload {number}",
             square(image, UPLOAD_SIDE, "crop"),
             square(image, UPLOAD_SIDE, "squash"),
         )
-        return _shown(choice.add(picture))
+        return _shown(replace(choice.add(picture), uploads=number))
 
     def _fitted(self, choice: Choice, fit: Fit) -> tuple[Choice, Pictures]:
         return _shown(replace(choice, fit=fit))
@@ -206,6 +226,16 @@ class Picker:
         painter = self._studio.painter
         painted = results(painter, painter.complete(recipe))[recipe.picture]
         return Image.fromarray(np.asarray(painted.pixels))
+
+
+def _after(
+    do: Callable[..., Any],
+    inputs: Sequence[Any],
+    outputs: Any,
+    how: dict[str, Any],
+    event: Dependency,
+) -> None:
+    event.success(do, inputs, outputs, trigger_mode="always_last", **how)
 
 
 def _shown(choice: Choice) -> tuple[Choice, Pictures]:

@@ -2,10 +2,12 @@
 
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from app.shell.server import Server
 from app.shell.showcase import EXAMPLE_SEEDS
@@ -117,6 +119,35 @@ def upload(tab: Locator, content: bytes, name: str = "a.png") -> None:
     tab.locator(".lab-sources input[type=file]").set_input_files(
         {"name": name, "mimeType": "image/png", "buffer": content}
     )
+
+
+@contextmanager
+def held_back(page: Page, passing: int = 0) -> Iterator[list[Route]]:
+    """Keep all but the first `passing` requests for work from the server until the block ends."""
+    held: list[Route] = []
+    seen: list[Route] = []
+
+    def ask(route: Route) -> None:
+        seen.append(route)
+        if len(seen) > passing:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/queue/join*", ask)
+    yield held
+    for route in held:
+        route.continue_()
+    page.unroute("**/queue/join*")
+
+
+def waited_for(page: Page, held: list[Route]) -> None:
+    """Wait until something is held back."""
+    for _ in range(PATIENCE // 50):
+        if held:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("the page asked for nothing")
 
 
 def asked_of(page: Page) -> list[str]:

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,19 @@ def test_models_are_compared(browser_page: Page, tab: Locator) -> None:
     assert {name.rpartition(", ")[2] for name in names} == {"tiny", "learned"}
 
 
+def test_a_model_that_came_meanwhile_can_be_compared(
+    browser_page: Page, tab: Locator, model_root: Path
+) -> None:
+    shutil.copytree(model_root / "tiny", model_root / "newcomer")
+    try:
+        browser_page.reload()
+        browser_page.get_by_role("tab", name="Bound", exact=True).click()
+        tab.get_by_label("compare with models").click()
+        expect(browser_page.get_by_role("option", name=re.compile("^newcomer"))).to_be_visible()
+    finally:
+        shutil.rmtree(model_root / "newcomer")
+
+
 def test_pictures_are_compared(tab: Locator) -> None:
     set_number(tab, "terms", 2)
     tab.get_by_label("also the first with its pixels shuffled").uncheck()
@@ -192,6 +206,12 @@ def test_theory_leads_to_the_laboratories(browser_page: Page, studio: Server) ->
         expect(browser_page.get_by_role("tab", name=name, exact=True)).to_have_attribute(
             "aria-selected", "true"
         )
+    browser_page.get_by_role("tab", name="Theory", exact=True).click()
+    theory.get_by_role("button", name="Inspect the posterior in Noise").click()
+    expect(browser_page.locator("#noise .lab-five .lab-root")).to_be_visible()
+    expect(browser_page.get_by_role("tab", name="Posterior", exact=True)).to_have_attribute(
+        "aria-selected", "true"
+    )
 
 
 @pytest.mark.parametrize("size", ["desk", "phone"])

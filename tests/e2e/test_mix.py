@@ -9,7 +9,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from app.diffusion.mixing import DEFAULT_RULE
 from app.service.laboratory.experiment import Source
-from app.service.laboratory.experiments import Grid, Mixing, read_experiment
+from app.service.laboratory.experiments import Grid, Mixing, Morph, SeedMorph, read_experiment
+from app.service.pictures import png_bytes
 from app.service.recipe import Recipe
 from app.service.showcase import load_examples
 from app.service.studio import Studio
@@ -22,10 +23,12 @@ from tests.e2e.lab_page import (
     drag,
     drag_rail,
     go_to,
+    held_back,
     open_tab,
     set_number,
     to_server,
     upload,
+    waited_for,
     wide_picture,
 )
 
@@ -127,6 +130,31 @@ def test_both_pictures_can_be_chosen_and_uploaded(tab: Locator) -> None:
     expect(picker).to_have_attribute("data-chosen", "1 8")
 
 
+def test_quick_clicks_fill_both_slots(browser_page: Page, tab: Locator) -> None:
+    browser_page.evaluate(
+        """() => {
+            const thumbs = document.querySelectorAll("#mix .lab-thumbs button");
+            for (const n of [2, 3, 5, 6]) thumbs[n].click();
+        }"""
+    )
+    picker = tab.locator(".plein-air-picker .lab-root")
+    expect(picker).to_have_attribute("data-chosen", "5 6")
+    expect(picker.locator(".lab-slots canvas:visible")).to_have_count(2)
+
+
+def test_the_slots_never_show_another_pair_than_is_chosen(browser_page: Page, tab: Locator) -> None:
+    picker = tab.locator(".plein-air-picker .lab-root")
+    seen = picker.locator(".lab-slots canvas:visible")
+    expect(seen).to_have_count(2)
+    with held_back(browser_page, passing=1) as held:
+        picker.locator(".lab-thumbs button").nth(1).click()
+        expect(picker).to_have_attribute("data-chosen", "1 4")
+        expect(seen).to_have_count(0)
+        expect(picker.locator(".lab-slots img:visible")).to_have_count(2)
+        waited_for(browser_page, held)
+    expect(seen).to_have_count(2)
+
+
 def test_a_mixture_is_decoded_from_the_sliders_t(tab: Locator) -> None:
     player = tab.locator(".player")
     expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
@@ -167,6 +195,54 @@ def test_a_dropped_png_restores_its_mixture(
     expect(stage).to_have_attribute("data-t", "30", timeout=PATIENCE)
     expect(stage).to_have_attribute("data-mix", "0.8")
     expect(stage).to_have_attribute("data-rule", "slerp")
+
+
+def drop_again(page: Page, file: Path, name: str) -> None:
+    """Reload the page, and drop a PNG on it."""
+    page.reload()
+    expect(page.locator(".player").first).to_have_attribute("data-state", "finished")
+    page.locator("#recipe-drop input[type=file]").set_input_files(file)
+    expect(page.get_by_text(f"The settings of this {name} are restored")).to_be_visible()
+
+
+def test_a_dropped_grid_is_painted_again(browser_page: Page, tab: Locator, tmp_path: Path) -> None:
+    tab.locator(".lab-thumbs button").nth(2).click()
+    browser_page.get_by_label("exact", exact=True).check(force=True)
+    panel(tab, "The grid")
+    set_number(tab, "rows", 2)
+    set_number(tab, "λ between A and B", 1)
+    tab.get_by_label("one noise on the way back").uncheck()
+    grid = tab.locator(".plein-air-grid .lab-root")
+    paint = tab.get_by_role("button", name="Paint the grid")
+    paint.click()
+    expect(grid).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    file = tmp_path / "grid.png"
+    file.write_bytes(saved(tab, grid.get_by_role("button", name="PNG")).read_bytes())
+    experiment = read_experiment(file.read_bytes())
+    assert isinstance(experiment, Grid)
+    assert (len(experiment.rows), experiment.between, experiment.share_noise) == (2, 1, False)
+    assert experiment.run.precision == "exact"
+    drop_again(browser_page, file, "grid")
+    # Model and seed are what they were, and yet the stage shows the pictures that came.
+    expect(tab.locator(".lab-slots canvas:visible")).to_have_count(2, timeout=PATIENCE)
+    panel(tab, "The grid")
+    paint.click()
+    expect(grid).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    again = read_experiment(saved(tab, grid.get_by_role("button", name="PNG")).read_bytes())
+    assert isinstance(again, Grid)
+    assert again == experiment
+
+
+def test_a_dropped_seed_morph_chooses_its_way(
+    browser_page: Page, tab: Locator, tmp_path: Path
+) -> None:
+    file = tmp_path / "morph.png"
+    morph = SeedMorph(run=Recipe(model="tiny", sampler="ddpm", seed=3), second=9, frames=5)
+    file.write_bytes(png_bytes(Image.new("RGB", (4, 4)), morph))
+    drop_again(browser_page, file, "seed morph")
+    panel(tab, "Morph")
+    expect(tab.get_by_label("between two seeds")).to_be_checked()
+    expect(tab.get_by_label("second seed")).to_have_value("9")
 
 
 def test_at_t_0_pixels_are_mixed(tab: Locator) -> None:
@@ -270,6 +346,31 @@ def test_first_sight_is_saved_with_its_recipe(tab: Locator) -> None:
     assert read_experiment(strip.read_bytes()).experiment == "morph"
     with Image.open(saved(tab, morph.get_by_role("button", name="GIF"))) as gif:
         assert getattr(gif, "n_frames", 1) == 31
+
+
+def test_the_time_of_a_morph_follows_t(tab: Locator) -> None:
+    panel(tab, "Morph")
+    estimate = tab.locator(".lab-estimate.prose:visible")
+    expect(estimate).to_contain_text("16 pictures · 200 network steps", timeout=PATIENCE)
+    go_to(tab, 1000)
+    expect(estimate).to_contain_text("16 pictures · 400 network steps")
+
+
+def test_stopping_a_morph_keeps_its_frames(tab: Locator) -> None:
+    panel(tab, "Morph")
+    set_number(tab, "frames", 64)
+    morph = tab.locator(".plein-air-morph .lab-root")
+    tab.get_by_role("button", name="Paint the morph").click()
+    expect(morph).to_have_attribute("data-state", "live", timeout=PATIENCE)
+    expect(morph).to_have_attribute("data-frames", re.compile("[1-9]"), timeout=PATIENCE)
+    morph.get_by_role("button", name="Stop").click()
+    expect(morph).to_have_attribute("data-state", "stopped")
+    file = saved(tab, morph.get_by_role("button", name="Strip"))
+    experiment = read_experiment(file.read_bytes())
+    assert isinstance(experiment, Morph)
+    assert (experiment.run.model, experiment.frames) == ("tiny", 64)
+    with Image.open(saved(tab, morph.get_by_role("button", name="GIF"))) as gif:
+        assert getattr(gif, "n_frames", 1) < 2 * 64 - 1
 
 
 @pytest.mark.parametrize("way", ["from A to B", "between two seeds"])

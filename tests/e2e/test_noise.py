@@ -1,5 +1,8 @@
 """The Noise tab of a served studio, in a real browser, with a network of 0.1 M weights."""
 
+import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,10 +12,12 @@ from playwright.sync_api import Locator, Page, expect
 from app.diffusion.schedule import NoiseSchedule, code_t
 from app.service.laboratory.experiment import Source
 from app.service.laboratory.experiments import Denoising, Noising, read_experiment
+from app.service.pictures import evenly_spaced, png_bytes
 from app.service.showcase import load_examples
 from app.service.studio import Studio
 from app.settings import ASSETS, Settings
 from app.shell.server import Server
+from tests.conftest import save_tiny_model, set_timesteps
 from tests.e2e.lab_page import (
     EXAMPLES,
     PATIENCE,
@@ -20,11 +25,13 @@ from tests.e2e.lab_page import (
     colour,
     drag,
     go_to,
+    held_back,
     near,
     open_tab,
     set_number,
     to_server,
     upload,
+    waited_for,
     wide_picture,
 )
 
@@ -39,6 +46,14 @@ def tab(browser_page: Page, studio: Server) -> Locator:
     tab = open_tab(browser_page, studio, "Noise")
     expect(tab.locator(STAGE)).to_have_attribute("data-ready", "true", timeout=PATIENCE)
     return tab
+
+
+@pytest.fixture
+def short(model_root: Path) -> Iterator[None]:
+    """One model more, of T = 100."""
+    set_timesteps(save_tiny_model(model_root / "short"), 100)
+    yield
+    shutil.rmtree(model_root / "short")
 
 
 def reading(tab: Locator, name: str) -> str:
@@ -132,6 +147,33 @@ def test_an_upload_is_cropped_or_squashed_and_shown_as_the_model_sees_it(
     assert near(colour(browser_page, canvas, 0.5), (200, 0, 0))
 
 
+def test_every_one_of_quick_clicks_counts_and_the_last_is_shown(
+    browser_page: Page, tab: Locator
+) -> None:
+    browser_page.evaluate(
+        """() => {
+            const thumbs = document.querySelectorAll("#noise .lab-thumbs button");
+            for (const n of [1, 2, 3, 4, 5]) thumbs[n].click();
+        }"""
+    )
+    expect(tab.locator(".plein-air-picker .lab-root")).to_have_attribute("data-chosen", "5")
+    # What the stage draws of x_0 is what the picker shows as chosen, but for its JPEG.
+    browser_page.wait_for_function(
+        """() => {
+            const values = (image) => {
+                const canvas = document.createElement("canvas");
+                canvas.width = canvas.height = 8;
+                const context = canvas.getContext("2d");
+                context.drawImage(image, 0, 0, 8, 8);
+                return context.getImageData(0, 0, 8, 8).data;
+            };
+            const chosen = document.querySelector("#noise .lab-thumbs [aria-pressed=true] img");
+            const drawn = values(document.querySelector("#noise [data-view=x_0]"));
+            return values(chosen).every((value, i) => Math.abs(value - drawn[i]) < 40);
+        }"""
+    )
+
+
 def test_a_file_that_is_no_picture_is_refused(browser_page: Page, tab: Locator) -> None:
     upload(tab, b"not a picture")
     expect(browser_page.get_by_text("The file is no picture that can be read.")).to_be_visible()
@@ -167,6 +209,14 @@ def test_the_strip_has_as_many_moments_as_wanted_and_is_saved(tab: Locator) -> N
             experiment = read_experiment(Path(download.value.path()).read_bytes())
             assert isinstance(experiment, Noising)
             assert (experiment.moments, experiment.seed, experiment.model) == (5, 42, "tiny")
+
+
+def test_a_strip_has_the_t_that_its_png_has(tab: Locator) -> None:
+    set_number(tab, "pictures", 17)
+    captions = tab.locator(".plein-air-strip figcaption")
+    expect(captions).to_have_count(17)
+    seen = [int(text) for text in captions.all_text_contents()]
+    assert seen[::-1] == list(evenly_spaced(17, 1001))
 
 
 def test_a_moment_of_the_strip_moves_the_slider(tab: Locator) -> None:
@@ -253,6 +303,30 @@ def test_denoising_starts_from_the_sliders_x_t(tab: Locator) -> None:
     assert animation.value.suggested_filename.endswith(".gif")
 
 
+def test_a_dropped_strip_restores_its_moments_and_noise(
+    browser_page: Page, tab: Locator, tmp_path: Path
+) -> None:
+    strip = Noising(
+        model="tiny",
+        source=Source.of(Image.new("RGB", (16, 16), (200, 0, 0))),
+        moments=4,
+        fresh=True,
+        seed=42,
+    )
+    file = tmp_path / "strip.png"
+    file.write_bytes(png_bytes(Image.new("RGB", (4, 4)), strip))
+    browser_page.locator("#recipe-drop input[type=file]").set_input_files(file)
+    expect(browser_page.get_by_text("The settings of this noising are restored")).to_be_visible()
+    expect(tab.locator(".plein-air-strip figcaption")).to_have_count(4)
+    expect(tab.get_by_label("fresh noise at every t")).to_be_checked()
+    # Model and seed are what they were, and yet the stage shows the picture that came.
+    browser_page.wait_for_function(
+        "document.querySelector('[data-view=x_0]').getContext('2d')"
+        ".getImageData(3, 3, 1, 1).data[0] > 150"
+    )
+    assert near(colour(browser_page, "[data-view=x_0]", 0.05), (200, 0, 0))
+
+
 def test_a_dropped_png_restores_its_experiment(
     browser_page: Page, tab: Locator, tmp_path: Path
 ) -> None:
@@ -280,6 +354,30 @@ def test_a_dropped_png_restores_its_experiment(
     with tab.page.expect_download() as again:
         plate.get_by_role("button", name="PNG").click()
     assert read_experiment(Path(again.value.path()).read_bytes()) == saved
+
+
+@pytest.mark.usefixtures("short")
+def test_another_model_leaves_t_where_it_was_moved_meanwhile(
+    browser_page: Page, tab: Locator
+) -> None:
+    go_to(tab, 1000)
+    before = reading(tab, "mean")
+    browser_page.get_by_label("model", exact=True).click()
+    with held_back(browser_page) as held:
+        browser_page.get_by_role("option", name=re.compile("^short")).click()
+        waited_for(browser_page, held)
+        go_to(tab, 30)
+    expect(tab.locator(".plein-air-time [role=slider]")).to_have_attribute("aria-valuemax", "100")
+    expect(tab.locator(".lab-t b")).to_have_text("30")
+    browser_page.get_by_label("model", exact=True).click()
+    browser_page.get_by_role("option", name=re.compile("^tiny")).click()
+    expect(tab.locator(".plein-air-time [role=slider]")).to_have_attribute("aria-valuemax", "1000")
+    expect(tab.locator(".lab-t b")).to_have_text("30")
+    go_to(tab, 800)
+    browser_page.get_by_label("model", exact=True).click()
+    browser_page.get_by_role("option", name=re.compile("^short")).click()
+    expect(tab.locator(".lab-t b")).to_have_text("100")
+    assert reading(tab, "mean") != before
 
 
 def test_another_model_brings_its_own_size(browser_page: Page, tab: Locator) -> None:

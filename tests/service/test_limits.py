@@ -8,12 +8,12 @@ import pytest
 from app.errors import LimitError
 from app.service.jobs.plan import Plan
 from app.service.laboratory.bounding import Bounding, Subject
-from app.service.laboratory.experiments import Denoising, Grid, Mixing
+from app.service.laboratory.experiments import Denoising, Grid, Mixing, Noising
 from app.service.limits import OPEN, Limits, Visits
 from app.service.recipe import Recipe
 from app.service.studio import Studio
 from app.settings import Settings
-from tests.service.laboratory.pictures import run, upload
+from tests.service.laboratory.pictures import painted, run, upload
 
 
 @pytest.fixture
@@ -116,6 +116,14 @@ def test_a_guided_step_counts_twice(studio: Studio) -> None:
     pair = {"run": guided(41), "first": upload(1), "second": upload(2), "t": 1000}
     with pytest.raises(LimitError):
         studio.mix_lab.complete(Mixing.checked(pair))
+
+
+def test_a_source_that_has_to_be_painted_keeps_within_the_budget(studio: Studio) -> None:
+    dear = painted(steps=100, pictures=16)
+    with pytest.raises(LimitError):
+        studio.noise_lab.picture("tiny", dear)
+    with pytest.raises(LimitError):
+        studio.noise_lab.strip(Noising(model="tiny", source=dear))
 
 
 def test_branching_again_and_again_does_not_escape_the_budget(studio: Studio) -> None:

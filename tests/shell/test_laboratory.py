@@ -11,8 +11,16 @@ from PIL import Image
 
 from app.__main__ import main
 from app.service.laboratory.bounding import Bounding
-from app.service.laboratory.experiments import Grid, Mixing, read_experiment
+from app.service.laboratory.experiments import (
+    Denoising,
+    Grid,
+    Inspection,
+    Mixing,
+    Noising,
+    read_experiment,
+)
 from app.settings import ROOT
+from tests.conftest import save_tiny_model, set_timesteps
 
 
 @pytest.fixture
@@ -43,8 +51,9 @@ def app(
     monkeypatch.setenv("PLEIN_AIR_MODELS", str(model_root))
 
     def run(*arguments: str) -> Done:
+        model = () if "--model" in arguments else ("--model", "tiny")
         with pytest.raises(SystemExit) as end:
-            main([*arguments, "--model", "tiny"])
+            main([*arguments, *model])
         seen = capsys.readouterr()
         return Done(int(end.value.code or 0), seen.out, seen.err)
 
@@ -100,6 +109,45 @@ def test_mix_writes_a_mixture_a_grid_and_morphs(
     assert {"tiny-seed-morph-3-4.gif", "tiny-seed-morph-3-4-strip.png"} <= names(tmp_path)
 
 
+def test_a_model_with_classes_is_told_which(app: Command, photograph: Path, tmp_path: Path) -> None:
+    to = ("--model", "classes", "--label", "1", "--out", str(tmp_path))
+    noise = app("noise", "seed:1", "--inspect", "9", "--denoise", "9", "--steps", "9", *to)
+    assert noise.code == 0, noise.err
+    mix = app("mix", str(photograph), "seed:2", "--t", "9", "--steps", "9", *to)
+    assert mix.code == 0, mix.err
+    bound = app("bound", str(photograph), "--terms", "2", "--model", "tiny", *to)
+    assert bound.code == 0, bound.err
+    found = [read_experiment(path.read_bytes()) for path in tmp_path.glob("*.png")]
+    labels = [
+        it.run.label if isinstance(it, Denoising | Mixing) else it.label
+        for it in found
+        if isinstance(it, Denoising | Mixing | Inspection)
+    ]
+    assert {type(it) for it in found} == {Noising, Inspection, Denoising, Mixing, Bounding}
+    assert set(labels) == {1}
+    (bounding,) = (it for it in found if isinstance(it, Bounding))
+    assert [it.label for it in bounding.each] == [None, 1]
+    elsewhere = str(tmp_path / "elsewhere")
+    refused = app("noise", str(photograph), "--inspect", "9", "--label", "1", "--out", elsewhere)
+    assert "no classes" in refused.err
+
+
+def test_a_grids_rows_reach_the_models_t_however_short(
+    app: Command, photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLEIN_AIR_MODELS", str(tmp_path / "models"))
+    set_timesteps(save_tiny_model(tmp_path / "models" / "short"), 100)
+    out = tmp_path / "out"
+    done = app(
+        "mix", str(photograph), str(photograph), "--grid", "--rows", "3", "--between", "1",
+        "--steps", "2", "--model", "short", "--out", str(out),
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    (grid,) = (read_experiment(path.read_bytes()) for path in out.glob("*.png"))
+    assert isinstance(grid, Grid)
+    assert (grid.rows, grid.between) == ((0, 50, 100), 1)
+
+
 def test_bound_writes_a_line_for_every_term(app: Command, photograph: Path, tmp_path: Path) -> None:
     done = app(
         "bound", str(photograph), "--shuffled", "--noise", "--terms", "10",
@@ -128,6 +176,7 @@ def test_bound_writes_a_line_for_every_term(app: Command, photograph: Path, tmp_
         (("noise", "seed:1", "--moments", "1"), "at least 2"),
         (("noise", "seed:1", "--denoise", "0"), "no noise to take away"),
         (("noise", "seed:1", "--schedule", "magic"), "'linear'"),
+        (("noise", "seed:1", "--schedule", "linear", "--beta-end", "0.999"), "can't have betas"),
         (("mix", "seed:1", "seed:2", "--rule", "magic"), "'linear'"),
         (("mix", "seed:1", "seed:2", "--mix", "2"), "at most 1"),
         (("mix", "seed:1", "seed:2", "--sampler", "magic"), "no sampler 'magic'"),

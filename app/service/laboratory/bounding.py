@@ -6,8 +6,9 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from app.diffusion.samplers import Variance
+from app.diffusion.schedule import MAX_T
 from app.errors import RecipeError
-from app.service.laboratory.experiment import MAX_T, Experiment, Part, Seed, Source
+from app.service.laboratory.experiment import Experiment, Part, Seed, Source
 from app.service.recipe import ModelName, Precision
 
 MAX_SUBJECTS: Final = 8

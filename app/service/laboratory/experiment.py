@@ -13,13 +13,15 @@ from PIL import Image
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.diffusion.noise import MAX_SEED
-from app.diffusion.schedule import BetaSchedule, NoiseSchedule
-from app.errors import PictureError
+from app.diffusion.schedule import MAX_T, BetaSchedule, NoiseSchedule
+from app.errors import PictureError, RecipeError
 from app.service.recipe import Document, Recipe
+from app.service.uploads import Fit, square
 
-MAX_T: Final = 1000
 MAX_SOURCE: Final = 400_000
 """Base64 characters of a source: a photograph of 256 x 256 pixels as a PNG has about 200,000."""
+UPLOAD_SIDE: Final = 256
+"""An upload is kept at this size at most; the laboratory brings it to the model's."""
 MAX_EXPERIMENT: Final = 4_000_000
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
@@ -82,6 +84,15 @@ class Source(Part):
             )
         return cls(pixels=text)
 
+    @classmethod
+    def squared(cls, upload: Image.Image, size: int, fit: Fit) -> Self:
+        """The source that `upload` is to a model of `size` pixels; it travels at 256 at most.
+
+        Raises:
+            PictureError: If there is no such `fit`.
+        """
+        return cls.of(square(upload, min(size, UPLOAD_SIDE), fit))
+
 
 class ScheduleChoice(Part):
     """A noise schedule; `cosine` has no beta range and ignores the two ends."""
@@ -97,8 +108,22 @@ class ScheduleChoice(Part):
         return self
 
     def of_length(self, num_train_timesteps: int) -> NoiseSchedule:
-        """The schedule itself, T long."""
-        return NoiseSchedule.named(self.name, num_train_timesteps, self.beta_start, self.beta_end)
+        """The schedule itself, T long.
+
+        Raises:
+            RecipeError: If float64 can't hold what so many steps of such betas leave of a picture.
+        """
+        try:
+            return NoiseSchedule.named(
+                self.name, num_train_timesteps, self.beta_start, self.beta_end
+            )
+        except ValueError as error:
+            raise RecipeError(
+                f"{num_train_timesteps} {self.name} steps can't have betas from "
+                f"{self.beta_start:g} to {self.beta_end:g}: a picture would be gone before the "
+                "last, or never begin to go.",
+                "Choose betas nearer to the paper's, 0.0001 to 0.02.",
+            ) from error
 
 
 class Experiment(Document):

@@ -20,12 +20,14 @@ from app.service.laboratory.experiment import (
     Source,
     StartT,
 )
-from app.service.pictures import png_text
+from app.service.pictures import evenly_spaced, png_text
 from app.service.recipe import MAX_PICTURES, ModelName, Precision
 
 MAX_STRIP: Final = 64
 MAX_BETWEEN: Final = MAX_PICTURES - 2
 MAX_ROWS: Final = 17
+ROWS: Final = 9
+"""Of the paper's figure 9: t = 0, 125, 250, ..., 1000."""
 
 
 class Noising(Experiment):
@@ -127,16 +129,15 @@ class Grid(Pair):
     """Figure 9 of the paper: t from row to row, lambda from column to column.
 
     Attributes:
-        rows: The t of each; 0 mixes pixels without the network.
+        rows: The t of each, `even_rows` where none is wished for; 0 mixes pixels without the
+            network.
         between: How many lambdas lie evenly between 0 and 1, which are the reconstructions.
         share_noise: Whether all cells draw the same noise on their way back, so that they
             compare.
     """
 
     experiment: Literal["grid"] = "grid"
-    rows: tuple[PaperT, ...] = Field(
-        default=(0, 125, 250, 375, 500, 625, 750, 875, 1000), min_length=1, max_length=MAX_ROWS
-    )
+    rows: tuple[PaperT, ...] = Field(min_length=1, max_length=MAX_ROWS)
     between: int = Field(default=5, ge=1, le=MAX_BETWEEN)
     share_noise: bool = True
 
@@ -148,6 +149,11 @@ class Grid(Pair):
     def mixes(self) -> tuple[float, ...]:
         """The lambda of the cells of a row, reconstructions included."""
         return tuple(i / (self.between + 1) for i in range(self.between + 2))
+
+
+def even_rows(num_train_timesteps: int, count: int = ROWS) -> tuple[int, ...]:
+    """The paper's t of `count` rows of a Grid, evenly spaced from 0 to T."""
+    return evenly_spaced(count, num_train_timesteps + 1)
 
 
 class Morph(Pair):

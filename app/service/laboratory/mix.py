@@ -202,7 +202,11 @@ class MixLab:
     def paint_morph(
         self, morph: Morph | SeedMorph
     ) -> Iterator[Retrace | MorphMoment | MorphResult]:
-        """The frames of a morph, a few in one batch, and at the end the morph.
+        """The frames of a morph, a few in one batch.
+
+        Yields:
+            A Retrace for each step of painting a source, where that is needed; MorphMoments, and
+            before the last of each batch the morph as far as it has come; at the end all of it.
 
         Raises:
             ModelError, PictureError, RecipeError: If the model or a source can't be used, or
@@ -213,9 +217,10 @@ class MixLab:
         x_t = yield from self._morph_starts(morph, model)
         frames = []
         for moment in self._morph_stream(model, morph, x_t):
-            yield moment
             if moment.finished:
                 frames.append(moment.pictures)
+                yield MorphResult(morph, np.concatenate(frames))
+            yield moment
         whole = MorphResult(morph, np.concatenate(frames))
         self._morphs.put(morph, whole, whole.nbytes)
         yield whole

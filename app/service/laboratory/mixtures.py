@@ -150,11 +150,11 @@ class MorphMoment:
 
 @dataclass(frozen=True, eq=False)
 class MorphResult:
-    """An animation over lambda, or over the arc between two x_T.
+    """An animation over lambda, or over the arc between two x_T; whole, or as far as it has come.
 
     Attributes:
         experiment: Says how to do it again.
-        frames: (n, H, W, 3) uint8.
+        frames: The first of its frames, or all, (n, H, W, 3) uint8.
     """
 
     experiment: Morph | SeedMorph

@@ -121,7 +121,12 @@ class NoiseLab:
         model, x_0 = self._start(inspection.model, inspection.source)
         require_within(inspection.t, model.info)
         self._painter.complete(
-            Recipe(model=model.info.id, label=inspection.label, precision=inspection.precision)
+            Recipe(
+                model=model.info.id,
+                steps=1,
+                label=inspection.label,
+                precision=inspection.precision,
+            )
         )
         time = code_t(inspection.t)
         t = torch.tensor([time])

@@ -67,6 +67,7 @@ class Sources:
     def _painted(self, recipe: Recipe) -> Painting[Pixels]:
         film = self._painter.remembered(recipe)
         if film is None:
+            self._painter.complete(recipe)  # it came with an experiment, from anywhere
             steps = self._painter.network_steps(recipe)
             for step, _ in enumerate(self._painter.paint(recipe), start=1):
                 if step <= steps:  # the finished painting takes no step

@@ -8,7 +8,6 @@ import gradio as gr
 from app.errors import RecipeError
 from app.service.laboratory.bound_result import BoundResult
 from app.service.laboratory.bounding import Bounding, Subject
-from app.service.laboratory.experiments import AnyExperiment
 from app.service.models import ModelInfo
 from app.service.studio import Studio
 from app.ui import controls as easel
@@ -96,13 +95,21 @@ def bound_tab(studio: Studio, header: Header, tab: gr.Tab) -> None:
             gr.update(maximum=total, value=min(whole(terms), total)),
         )
 
-    def values(it: AnyExperiment, choice: Choice) -> list[Any] | None:
-        return bound_values(it, choice, studio)
+    built = other_models(studio, info.id)
 
+    def known(model: str) -> Any:
+        choices = other_models(studio, model)
+        # Nothing is sent in vain: Gradio loses what is chosen while the list is exchanged.
+        return gr.skip() if choices == built else gr.update(choices=choices)
+
+    header.page.load(said(known), header.model, others, **quiet())
     header.model.change(said(new_model), [header.model, others, terms], [others, terms], **quiet())
     outputs = [picker.state, picker.instrument, *inputs[1:], header.tabs]
     header.drop.upload(
-        said(restorer(TAB, values, outputs)), [picker.state, header.drop], outputs, **streaming()
+        said(restorer(TAB, bound_values, outputs, studio)),
+        [picker.state, header.drop],
+        outputs,
+        **streaming(),
     )
 
 

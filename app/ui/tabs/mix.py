@@ -7,12 +7,12 @@ from typing import Any, Final
 import gradio as gr
 
 from app.diffusion.mixing import DEFAULT_RULE
-from app.service.laboratory.experiments import AnyExperiment, Mixing
+from app.service.laboratory.experiments import Mixing
 from app.service.studio import Studio
 from app.ui import controls as easel
 from app.ui.faults import said
 from app.ui.film_stream import answer, tell
-from app.ui.instrument import LabInstrument, TimeSlider, time_value
+from app.ui.instrument import LabInstrument, TimeSlider
 from app.ui.keepsakes import stored, stored_experiment
 from app.ui.lab_messages import Material
 from app.ui.latest import LatestRun
@@ -82,16 +82,16 @@ def mix_tab(studio: Studio, header: Header, tab: gr.Tab) -> None:
                 with gr.Tab("One mixture"):
                     variations = _mixture_panel(blend, tab)
                 with gr.Tab("The grid") as grid:
-                    grid_panel(blend, grid)
+                    grid_settings = grid_panel(blend, grid)
                 with gr.Tab("Morph") as morph:
-                    frames, second = morph_panel(blend, morph)
+                    morph_settings = morph_panel(blend, morph)
     wire_dice(dice, seed)
     mix.change(None, mix, None, js=f"(mix) => pleinAir.share('{TAB}', {{ mix }})")
     rule.change(None, rule, None, js=f"(rule) => pleinAir.share('{TAB}', {{ rule }})")
     follow_label(studio, header.model, label)
     follow_model(studio, controls)
     _wire_material(blend, header, instrument)
-    _wire_restoring(blend, header, label, (variations, frames, second))
+    _wire_restoring(blend, header, label, (variations, *grid_settings, *morph_settings))
 
 
 def _wire_material(blend: Blend, header: Header, instrument: LabInstrument) -> None:
@@ -100,17 +100,13 @@ def _wire_material(blend: Blend, header: Header, instrument: LabInstrument) -> N
     def material(choice: Choice, model: str, seed: float) -> Message:
         a, b = choice.sources
         first, second = lab.materials(model, (a, b), whole(seed))
-        return PairMaterial(Material.of(first), Material.of(second))
-
-    def new_model(choice: Choice, model: str, seed: float, t: int) -> tuple[Message, str]:
-        total = blend.studio.models.describe(model).num_train_timesteps
-        return material(choice, model, seed), time_value(t, total)
+        return PairMaterial(choice.key, Material.of(first), Material.of(second))
 
     inputs = [blend.picker.state, header.model, blend.controls.seed]
     blend.picker.changed(said(material), inputs, instrument, **light())
     blend.controls.seed.change(said(material), inputs, instrument, **light())
     header.page.load(said(material), inputs, instrument, **light())
-    header.model.change(said(new_model), [*inputs, blend.time], [instrument, blend.time], **light())
+    header.model.change(said(material), inputs, instrument, **light())
 
 
 def _mixture_panel(blend: Blend, tab: gr.Tab) -> gr.Slider:
@@ -145,15 +141,16 @@ def _mixture_panel(blend: Blend, tab: gr.Tab) -> gr.Slider:
 def _wire_restoring(
     blend: Blend, header: Header, label: gr.Dropdown, panels: tuple[gr.components.Component, ...]
 ) -> None:
-    def values(it: AnyExperiment, choice: Choice) -> list[Any] | None:
-        return mix_values(it, choice, blend.studio)
-
     picker, controls = blend.picker, blend.controls
     outputs = [
-        *(picker.state, picker.instrument, header.model, controls.seed, label),
+        *(picker.state, picker.instrument, header.model, header.precision, controls.seed, label),
         *(blend.time, blend.mix, blend.rule, *panels),
         *(controls.sampler, controls.steps, controls.eta, header.tabs),
     ]
-    header.drop.upload(
-        said(restorer(TAB, values, outputs)), [picker.state, header.drop], outputs, **streaming()
+    dropped = header.drop.upload(
+        said(restorer(TAB, mix_values, outputs, blend.studio)),
+        [picker.state, header.drop],
+        outputs,
+        **streaming(),
     )
+    picker.follow(dropped)

@@ -8,15 +8,23 @@ import gradio as gr
 
 from app.diffusion.noise import MAX_SEED
 from app.errors import RecipeError
-from app.service.laboratory.experiments import MAX_ROWS, Grid, Morph, SeedMorph
+from app.service.laboratory.experiments import (
+    MAX_BETWEEN,
+    MAX_ROWS,
+    ROWS,
+    Grid,
+    Morph,
+    SeedMorph,
+    even_rows,
+)
 from app.service.laboratory.mixtures import GridResult, MorphResult
-from app.service.pictures import evenly_spaced
 from app.service.studio import Studio
 from app.ui.faults import said
 from app.ui.instrument import LabInstrument, TimeSlider
 from app.ui.keepsakes import first_grid, first_morph, stored_grid, stored_morph
 from app.ui.latest import LatestRun
 from app.ui.messages import Download, Message
+from app.ui.mix_messages import WAYS
 from app.ui.mix_stream import estimate_words, tell_grid, tell_morph
 from app.ui.picker import Choice, Picker
 from app.ui.run_controls import RunControls, run_recipe, whole
@@ -61,16 +69,21 @@ def mixing_fields(
     return {"run": recipe, "first": first, "second": second, "rule": rule, "seed": recipe.seed}
 
 
-def grid_panel(blend: Blend, tab: gr.Tab) -> None:
-    """Rows of t, columns of lambda, filled in as they come."""
+def grid_panel(blend: Blend, tab: gr.Tab) -> tuple[gr.Slider, gr.Slider, gr.Checkbox]:
+    """Rows of t, columns of lambda, filled in as they come.
+
+    Returns the number of rows, that of the lambdas between, and whether they share their noise.
+    """
     note(
         "The paper's figure 9: $@t$ grows from row to row, $@l$ from A to B. Row $@t = 0$ "
         "mixes pixels without the network; *again* is what a picture becomes on its "
         "way there and back."
     )
     with gr.Row(elem_classes="lab-row"):
-        rows = gr.Slider(2, MAX_ROWS, value=9, step=1, label="rows", min_width=120)
-        between = gr.Slider(1, 9, value=5, step=1, label="λ between A and B", min_width=120)
+        rows = gr.Slider(2, MAX_ROWS, value=ROWS, step=1, label="rows", min_width=120)
+        between = gr.Slider(
+            1, MAX_BETWEEN, value=5, step=1, label="λ between A and B", min_width=120
+        )
         share = gr.Checkbox(True, label="one noise on the way back for all cells", min_width=200)
         button = gr.Button("Paint the grid", variant="primary", min_width=120, scale=0)
     words = gr.HTML("&nbsp;", elem_classes="lab-estimate")
@@ -84,7 +97,7 @@ def grid_panel(blend: Blend, tab: gr.Tab) -> None:
     ) -> Grid:
         fields = mixing_fields(choice, rule, run)
         total = models.describe(str(run[0])).num_train_timesteps
-        times = evenly_spaced(whole(rows), total + 1)
+        times = even_rows(total, whole(rows))
         return Grid.checked(
             fields | {"rows": times, "between": whole(between), "share_noise": share}
         )
@@ -103,16 +116,18 @@ def grid_panel(blend: Blend, tab: gr.Tab) -> None:
         return Download(f"{shown.name}.png", data_uri(shown.png(), "image/png"))
 
     inputs = [blend.picker.state, blend.rule, rows, between, share, *blend.controls.inputs]
-    _say_beforehand(tab, (rows, between), blend.controls, estimate, inputs, words)
+    triggers = [tab.select, rows.change, between.change]
+    _say_beforehand(triggers, blend.controls, estimate, inputs, words)
     running = button.click(start, inputs, [instrument, result], **restarted())
     instrument.select(said(save), result, instrument, **light())
     instrument.stop(fn=None, cancels=[running], api_visibility="private")
+    return rows, between, share
 
 
-def morph_panel(blend: Blend, tab: gr.Tab) -> tuple[gr.Slider, gr.Number]:
+def morph_panel(blend: Blend, tab: gr.Tab) -> tuple[gr.Radio, gr.Slider, gr.Number]:
     """An animation over lambda at the slider's t, or over the arc between two x_T.
 
-    Returns the number of frames and the second seed.
+    Returns which of both, the number of frames, and the second seed.
     """
     note(
         "An animation from A to B over $@l$ at the $@t$ above; or between two seeds, along "
@@ -120,8 +135,8 @@ def morph_panel(blend: Blend, tab: gr.Tab) -> tuple[gr.Slider, gr.Number]:
     )
     with gr.Row(elem_classes="lab-row"):
         way = gr.Radio(
-            ["from A to B", "between two seeds"],
-            value="from A to B",
+            list(WAYS),
+            value=WAYS[0],
             label="morph",
             min_width=260,
             elem_classes="studio-segments",
@@ -140,7 +155,7 @@ def morph_panel(blend: Blend, tab: gr.Tab) -> tuple[gr.Slider, gr.Number]:
     def wish(
         choice: Choice, t: int, rule: str, way: str, second: float, frames: float, *run: Any
     ) -> Morph | SeedMorph:
-        if way != "from A to B":
+        if way != WAYS[0]:
             return SeedMorph.checked(
                 {"run": run_recipe(run), "second": whole(second), "frames": whole(frames)}
             )
@@ -168,26 +183,26 @@ def morph_panel(blend: Blend, tab: gr.Tab) -> tuple[gr.Slider, gr.Number]:
         *(blend.picker.state, blend.time, blend.rule, way, second, frames),
         *blend.controls.inputs,
     ]
-    _say_beforehand(tab, (way, frames), blend.controls, estimate, inputs, words)
+    # The instrument tells when the slider over t has come to rest while the panel is seen.
+    triggers = [tab.select, way.change, frames.change, instrument.input]
+    _say_beforehand(triggers, blend.controls, estimate, inputs, words)
     running = button.click(start, inputs, [instrument, result], **restarted())
     instrument.select(said(save), result, instrument, **light())
     instrument.stop(fn=None, cancels=[running], api_visibility="private")
-    return frames, second
+    return way, frames, second
 
 
 def _say_beforehand(
-    tab: gr.Tab,
-    own: tuple[gr.Slider | gr.Radio, ...],
+    triggers: list[Any],
     controls: RunControls,
     estimate: Any,
     inputs: list[Any],
     words: gr.HTML,
 ) -> None:
     """Say how long it will take when the panel is opened and whenever that changes."""
-    how = streaming() | {"trigger_mode": "always_last"}
-    tab.select(said(estimate), inputs, words, **how)
-    for control in (*own, controls.steps, controls.sampler):
-        control.change(said(estimate), inputs, words, **how)
+    # One event for all of them, or an answer to an earlier one could come last.
+    triggers = [*triggers, controls.steps.change, controls.sampler.change]
+    gr.on(triggers, said(estimate), inputs, words, trigger_mode="always_last", **streaming())
     # These stand over all tabs: nobody may be looking, and the network isn't run for nobody.
     for over in (controls.model, controls.precision):
         over.change(lambda: "&nbsp;", outputs=words, **quiet())

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import gradio as gr
 
-from app.service.laboratory.experiments import AnyExperiment, Denoising, Noising
+from app.service.laboratory.experiments import Denoising, Noising
 from app.service.studio import Studio
 from app.ui import controls as easel
 from app.ui.faults import said
 from app.ui.film_stream import answer, tell
-from app.ui.instrument import LabInstrument, TimeSlider, time_value
+from app.ui.instrument import LabInstrument, TimeSlider
 from app.ui.keepsakes import stored, stored_experiment
 from app.ui.lab_messages import Material
 from app.ui.latest import LatestRun
@@ -51,8 +51,8 @@ Move $@t$: at $0$ stands the picture, at $T$ nothing is left of it but noise.
 """
 
 
-def noise_tab(studio: Studio, header: Header) -> None:
-    """Build the tab."""
+def noise_tab(studio: Studio, header: Header) -> gr.Tabs:
+    """Build the tab, and return its panels."""
     info = studio.models.describe(studio.settings.default_model)
     intro(INTRO)
     with gr.Row(elem_classes="studio-easel"):
@@ -71,21 +71,23 @@ def noise_tab(studio: Studio, header: Header) -> None:
             instrument = LabInstrument("noise", tab=TAB, label="the forward process")
             time = TimeSlider(FIRST_T, info.num_train_timesteps, tab=TAB)
             bench = Bench(studio, header, picker, time, seed, label)
-            with gr.Tabs(elem_classes="lab-panels", overflow_behavior="wrap"):
+            panels = gr.Tabs(elem_classes="lab-panels", overflow_behavior="wrap")
+            with panels:
                 with gr.Tab("Film strip"):
-                    _strip_panel(bench, fresh)
+                    moments = _strip_panel(bench, fresh)
                 with gr.Tab("Schedules"):
                     schedules_panel(bench)
                 with gr.Tab("Chain or closed form") as chain:
                     chain_panel(bench, chain)
-                with gr.Tab("Posterior") as posterior:
+                with gr.Tab("Posterior", id="posterior") as posterior:
                     posterior_panel(bench, posterior)
                 with gr.Tab("Denoise from here") as denoise:
-                    _denoise_panel(bench, denoise)
+                    _denoise_panel(bench, denoise, (moments, fresh))
     wire_dice(dice, seed)
     fresh.change(None, fresh, None, js=f"(fresh) => pleinAir.share('{TAB}', {{ fresh }})")
     follow_label(studio, header.model, label)
     _wire_material(bench, instrument)
+    return panels
 
 
 def _wire_material(bench: Bench, instrument: LabInstrument) -> None:
@@ -93,20 +95,14 @@ def _wire_material(bench: Bench, instrument: LabInstrument) -> None:
         noising = {"model": model, "source": choice.sources[0], "seed": whole(seed)}
         return Material.of(bench.studio.noise_lab.material(Noising.checked(noising)))
 
-    def new_model(choice: Choice, model: str, seed: float, t: int) -> tuple[Message, str]:
-        total = bench.studio.models.describe(model).num_train_timesteps
-        return material(choice, model, seed), time_value(t, total)
-
     inputs = [bench.picker.state, bench.header.model, bench.seed]
     bench.picker.changed(said(material), inputs, instrument, **light())
     bench.seed.change(said(material), inputs, instrument, **light())
     bench.header.page.load(said(material), inputs, instrument, **light())
-    bench.header.model.change(
-        said(new_model), [*inputs, bench.time], [instrument, bench.time], **light()
-    )
+    bench.header.model.change(said(material), inputs, instrument, **light())
 
 
-def _strip_panel(bench: Bench, fresh: gr.Checkbox) -> None:
+def _strip_panel(bench: Bench, fresh: gr.Checkbox) -> gr.Slider:
     with gr.Row(elem_classes="lab-row"):
         count = gr.Slider(
             2,
@@ -136,13 +132,15 @@ def _strip_panel(bench: Bench, fresh: gr.Checkbox) -> None:
 
     inputs = [bench.picker.state, bench.header.model, bench.seed, count, fresh]
     strip.select(said(save), inputs, strip, **light())
+    return count
 
 
-def _denoise_panel(bench: Bench, tab: gr.Tab) -> None:
+def _denoise_panel(bench: Bench, tab: gr.Tab, strip: tuple[gr.Slider, gr.Checkbox]) -> None:
     info = bench.studio.models.describe(bench.studio.settings.default_model)
     note(
         "What the model makes of a half-destroyed picture: the reverse process, started from "
-        "the $x_{@t}$ above. The more of the picture is left, the less it can change."
+        "$x_{@t}$ with the seed's noise (fresh noise is only looked at). The more of the picture "
+        "is left, the less it can change."
     )
     with gr.Row(elem_classes="lab-row"):
         controls = run_controls(
@@ -156,7 +154,7 @@ def _denoise_panel(bench: Bench, tab: gr.Tab) -> None:
     last = gr.State(stored_experiment("denoising"))
     _wire_denoising(bench, controls, variations, button, player, last)
     follow_model(bench.studio, controls)
-    _wire_restoring(bench, controls, variations)
+    _wire_restoring(bench, controls, (*strip, variations))
 
 
 def _wire_denoising(
@@ -189,15 +187,19 @@ def _wire_denoising(
     player.stop(fn=None, cancels=[running], api_visibility="private")
 
 
-def _wire_restoring(bench: Bench, controls: RunControls, variations: gr.Slider) -> None:
-    def values(it: AnyExperiment, choice: Choice) -> list[Any] | None:
-        return noise_values(it, choice, bench.studio)
-
+def _wire_restoring(
+    bench: Bench, controls: RunControls, panels: tuple[gr.components.Component, ...]
+) -> None:
     header, picker = bench.header, bench.picker
     outputs = [
-        *(picker.state, picker.instrument, header.model, bench.time, bench.seed, bench.label),
-        *(variations, controls.sampler, controls.steps, controls.eta, header.tabs),
+        *(picker.state, picker.instrument, header.model, header.precision),
+        *(bench.time, bench.seed, bench.label, *panels),
+        *(controls.sampler, controls.steps, controls.eta, header.tabs),
     ]
-    header.drop.upload(
-        said(restorer(TAB, values, outputs)), [picker.state, header.drop], outputs, **streaming()
+    dropped = header.drop.upload(
+        said(restorer(TAB, noise_values, outputs, bench.studio)),
+        [picker.state, header.drop],
+        outputs,
+        **streaming(),
     )
+    picker.follow(dropped)

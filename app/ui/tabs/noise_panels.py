@@ -35,7 +35,8 @@ POSTERIOR: Final = r"""
 One step back. Who knows $x_0$ takes
 $\tilde\mu_{@t} = \frac{\sqrt{\bar\alpha_{@t-1}}\beta_{@t}}{1-\bar\alpha_{@t}}x_0 +
 \frac{\sqrt{\alpha_{@t}}(1-\bar\alpha_{@t-1})}{1-\bar\alpha_{@t}}x_{@t}$ (eq. 7);
-the model puts its guess $\hat x_0$ in $x_0$'s place.
+the model puts its guess $\hat x_0$ in $x_0$'s place. Here $x_{@t}$ has the seed's noise, also while
+fresh noise is looked at.
 """
 
 X_T: Final = symbol("x", "t")
@@ -87,8 +88,8 @@ def schedules_panel(bench: Bench) -> None:
         return Schedules.of(lab.schedules(model, choice.sources[0], own))
 
     inputs = [bench.picker.state, bench.header.model, name, start, end]
+    bench.picker.changed(said(compare), inputs, instrument, **light())
     how = light() | {"trigger_mode": "always_last"}
-    bench.picker.changed(said(compare), inputs, instrument, **how)
     bench.header.page.load(said(compare), inputs, instrument, **how)
     for control in (bench.header.model, name, start, end):
         control.change(said(compare), inputs, instrument, **how)

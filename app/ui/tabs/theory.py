@@ -1,7 +1,7 @@
 """Theory: the paper in one page, each part with the laboratory where it can be tried."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import gradio as gr
 
@@ -12,7 +12,8 @@ from app.ui.tabs.lab_parts import LATEX, coloured, quiet
 class Part:
     """A part of the theory: its heading, its text, and where it leads: (button, tab)s.
 
-    Neighbouring equations stand beside each other where it has `columns`.
+    "noise/posterior" is a panel of the tab Noise. Neighbouring equations stand beside each other
+    where it has `columns`.
     """
 
     heading: str
@@ -76,7 +77,7 @@ and a term of the bound becomes a weighted error of the noise (eq. 12):
 $$L_{t-1} = \mathbb E_{x_0,\epsilon}\Big[\frac{\beta_t^2}{2\sigma_t^2\alpha_t(1-\bar\alpha_t)}
 \big\|\epsilon - \epsilon_\theta(x_t, t)\big\|^2\Big] + C.$$
 """,
-        (("Inspect the posterior in Noise", "noise"),),
+        (("Inspect the posterior in Noise", "noise/posterior"),),
     ),
     Part(
         "The simple loss",
@@ -148,8 +149,8 @@ REFERENCES: Final = """
 """
 
 
-def theory_tab(tabs: gr.Tabs) -> None:
-    """Build the tab; its buttons open the others of `tabs`."""
+def theory_tab(tabs: gr.Tabs, noise: gr.Tabs) -> None:
+    """Build the tab; its buttons open the others of `tabs`, and the panels of Noise."""
     with gr.Column(elem_classes="lab-theory"):
         for part in PARTS:
             with gr.Column(elem_classes="lab-part"):
@@ -160,9 +161,14 @@ def theory_tab(tabs: gr.Tabs) -> None:
                 )
                 with gr.Row():
                     for text, tab in part.leads:
-                        _lead(gr.Button(text, size="sm", elem_classes="lab-lead"), tab, tabs)
+                        _lead(gr.Button(text, size="sm", elem_classes="lab-lead"), tab, tabs, noise)
         gr.Markdown(REFERENCES, latex_delimiters=LATEX, elem_classes="lab-text")
 
 
-def _lead(button: gr.Button, tab: str, tabs: gr.Tabs) -> None:
-    button.click(lambda: gr.Tabs(selected=tab), outputs=tabs, queue=False, **quiet())
+def _lead(button: gr.Button, to: str, tabs: gr.Tabs, noise: gr.Tabs) -> None:
+    tab, _, panel = to.partition("/")
+
+    def led() -> tuple[gr.Tabs, Any]:
+        return gr.Tabs(selected=tab), gr.Tabs(selected=panel) if panel else gr.skip()
+
+    button.click(led, outputs=[tabs, noise], queue=False, **quiet())

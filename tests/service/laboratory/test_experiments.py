@@ -2,6 +2,7 @@
 
 import base64
 
+import numpy as np
 import pytest
 from PIL import Image
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from app.service.laboratory.experiments import (
     parse_experiment,
     read_experiment,
 )
+from app.service.laboratory.sources import decoded
 from app.service.pictures import png_bytes, read_recipe
 from app.service.recipe import Recipe
 from tests.service.laboratory.pictures import painted, run, upload
@@ -63,7 +65,7 @@ def test_an_experiments_png_is_no_paintings_and_the_other_way_round() -> None:
     ("changes", "reason"),
     [
         ({"t": -1}, "at least 0"),
-        ({"t": 1001}, "at most 1000"),
+        ({"t": 10_001}, "at most 10000"),
         ({"t": 12.5}, "whole number"),
         ({"mix": 1.01}, "at most 1"),
         ({"mix": float("nan")}, "finite|less than or equal"),
@@ -113,10 +115,32 @@ def test_a_schedules_range_must_rise() -> None:
         ScheduleChoice(beta_start=0.02, beta_end=0.01)
 
 
+@pytest.mark.parametrize(
+    "choice",
+    [
+        ScheduleChoice(name="linear", beta_start=0.0002, beta_end=0.999),
+        ScheduleChoice(name="sigmoid", beta_start=0.0002, beta_end=0.9),
+        ScheduleChoice(name="linear", beta_start=1e-20, beta_end=1e-19),
+    ],
+)
+def test_betas_that_float64_cannot_multiply_are_refused_in_words(choice: ScheduleChoice) -> None:
+    with pytest.raises(RecipeError, match="can't have betas") as refused:
+        choice.of_length(1000)
+    assert "0.02" in refused.value.hint
+
+
 @pytest.mark.parametrize("size", [(8, 9), (1500, 1500)])
 def test_a_source_is_square_and_small(size: tuple[int, int]) -> None:
     with pytest.raises(PictureError, match=r"square|large"):
         Source.of(Image.effect_noise(size, 90))
+
+
+def test_an_upload_fits_a_recipe_whatever_the_models_size() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 700, 3), dtype=np.uint8)
+    noise = Image.fromarray(pixels)
+    for size in (64, 256, 512):
+        source = Source.squared(noise, size, "crop")
+        assert decoded(source.pixels or "").size == (min(size, 256),) * 2
 
 
 def test_too_many_noised_pictures_are_refused() -> None:

@@ -194,6 +194,16 @@ def test_a_morph_runs_from_one_reconstruction_to_the_other(lab: MixLab) -> None:
     assert Image.open(io.BytesIO(result.animation("gif"))).format == "GIF"
 
 
+def test_a_morph_grows_by_the_frames_that_are_finished(lab: MixLab) -> None:
+    stream = list(lab.paint_morph(Morph.checked(PAIR | {"t": 250, "frames": 20})))
+    grown = [len(item.frames) for item in stream if isinstance(item, MorphResult)]
+    assert grown == [8, 16, 20, 20]
+    # It is there before the moment that shows it, so that whoever stops then has it.
+    first = next(i for i, item in enumerate(stream) if isinstance(item, MorphResult))
+    assert isinstance(after := stream[first + 1], MorphMoment)
+    assert after.finished
+
+
 def test_a_seed_morph_runs_from_one_painting_to_the_other(lab: MixLab, model_root: Path) -> None:
     ddim = run(sampler="ddim", seed=3)
     result = lab.morph_result(SeedMorph(run=ddim, second=4, frames=3))

@@ -14,14 +14,17 @@ from app.service.laboratory.experiment import ScheduleChoice, Source
 from app.service.laboratory.experiments import (
     Chain,
     Denoising,
+    Grid,
     Inspection,
     Noising,
     read_experiment,
 )
+from app.service.laboratory.mix import MixLab
 from app.service.laboratory.noise import NoiseLab
 from app.service.models import ModelStore
 from app.service.moments import Moment, Retrace
 from app.service.painting import Painter
+from tests.conftest import save_tiny_model, set_timesteps
 from tests.service.laboratory.pictures import network_calls, painted, run, upload, x_0_of
 
 
@@ -179,6 +182,20 @@ def test_t_beyond_the_models_last_is_refused(short_root: Path) -> None:
         short.inspect(Inspection.checked(wish))
     with pytest.raises(RecipeError, match="beyond short's T = 100"):
         short.complete(Denoising(run=run(model="short"), source=upload(), t=101))
+
+
+@pytest.mark.parametrize(("length", "t"), [(20, 20), (1500, 1400)])
+def test_a_models_own_t_is_never_refused(tmp_path: Path, length: int, t: int) -> None:
+    set_timesteps(save_tiny_model(tmp_path / "own"), length)
+    painter = Painter(ModelStore([tmp_path]))
+    lab, wish = NoiseLab(painter), {"model": "own", "source": upload(), "t": t}
+    assert lab.chain(Chain.checked(wish)).experiment.t == t
+    assert lab.inspect(Inspection.checked(wish)).beta > 0
+    way = run(model="own", steps=10)
+    assert lab.complete(Denoising(run=way, source=upload(), t=t)).t == t
+    pair = {"run": way, "first": upload(), "second": upload()}
+    grid = MixLab(painter).complete(Grid.checked(pair | {"rows": (0, t)}))
+    assert grid.rows == (0, t)
 
 
 def test_another_size_is_fitted_to_the_model(lab: NoiseLab) -> None:
