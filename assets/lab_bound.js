@@ -85,6 +85,7 @@ function mountBound(root, { trigger, props, watch, tab }) {
   }
 
   function start(message) {
+    if (!message.live && run) return; // kept for the first sight
     run = message;
     rows = run.lines.map(() => []);
     root.dataset.run = message.run;

@@ -103,6 +103,7 @@ function mountGrid(root, { trigger, props, watch }) {
   let grid = null;
 
   async function start(message) {
+    if (!message.live && grid) return; // kept for the first sight
     grid = message;
     const { columns, rows, tile } = message;
     place.style.setProperty("--columns", columns.length);
@@ -191,6 +192,7 @@ function mountMorph(root, { trigger, props, watch, tab }) {
   }
 
   async function start(message) {
+    if (!message.live && morph) return; // kept for the first sight
     if (timer) play();
     morph = message;
     tiles = Array.from({ length: message.labels.length }, () => null);

@@ -88,6 +88,7 @@ function mountPlayer(element, trigger, props, watch) {
   }
 
   async function openFilm(message) {
+    if (message.kept && run) return;
     begin({ ...message, pictures: 1, finished: true });
     const mine = film;
     await film.addWhole(message.frames, message.src);

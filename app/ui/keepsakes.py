@@ -175,6 +175,7 @@ def _keep_film(name: str, experiment: Filmed, result: FilmResult) -> None:
         frames=frames,
         src=jpeg_uri(np.asarray(film_sheet(moments, 0)), 75),
         finished=(finished_picture(result),),
+        kept=True,
     )
     _keep(f"{name}.json", f"{film.to_json()}\n".encode())
     _keep(f"{name}-experiment.json", f"{experiment.to_json()}\n".encode())

@@ -127,7 +127,11 @@ class Frames(Message):
 
 @dataclass(frozen=True)
 class Film(Message):
-    """A stored run of one picture, at once: columns of its sheet are frames, rows are views."""
+    """A stored run of one picture, at once: columns of its sheet are frames, rows are views.
+
+    Attributes:
+        kept: It is there for the first sight: a run that a person began meanwhile stays.
+    """
 
     kind: ClassVar[str] = "film"
     run: str
@@ -139,6 +143,7 @@ class Film(Message):
     finished: tuple[FinishedPicture, ...] = ()
     T: int = 1000
     views: tuple[str, ...] = VIEWS
+    kept: bool = False
 
 
 @dataclass(frozen=True)

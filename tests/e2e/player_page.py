@@ -5,6 +5,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import gradio as gr
@@ -115,7 +116,7 @@ class PlayerPage:
                     pictures = gr.Number(1, label="pictures", precision=0)
                     rate = gr.Number(1000, label="rate", precision=0)
                 with gr.Row():
-                    paint, fail = gr.Button("Paint"), gr.Button("Fail")
+                    paint, fail, look = gr.Button("Paint"), gr.Button("Fail"), gr.Button("Look")
                 player = Player(value)
                 dropped = gr.File(elem_id="recipe-drop", file_types=[".png"], type="binary")
             with gr.Tab("Elsewhere"):
@@ -125,6 +126,8 @@ class PlayerPage:
                 self._paint, [steps, pictures, rate], player, trigger_mode="multiple", **private
             )
             fail.click(self._fail, None, player, **private)
+            kept = replace(film(), run="kept", kept=True)
+            look.click(lambda: kept, None, player, **private)
             player.select(self._select, None, player, **private)
             player.stop(None, cancels=[run] if cancels else None)
             dropped.upload(self.dropped.put, dropped, None, **private)

@@ -339,6 +339,19 @@ def test_a_new_run_replaces_the_old_one(open_page: Open) -> None:
     expect_state(page, "finished", 31)
 
 
+def test_a_kept_run_is_shown_until_a_person_has_begun_one(open_page: Open) -> None:
+    player = PlayerPage()
+    page = open_page(player)
+    look = page.get_by_role("button", name="Look")
+    look.click()
+    expect_state(page, "finished", 13)
+    paint(page, steps=30)
+    expect_state(page, "live", 6)
+    look.click()
+    player.gate.set()
+    expect_state(page, "finished", 31)
+
+
 def test_a_failure_says_what_to_do_and_keeps_the_frames(open_page: Open) -> None:
     page = open_page(PlayerPage())
     page.get_by_role("button", name="Fail").click()
