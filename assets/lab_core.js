@@ -84,7 +84,7 @@ function pixelsOf(bitmap) {
 const small = new Map(); // a canvas for each size of picture
 
 // Draw values in [-1, 1] (side x side x 3) on a canvas of any size.
-function drawValues(canvas, values, side, pixels = false) {
+function drawValues(canvas, values, side) {
   if (!small.has(side)) {
     const made = document.createElement("canvas");
     [made.width, made.height] = [side, side];
@@ -97,7 +97,7 @@ function drawValues(canvas, values, side, pixels = false) {
     image.data[i + 3] = 255;
   }
   context.putImageData(image, 0, 0);
-  paintTiles(canvas, [[context.canvas, 0, 0, side, side]], { pixels });
+  paintTiles(canvas, [[context.canvas, 0, 0, side, side]], {});
 }
 
 // x_t in closed form, eq. 4.
@@ -180,6 +180,6 @@ function statusLine(root, trigger, name) {
   return { say: (text) => (words.textContent = text), state };
 }
 
-function maths(base, { sub = "", hat = false } = {}) {
-  return `<span class="lab-maths"><i${hat ? ' class="hat"' : ""}>${base}</i>${sub ? `<sub>${sub}</sub>` : ""}</span>`;
+function maths(base, { sub = "" } = {}) {
+  return `<span class="lab-maths"><i>${base}</i>${sub ? `<sub>${sub}</sub>` : ""}</span>`;
 }

@@ -91,14 +91,13 @@ function buildRow(row, count, label) {
 }
 
 // x_t at some t of an alpha_bar table, from noise on the left to the picture on the right.
-function paintStrip(row, { x0, eps, side }, alphaBar, times, { marked = null, fresh = false } = {}) {
+function paintStrip(row, { x0, eps, side }, alphaBar, times, { fresh = false } = {}) {
   buildRow(row, times.length, "a moment of the forward process");
   times.forEach((t, n) => {
     const figure = row.children[n];
     const noise = fresh ? gaussian(x0.length) : eps;
     drawValues(figure.querySelector("canvas"), noised(x0, noise, alphaBar(t)), side);
     figure.querySelector("figcaption").textContent = t;
-    figure.toggleAttribute("aria-current", t === marked);
   });
 }
 

@@ -102,6 +102,6 @@ function plotSvg({ title, x, y, series, marker = null, mark = "--poppy" }) {
 
 function legendOf(series) {
   return `<ul class="lab-legend">${series
-    .map(({ name, colour, dash, note }) => `<li><svg viewBox="0 0 22 8" aria-hidden="true"><line x1="0" x2="22" y1="4" y2="4" stroke="var(${colour})" stroke-width="2.4" ${dash ? `stroke-dasharray="${dash}"` : ""}/></svg>${escaped(name)}${note ? ` <span>${note}</span>` : ""}</li>`)
+    .map(({ name, colour, dash }) => `<li><svg viewBox="0 0 22 8" aria-hidden="true"><line x1="0" x2="22" y1="4" y2="4" stroke="var(${colour})" stroke-width="2.4" ${dash ? `stroke-dasharray="${dash}"` : ""}/></svg>${escaped(name)}</li>`)
     .join("")}</ul>`;
 }

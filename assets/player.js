@@ -108,9 +108,9 @@ function mountPlayer(element, trigger, props, watch) {
     finished = message.pictures;
     await film.addMasters(finished.map(({ src }) => src));
     if (mine !== film) return;
-    setState(message.stopped ? "stopped" : "finished");
-    say([message.stopped && stoppedWords(), message.note].filter(Boolean).join(" · "), true);
-    if (!message.stopped) find(".player-live").textContent = "finished";
+    setState("finished");
+    say("", true);
+    find(".player-live").textContent = "finished";
     if (film.frames.length) show(follow ? film.frames.length - 1 : wanted);
   }
 

@@ -49,22 +49,30 @@ class Limits:
         chosen = {field.name: getattr(settings, field.name) for field in fields(cls)}
         return replace(usual, **{name: most for name, most in chosen.items() if most is not None})
 
-    def check_work(self, steps: int, pictures: int, side: int, *, guided: bool = False) -> None:
+    def check_work(
+        self, steps: int, pictures: int, side: int, *, guided: bool = False, before: int = 0
+    ) -> None:
         """Refuse a request of `steps` network steps with `pictures` of `side` pixels in each.
 
-        A guided step counts twice: it asks the network with the class and without.
+        Args:
+            steps: Its own steps.
+            pictures: The pictures in each.
+            side: Their side in pixels.
+            guided: Whether a step asks the network with the class and without: it counts twice.
+            before: Steps times pictures that are taken before it, a guided one counted twice.
 
         Raises:
             LimitError: If it is more than one visitor may ask for.
         """
         rows = 2 if guided else 1
-        cost = steps * pictures * rows * (side / TILE) ** 2
+        cost = (steps * pictures * rows + before) * (side / TILE) ** 2
         if self.picture_steps and cost > self.picture_steps:
             per_picture = rows * max(1, (side / TILE) ** 2)
             affordable = int(self.picture_steps / per_picture)
+            retraced = f", after {before:,} to reach its beginning," if before else ""
             raise LimitError(
-                f"{steps:,} {'guided ' * guided}steps with {pictures} pictures of {side} px are "
-                "more than this open studio computes for one request.",
+                f"{steps:,} {'guided ' * guided}steps with {pictures} pictures of {side} px"
+                f"{retraced} are more than this open studio computes for one request.",
                 f"Keep steps times pictures within {affordable:,}, or run Plein Air yourself.",
             )
 

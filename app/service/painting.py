@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Final
 
 import torch
@@ -50,8 +51,13 @@ class Painter:
             RecipeError: If the model can't paint this recipe.
         """
         side = self.models.describe(recipe.model).size
-        steps = self.network_steps(recipe)
-        self.limits.check_work(steps, recipe.pictures, side, guided=recipe.guided)
+        before = sum(
+            (child.frame or 0) * parent.pictures * (2 if parent.is_guided else 1)
+            for child, parent in pairwise((recipe, *recipe.ancestry))
+        )
+        self.limits.check_work(
+            recipe.steps, recipe.pictures, side, guided=recipe.is_guided, before=before
+        )
         model = self.models.load(recipe.model)
         self._check(recipe, model)
         here = Versions(

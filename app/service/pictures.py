@@ -15,7 +15,6 @@ from app.service.recipe import Document, Recipe
 Pixels = NDArray[np.uint8]
 AnimationFormat = Literal["gif", "webp"]
 
-RECIPE_KEY: Final = Recipe.png_key
 MAX_PNG_BYTES: Final = 20_000_000
 MAX_PNG_PIXELS: Final = 16_000_000
 

@@ -190,9 +190,9 @@ class Recipe(Document):
         return (self.parent, *self.parent.ancestry) if self.parent else ()
 
     @property
-    def guided(self) -> bool:
-        """Whether it, or a run that it branches from, is guided towards its class."""
-        return any(run.guidance_scale != 1 for run in (self, *self.ancestry))
+    def is_guided(self) -> bool:
+        """Whether each step asks the network twice, with the class and without."""
+        return self.guidance_scale != 1
 
     @property
     def root(self) -> "Recipe":

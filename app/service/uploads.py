@@ -4,14 +4,13 @@ A picture comes as bytes or an open file, never as a path or an address that som
 """
 
 import io
-import struct
-import zlib
 from typing import BinaryIO, Final, Literal, get_args
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from app.errors import PictureError
+from app.training.dataset import UNREADABLE
 
 Fit = Literal["crop", "squash"]
 FITS: Final[tuple[Fit, ...]] = get_args(Fit)
@@ -20,8 +19,6 @@ FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_BYTES: Final = 30_000_000
 MAX_SIDE: Final = 20_000
 MAX_PIXELS: Final = 50_000_000
-
-_UNREADABLE: Final = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)
 
 
 def read_picture(file: bytes | BinaryIO, max_side: int = MAX_SIDE) -> Image.Image:
@@ -50,7 +47,7 @@ def read_picture(file: bytes | BinaryIO, max_side: int = MAX_SIDE) -> Image.Imag
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError("The picture has too many pixels.", "Save it smaller.") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise PictureError(
             "The picture is damaged or incomplete.", "Open and save it again, or use another."
         ) from error

@@ -1,7 +1,7 @@
 """Training, for whoever has a studio: the sets of pictures, and the jobs."""
 
+import logging
 import threading
-from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from app.service.jobs.service import Jobs
 
 TEND_SECONDS: Final = 2.0
+
+_log = logging.getLogger(__name__)
 
 
 class Workshop:
@@ -75,8 +77,12 @@ class Workshop:
         while self.can_train and not ending.wait(TEND_SECONDS):
             if folder.is_dir():  # Where nobody has trained yet, nothing is made or imported.
                 # A full disk or a database that is away may not be so any more at the next look.
-                with suppress(StudioError):
+                try:
                     self.jobs.tend()
+                except StudioError:
+                    pass
+                except Exception:
+                    _log.exception("the jobs could not be looked after")
 
     def end_worker(self) -> None:
         """End the worker that was started here, if one was; what it trains is saved first."""

@@ -4,6 +4,7 @@ import hashlib
 import math
 import os
 import struct
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ MAX_PIXELS: Final = 64_000_000
 
 MEGABYTE: Final = 2**20
 
-_BROKEN: Final = (
+UNREADABLE: Final = (
     UnidentifiedImageError,
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
@@ -42,6 +43,7 @@ _BROKEN: Final = (
     TypeError,
     OverflowError,
     struct.error,
+    zlib.error,
 )
 """What Pillow is known to raise on damaged files."""
 
@@ -216,7 +218,7 @@ def decode(path: Path, treatment: Treatment) -> list[Pixels] | str:
             if upright.mode in ("I", "F"):
                 return "its pixels are numbers of 32 bits, whose black and white nobody knows"
             return _resized(upright, treatment)
-    except _BROKEN as error:
+    except UNREADABLE as error:
         return f"it can't be read ({str(error).splitlines()[0] if str(error) else type(error)})"
 
 

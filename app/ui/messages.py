@@ -99,7 +99,6 @@ class Start(Message):
         steps: n; n + 1 frames could come.
         T: The training's number of timesteps.
         seq: 0.
-        finished: Whether it is a finished run that is about to be sent again, in pieces.
     """
 
     kind: ClassVar[str] = "start"
@@ -111,7 +110,6 @@ class Start(Message):
     T: int = 1000
     views: tuple[str, ...] = VIEWS
     seq: int = 0
-    finished: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,14 +146,12 @@ class Film(Message):
 
 @dataclass(frozen=True)
 class End(Message):
-    """A run is over: painted to the end, or stopped with what it had."""
+    """A run is painted to its end."""
 
     kind: ClassVar[str] = "end"
     run: str
     seq: int
     pictures: tuple[FinishedPicture, ...] = ()
-    stopped: bool = False
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -221,12 +217,10 @@ class RunMessages:
         waiting, self._waiting = tuple(self._waiting), []
         return Frames(self.run, self._seq, waiting, progress)
 
-    def end(
-        self, pictures: Sequence[FinishedPicture] = (), *, stopped: bool = False, note: str = ""
-    ) -> End:
+    def end(self, pictures: Sequence[FinishedPicture] = ()) -> End:
         """The last message; frames that still wait belong into a `frames` before it."""
         self._seq += 1
-        return End(self.run, self._seq, tuple(pictures), stopped, note)
+        return End(self.run, self._seq, tuple(pictures))
 
 
 def _finite(value: Any) -> Any:

@@ -29,7 +29,7 @@ from app.ui.messages import (
     Start,
     Waiting,
 )
-from app.ui.sheets import data_uri, film_sheet, frame_sheet, sheet_quality
+from app.ui.sheets import data_uri, frame_sheet, sheet_quality
 
 __all__ = [
     "Download",
@@ -49,7 +49,6 @@ __all__ = [
     "Start",
     "Waiting",
     "data_uri",
-    "film_sheet",
     "frame_sheet",
     "sheet_quality",
 ]

@@ -41,24 +41,6 @@ def frame_sheet(views: Sequence[Pixels | None], quality: int = 85) -> str:
     return _jpeg(np.concatenate(rows, axis=0), quality)
 
 
-def film_sheet(frames: Sequence[Sequence[Pixels | None]], quality: int = 85) -> str:
-    """A whole run of one picture as a JPEG data-URI: a column for each frame, a row for each view.
-
-    Args:
-        frames: For each frame its x_t, x_0_hat and eps_hat, each (H, W, 3); where one is None
-            (eps_hat at the end) the frame before it lends its own.
-        quality: JPEG's.
-    """
-    rows = []
-    for row in range(len(frames[0])):
-        tiles: list[Pixels] = []
-        for frame in frames:
-            tile = frame[row]
-            tiles.append(tiles[-1] if tile is None else _padded(tile))
-        rows.append(np.concatenate(tiles, axis=1))
-    return _jpeg(np.concatenate(rows, axis=0), quality)
-
-
 def data_uri(data: bytes, media_type: str) -> str:
     """Bytes as a data-URI: `data_uri(png, "image/png")`."""
     return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"

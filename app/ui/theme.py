@@ -7,7 +7,6 @@ from gradio.themes.utils import colors, sizes
 
 from app.settings import ASSETS
 
-SERIF: Final = ("Iowan Old Style", "Palatino Linotype", "Palatino", "Georgia", "serif")
 SANS: Final = ("system-ui", "sans-serif")
 MONO: Final = ("ui-monospace", "Menlo", "Consolas", "monospace")
 

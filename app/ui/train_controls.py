@@ -59,9 +59,9 @@ def preset_control() -> gr.Radio:
     )
 
 
-def plan_controls(pictures: int) -> PlanControls:
+def plan_controls() -> PlanControls:
     """What stands under "more", set as the first preset has it."""
-    values = dict(zip(FIELDS, preset_values(PRESETS[0], pictures), strict=True))
+    values = dict(zip(FIELDS, preset_values(PRESETS[0], 0), strict=True))
     return PlanControls(
         steps=gr.Number(values["steps"], label="steps", precision=0, minimum=1),
         batch_size=gr.Slider(

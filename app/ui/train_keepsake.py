@@ -74,8 +74,12 @@ def train_example(studio: Studio) -> TrainingExample:
         )
         name = "An example: the model's own paintings, by moonlight"
         job_id = jobs.start(ALONE, settings.default_model, found.id, plan, name).id
-        _wait(jobs, job_id)
-        return _example(TrainView(apart).news(ALONE, Seen(job=job_id)))
+        try:
+            _wait(jobs, job_id)
+            return _example(TrainView(apart).news(ALONE, Seen(job=job_id)))
+        finally:  # before its folder goes
+            apart.workshop.end_worker()
+            jobs.close()
 
 
 def _paintings(studio: Studio, folder: Path) -> list[Upload]:

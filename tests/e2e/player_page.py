@@ -26,7 +26,6 @@ from app.ui.player import (
     Progress,
     RunMessages,
     data_uri,
-    film_sheet,
     frame_sheet,
 )
 from app.ui.sheets import Pixels
@@ -71,15 +70,15 @@ def finished(pictures: int) -> tuple[FinishedPicture, ...]:
 
 
 def film(steps: int = 12) -> Film:
-    sheet = [[tile(GREY), tile(HUES[0]), tile((0, 0, 0))] for _ in range(steps)]
-    last: list[Pixels | None] = [tile(HUES[0]), tile(HUES[0]), None]
+    hue = np.stack([tile(HUES[0])] * (steps + 1))
+    x_t = np.stack([*[tile(GREY)] * steps, tile(HUES[0])])
     return Film(
         run="stored",
         title="a stored run",
         tile=(SIDE, SIDE),
         steps=steps,
         frames=tuple(info(i, steps) for i in range(steps + 1)),
-        src=film_sheet([*sheet, last]),
+        src=frame_sheet((x_t, hue, np.zeros_like(hue))),
         finished=finished(1),
     )
 

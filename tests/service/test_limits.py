@@ -127,11 +127,15 @@ def test_a_source_that_has_to_be_painted_keeps_within_the_budget(studio: Studio)
 
 
 def test_branching_again_and_again_does_not_escape_the_budget(studio: Studio) -> None:
-    parent = Recipe(model="tiny", steps=160)
-    branch = studio.painter.branch(parent, 159, 2, 7)
-    studio.painter.complete(branch)
+    # On the way back all of the parent's pictures are painted again.
+    parent = Recipe(model="tiny", steps=160, pictures=2)
+    studio.painter.complete(studio.painter.branch(parent, 159, 2, 7))
+    wide = Recipe(model="tiny", steps=160, pictures=16)
+    with pytest.raises(LimitError, match="1 steps with 1 pictures of 16 px, after 2,544 to reach"):
+        studio.painter.complete(studio.painter.branch(wide, 159, 1, 7))
+    again = studio.painter.branch(parent, 100, 2, 7)
     with pytest.raises(LimitError):
-        studio.painter.complete(studio.painter.branch(parent, 100, 3, 7))
+        studio.painter.complete(studio.painter.branch(again, 59, 3, 7))
 
 
 def test_a_visitor_has_a_share_that_comes_back_with_time() -> None:

@@ -9,7 +9,6 @@ from PIL import Image, PngImagePlugin
 
 from app.errors import RecipeError
 from app.service.pictures import (
-    RECIPE_KEY,
     Pixels,
     animation,
     evenly_spaced,
@@ -29,7 +28,7 @@ def painting(seed: int = 0, side: int = 16) -> Pixels:
     return values.astype(np.uint8)
 
 
-def png_with(text: str, key: str = RECIPE_KEY) -> bytes:
+def png_with(text: str, key: str = Recipe.png_key) -> bytes:
     info = PngImagePlugin.PngInfo()
     info.add_itxt(key, text)
     buffer = io.BytesIO()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -99,3 +100,22 @@ def test_a_jobs_time_is_told_before_it_begins(settings: Settings, tmp_path: Path
     assert told.seconds(ALONE, "tiny", found.id, replace(PLAN, steps=1000)) > 10 * short > 0
     with pytest.raises(StudioError, match="no such set"):
         told.seconds("somebody else", "tiny", found.id, PLAN)
+
+
+def test_what_nobody_foresaw_ends_no_looking_after(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (settings.data_dir / "jobs").mkdir(parents=True)
+    ending, looks = threading.Event(), []
+
+    def tend() -> None:
+        looks.append(1)
+        if len(looks) == 1:
+            raise OSError("no more processes")
+        ending.set()
+
+    monkeypatch.setattr(module, "TEND_SECONDS", 0.01)
+    monkeypatch.setattr(Workshop, "jobs", SimpleNamespace(tend=tend))
+    shop(settings).tend(ending)
+    assert len(looks) == 2
+    assert "no more processes" in caplog.text

@@ -102,8 +102,8 @@ def test_two_processes_paint_the_pictures_that_one_paints(
     [
         (("evaluate", "nobody", "--data", "{validation}"), "no model 'nobody'"),
         (("evaluate", "tiny", "--data", "{missing}"), "There is no folder"),
-        (("evaluate", "tiny", "--data", "{empty}"), "has 0 pictures, and 16 are needed"),
-        (("evaluate", "tiny", "--data", "{validation}", "--train", "{empty}"), "has 0 pictures"),
+        (("evaluate", "tiny", "--data", "{empty}"), "no picture in"),
+        (("evaluate", "tiny", "--data", "{validation}", "--train", "{empty}"), "no picture in"),
         (("evaluate", "tiny", "--data", "{validation}", "--sampler", "magic:5"), "no sampler"),
         (("evaluate", "tiny", "--data", "{validation}", "--sampler", "ddim"), "sampler:steps"),
         (("evaluate", "tiny", "--data", "{validation}", "--sampler", "ddim:1001"), "1000"),
@@ -112,7 +112,7 @@ def test_two_processes_paint_the_pictures_that_one_paints(
         (("evaluate", "tiny", "--data", "{validation}", "--precision", "vague"), "precision"),
         (("evaluate", "tiny"), "--data"),
         (("index", "nobody", "--data", "{validation}"), "no model 'nobody'"),
-        (("index", "tiny", "--data", "{empty}"), "has 0 pictures"),
+        (("index", "tiny", "--data", "{empty}"), "no picture in"),
         (("index", "tiny", "--data", "{validation}", "--manifest", "{missing}"), "can't be read"),
     ],
 )  # fmt: skip

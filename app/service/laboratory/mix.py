@@ -68,7 +68,7 @@ class MixLab:
         """
         run = completed(self._painter, experiment)
         side = self._models.describe(run.run.model).size
-        steps, guided = self.network_steps(run), run.run.guided
+        steps, guided = self.network_steps(run), run.run.is_guided
         self._painter.limits.check_work(steps, batch_of(run), side, guided=guided)
         return run
 

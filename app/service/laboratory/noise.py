@@ -165,7 +165,7 @@ class NoiseLab:
         run = completed(self._painter, denoising)
         side = self._models.describe(run.run.model).size
         steps, recipe = self.network_steps(run), run.run
-        self._painter.limits.check_work(steps, recipe.pictures, side, guided=recipe.guided)
+        self._painter.limits.check_work(steps, recipe.pictures, side, guided=recipe.is_guided)
         return run
 
     def network_steps(self, denoising: Denoising) -> int:

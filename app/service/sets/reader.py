@@ -1,6 +1,7 @@
 """Having an upload read by a process of its own, and what it says of its end."""
 
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from app.service.sets.ingest import RESULT, SECONDS
 from app.service.uploads import Fit
 from app.settings import ROOT, environment_with
 from app.training.files import read_json
+
+_log = logging.getLogger(__name__)
 
 READER: Final = ("-m", "app.service.sets.ingest")
 
@@ -57,9 +60,15 @@ def read_files(
     if done.returncode or not (out / RESULT).is_file():
         names = done.stdout.splitlines()
         last = json.loads(names[-1]) if names else files[0][1]
+        _log.error("reading an upload ended with %d: %s", done.returncode, done.stderr)
+        if done.returncode < 0 or "MemoryError" in done.stderr:
+            raise UploadError(
+                f"The upload is refused: reading {last!r} took too much memory or time.",
+                "Leave that file out.",
+            )
         raise UploadError(
-            f"The upload is refused: reading {last!r} took too much memory or time.",
-            "Leave that file out.",
+            f"The upload could not be read to its end, which was at {last!r}.",
+            "Try again without that file; the server's log says what happened.",
         )
     fields: dict[str, Any] = read_json(out / RESULT)
     refused = fields.get("refused")

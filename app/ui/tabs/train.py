@@ -65,7 +65,7 @@ def train_tab(studio: Studio, header: Header, tab: gr.Tab) -> None:
             board = LabInstrument("train", News(""), tab=TAB, label="training jobs")
     view = TrainView(studio)
     form.desk.wire(form.controls.labels)
-    _wire_opening(studio, header, tab, form)
+    _wire_opening(studio, tab, form)
     open_with(tab, board, partial(stored, "training"))
     if words:
         _wire_place(studio, form, place)
@@ -82,7 +82,7 @@ def _form(studio: Studio) -> _Form:
     preset = preset_control()
     name = gr.Textbox(label="name", value="my pictures", max_lines=1, max_length=80)
     with gr.Accordion("more", open=False):
-        controls = plan_controls(0)
+        controls = plan_controls()
     can_train = studio.workshop.can_train
     button = gr.Button(
         "Train", variant="primary", elem_classes="studio-paint", interactive=can_train
@@ -159,7 +159,7 @@ def _wire_starting(studio: Studio, form: _Form, view: TrainView, board: LabInstr
     form.button.click(said(start), inputs, board, **light())
 
 
-def _wire_opening(studio: Studio, header: Header, tab: gr.Tab, form: _Form) -> None:
+def _wire_opening(studio: Studio, tab: gr.Tab, form: _Form) -> None:
     def choices() -> Any:
         return gr.update(choices=model_choices(studio))
 

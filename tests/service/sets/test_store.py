@@ -268,3 +268,13 @@ def test_a_picture_that_ends_its_reader_is_named_and_nothing_else_ends(
     monkeypatch.setattr("app.service.sets.reader.READER", (str(limited),))
     with pytest.raises(UploadError, match=r"greedy\.jpg.*memory"):
         Sets(settings).add("me", [*files, Upload(tmp_path / "greedy.jpg", "greedy.jpg")])
+
+
+def test_a_reader_that_fails_otherwise_blames_no_picture(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("raise OSError('no space left')\n")
+    monkeypatch.setattr("app.service.sets.reader.READER", (str(broken),))
+    with pytest.raises(UploadError, match="could not be read to its end"):
+        Sets(settings).add("me", uploads(tmp_path / "in"))
