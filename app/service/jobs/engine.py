@@ -5,6 +5,7 @@ is begun again by another. The tasks are kept in SQLite in the data folder, wher
 them, one at a time and in order; or in a Postgres database, where several do, on several machines.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ VERSION: Final = "1"
 when a task's meaning does, so that an upgraded studio goes on with the jobs of the older."""
 
 POLL_SECONDS: Final = 0.3
+
+_log = logging.getLogger(__name__)
 
 
 class TaskStatus(StrEnum):
@@ -175,7 +178,12 @@ def serve(engine: Engine, worker: str, work: Work) -> None:
         def look() -> None:
             # In a thread of its own: while the database is away it waits, and the work must not.
             while not over.wait(POLL_SECONDS):
-                task = engine.tasks([task_id]).get(task_id)
+                try:
+                    task = engine.tasks([task_id]).get(task_id)
+                except Exception:
+                    _log.exception("what became of a job's task couldn't be asked")
+                    over.wait(10 * POLL_SECONDS)
+                    continue
                 if task is None or task.status is TaskStatus.CANCELLED:
                     cancelled.set()
                 elif task.status is not TaskStatus.WORKING or task.worker != worker:
