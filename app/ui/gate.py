@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from math import ceil
 from typing import Final
 
@@ -23,6 +23,10 @@ COUNTED: Final = (
     *UPLOADS,
 )
 """Where work and files come in; what is fetched, answers and heartbeats aren't counted."""
+
+PRIVATE: Final = tuple(
+    map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7"))
+)
 
 MAX_NAME: Final = 200
 
@@ -98,6 +102,7 @@ def visitor_of(scope: Scope, proxies: int) -> str:
 
 def _is_private(address: str) -> bool:
     try:
-        return ip_address(address).is_private
+        seen = ip_address(address)
     except ValueError:
         return False
+    return any(seen in network for network in PRIVATE)

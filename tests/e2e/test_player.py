@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from app.shell.server import running_server
 from tests.e2e.conftest import Serve
-from tests.e2e.lab_page import resize
+from tests.e2e.lab_page import resize, set_number
 from tests.e2e.player_page import GREY, HUES, PlayerPage, film, png
 
 pytestmark = pytest.mark.e2e
@@ -143,7 +143,7 @@ def test_a_run_whose_server_dies_ends_and_its_frames_stay(
     with running_server(environment) as server:
         browser_page.goto(server.url)
         expect_state(browser_page, "finished")
-        browser_page.get_by_role("button", name="the full 1000").click()
+        set_number(browser_page, "steps", 1000)
         browser_page.get_by_role("button", name="Paint", exact=True).click()
         expect_state(browser_page, "live")
         expect(browser_page.locator(".player-moments button").nth(1)).to_be_enabled()
@@ -469,6 +469,8 @@ def test_a_png_dropped_anywhere_reaches_the_recipe_input(open_page: Open) -> Non
         }""",
         list(png(0)),
     )
+    for ready in ("#recipe-drop input[type=file]", ".studio-veil"):
+        expect(page.locator(ready)).to_be_attached()
     stage = page.locator(".player-stage")
     stage.dispatch_event("dragenter", {"dataTransfer": files})
     veil = page.get_by_text("Drop the picture to restore its recipe")
