@@ -41,7 +41,7 @@ test-slow: ## run the tests that take longest: jobs on several machines, the bun
 	@bash .ci/install test
 	@bash .ci/chromium
 	@bash .ci/postgres
-	$(PYTEST) -m "slow and not e2e"
+	$(PYTEST) -m "slow and not e2e and not faults"
 	$(PYTEST) -m "slow and e2e"
 
 test-faults: ## kill trainings and their workers at random moments, for minutes

@@ -75,6 +75,7 @@ def names(studio: Server, token: str, desk: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_the_examples_in_python_run(names: dict[str, Any]) -> None:
     for name in OTHERS:
         exec(example("python", name), names)
@@ -112,6 +113,7 @@ def until_ended(names: dict[str, Any]) -> None:
         time.sleep(0.3)
 
 
+@pytest.mark.slow
 def test_the_examples_with_curl_run(studio: Server, token: str, desk: Path) -> None:
     if shutil.which("curl") is None:
         lacking("the examples with curl need curl: install the package curl")

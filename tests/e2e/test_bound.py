@@ -190,6 +190,7 @@ def test_t_can_be_logarithmic(tab: Locator) -> None:
     expect(root(tab).locator("polyline").first).not_to_have_attribute("points", before or "")
 
 
+@pytest.mark.slow
 def test_theory_leads_to_the_laboratories(browser_page: Page, studio: Server) -> None:
     theory = open_tab(browser_page, studio, "Theory")
     expect(theory.locator(".katex-display")).to_have_count(11)

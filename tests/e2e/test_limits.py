@@ -10,7 +10,7 @@ import pytest
 from app.shell.server import Server, running_server
 from tests.workers import end_workers
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ADDRESSES = (f"192.0.2.{i}" for i in count(1))
 """Whoever asks the first time has their one request of the minute."""

@@ -205,6 +205,7 @@ def drop_again(page: Page, file: Path, name: str) -> None:
     expect(page.get_by_text(f"The settings of this {name} are restored")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_dropped_grid_is_painted_again(browser_page: Page, tab: Locator, tmp_path: Path) -> None:
     tab.locator(".lab-thumbs button").nth(2).click()
     browser_page.get_by_label("exact", exact=True).check(force=True)

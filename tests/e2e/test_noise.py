@@ -356,6 +356,7 @@ def test_a_dropped_png_restores_its_experiment(
     assert read_experiment(Path(again.value.path()).read_bytes()) == saved
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_another_model_leaves_t_where_it_was_moved_meanwhile(
     browser_page: Page, tab: Locator

@@ -132,6 +132,7 @@ def test_frames_that_come_while_another_tab_is_open_are_kept(open_page: Open) ->
     expect_colour(page, "x_t", HUES[0])
 
 
+@pytest.mark.slow
 def test_a_run_whose_server_dies_ends_and_its_frames_stay(
     browser_page: Page, model_root: Path, tmp_path: Path
 ) -> None:

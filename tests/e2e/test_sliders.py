@@ -53,6 +53,7 @@ def drag_all(tab: Locator, dragged: set[str]) -> None:
         dragged.add(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "least"), [("Noise", 3), ("Mix", 6), ("Bound", 2), ("Train", 3)])
 def test_every_slider_can_be_dragged(
     browser_page: Page, studio: Server, name: str, least: int

@@ -68,6 +68,7 @@ def points(tab: Locator) -> int:
     return int(board(tab).get_attribute("data-points") or 0)
 
 
+@pytest.mark.slow
 def test_pictures_become_a_model_to_paint_with(
     browser_page: Page, tab: Locator, studio: Server
 ) -> None:
@@ -98,7 +99,10 @@ def test_pictures_become_a_model_to_paint_with(
     expect(tab.get_by_role("heading", name="my garden")).to_be_visible()
     tab.get_by_role("button", name="Resume").click()
     expect_state(tab, "done")
-    assert points(tab) > before
+    browser_page.wait_for_function(
+        "n => Number(document.querySelector('.plein-air-train .lab-root').dataset.points) > n",
+        arg=before,
+    )
     expect(tab.locator(".train-state")).to_have_text("done · 500 steps")
     scrub(browser_page, tab)
     tab.get_by_role("button", name="Did it copy?").click()
@@ -290,6 +294,7 @@ def delete(page: Page) -> None:
     expect(tab.get_by_role("heading", name="An example")).to_be_visible()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["desk", "phone"])
 def test_the_tab_does_not_scroll_sideways(browser_page: Page, studio: Server, size: str) -> None:
     page, width = browser_page, resize(browser_page, size)

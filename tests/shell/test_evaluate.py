@@ -75,6 +75,7 @@ def test_index_then_evaluate_prints_a_table_and_writes_json(
     assert not list(tmp_path.glob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_two_processes_paint_the_pictures_that_one_paints(
     shell: Shell, model_root: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

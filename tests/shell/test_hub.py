@@ -69,6 +69,7 @@ def test_what_the_hub_lacks_is_said_in_words(run: Run) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_nothing_is_published_before_it_was_shown_and_agreed_to(
     hub: StandIn, run: Run, model_root: Path
 ) -> None:

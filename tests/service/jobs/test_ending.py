@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
+
 from app.service.jobs.job import State
 from tests.service.jobs.conftest import OWNER, PLAN, Bench
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_ended_has_saved_its_job_and_the_next_goes_on(bench: Bench) -> None:
     job = bench.start(replace(PLAN, steps=100_000, save_every=50_000, sample_every=0))
     bench.jobs.tend()

@@ -104,6 +104,7 @@ def survives_with_its_page(bench: Bench, kills: list[str], moments: random.Rando
             assert finished(bench, job) == undisturbed
 
 
+@pytest.mark.slow
 def test_jobs_survive_the_death_of_their_trainer_and_of_all(bench: Bench) -> None:
     survives_with_its_page(bench, ["trainer", "all"], random.Random(1))
 
