@@ -44,7 +44,7 @@ test-slow: ## run the tests that take longest: jobs on several machines, the bun
 	$(PYTEST) -m "slow and not e2e and not faults"
 	$(PYTEST) -m "slow and e2e"
 
-test-faults: ## kill trainings and their workers at random moments, for minutes
+test-faults: ## kill trainings, workers and their network, for minutes
 	@bash .ci/install test
 	@bash .ci/postgres
 	.venv/bin/python -m pytest -m faults $(ARGS)

@@ -120,6 +120,7 @@ def test_first_sight_is_saved_with_its_recipe(tab: Locator) -> None:
     assert [s.kind for s in experiment.subjects] == ["picture", "shuffled", "noise"]
 
 
+@pytest.mark.slow
 def test_a_dropped_png_restores_its_bound(browser_page: Page, tab: Locator, tmp_path: Path) -> None:
     set_number(tab, "terms", 4)
     set_number(tab, "noise draws", 3)

@@ -327,6 +327,7 @@ def test_a_dropped_strip_restores_its_moments_and_noise(
     assert near(colour(browser_page, "[data-view=x_0]", 0.05), (200, 0, 0))
 
 
+@pytest.mark.slow
 def test_a_dropped_png_restores_its_experiment(
     browser_page: Page, tab: Locator, tmp_path: Path
 ) -> None:

@@ -340,6 +340,7 @@ def test_a_useless_link_says_so_and_the_page_works(
     assert painted(page).model == "tiny"
 
 
+@pytest.mark.slow
 def test_a_broken_model_is_named_and_the_one_before_paints_on(page: Page, model_root: Path) -> None:
     weights = model_root / "learned" / "unet" / "diffusion_pytorch_model.safetensors"
     whole = weights.read_bytes()

@@ -101,7 +101,7 @@ def test_every_frame_of_a_throttled_stream_arrives_and_is_painted(open_page: Ope
         "window.painted = new Set();"
         "document.addEventListener('plein-air:moment', (e) => window.painted.add(e.detail.i))"
     )
-    paint(page, steps=249, rate=20)
+    paint(page, steps=249, rate=50)
     expect_state(page, "finished", 250)
     expect(page.locator(".player")).to_have_attribute("data-gaps", "0")
     assert page.evaluate("window.painted.size") == 250
@@ -156,6 +156,7 @@ def test_a_run_whose_server_dies_ends_and_its_frames_stay(
     expect_frame(browser_page, 0)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_long_silent_goes_on(open_page: Open) -> None:
     player = PlayerPage()
     page = open_page(player)

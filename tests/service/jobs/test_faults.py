@@ -104,7 +104,7 @@ def survives_with_its_page(bench: Bench, kills: list[str], moments: random.Rando
             assert finished(bench, job) == undisturbed
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_jobs_survive_the_death_of_their_trainer_and_of_all(bench: Bench) -> None:
     survives_with_its_page(bench, ["trainer", "all"], random.Random(1))
 
@@ -117,7 +117,7 @@ def test_jobs_survive_twenty_deaths_beside_a_page(bench: Bench) -> None:
     survives_with_its_page(bench, kills, moments)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_of_two_workers_one_runs_the_job_and_the_other_takes_it_over(bench: Bench) -> None:
     job = bench.start()
     first = bench.worker()

@@ -63,6 +63,7 @@ def steps(bench: Bench, job: Job) -> int:
     return len(told)
 
 
+@pytest.mark.faults
 def test_ten_jobs_are_each_done_once_though_a_worker_is_killed(shared: Bench) -> None:
     jobs = [shared.start(SHORT, f"job {i}") for i in range(10)]
     first, second = worker(shared, "first"), worker(shared, "second")
@@ -103,6 +104,7 @@ def test_a_worker_that_froze_gives_up_what_another_took_over(shared: Bench) -> N
     assert second.poll() is None
 
 
+@pytest.mark.faults
 def test_a_worker_whose_network_falls_silent_has_ended_when_another_takes_over(
     shared: Bench, database: str
 ) -> None:
