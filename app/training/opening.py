@@ -139,8 +139,9 @@ def _check_same(folder: Path, config: TrainConfig, found: Found, steps: int) -> 
             f"not {getattr(config, name)}.",
             f"Resume it with its own settings, or name a new folder. Differing: {changed}.",
         )
-    stored = read_json(folder / DATA) if (folder / DATA).is_file() else None
-    if stored is not None and stored["fingerprints"] != found.fingerprints:
+    stored = read_json(folder / DATA) if (folder / DATA).is_file() else {}
+    # An older run knew its pictures by their sizes alone; it goes on, and knows them from then on.
+    if stored.get("contents", found.fingerprints) != found.fingerprints:
         raise StudioError(
             f"The pictures or their labels changed since the run in {folder} began.",
             "Put the same files back, or start a new run, with --init for its model.",
@@ -175,7 +176,7 @@ def _begin(run: Run, found: Found, *, resumed: bool) -> None:
     # First, for it is by this file that a folder is known to be a run.
     replace_file(folder / CONFIG, run.config.to_json().encode())
     replace_json(folder / DATA, {
-        "fingerprints": found.fingerprints,
+        "contents": found.fingerprints,
         "pictures": len(run.decoded.material.pictures),
         "skipped": [asdict(skipped) for skipped in run.decoded.skipped],
     })  # fmt: skip

@@ -382,6 +382,20 @@ def test_other_settings_and_changed_data_are_refused_on_resuming(tmp_path: Path)
         go_on(config(pictures), folder)
 
 
+def test_a_run_that_knew_its_pictures_by_their_sizes_goes_on_and_knows_their_contents(
+    tmp_path: Path,
+) -> None:
+    folder, pictures = tmp_path / "run", save_pictures(tmp_path / "data", 8)
+    go_on(config(pictures), folder, 1)
+    data = json.loads((folder / "data.json").read_text())
+    data["fingerprints"] = {"data": data.pop("contents")["data"], "held_out": ""}
+    (folder / "data.json").write_text(json.dumps(data))
+    go_on(config(pictures), folder, 1)
+    (pictures / "garden" / "00.png").write_bytes(b"another picture")
+    with pytest.raises(StudioError, match="changed"):
+        go_on(config(pictures), folder)
+
+
 def test_changed_labels_are_refused_on_resuming(tmp_path: Path) -> None:
     folder, pictures = tmp_path / "run", save_pictures(tmp_path / "data", 8)
     manifest = tmp_path / "manifest.csv"
