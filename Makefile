@@ -29,7 +29,7 @@ test: ## check style and types, then run the tests (ARGS="..." goes to pytest)
 	@bash .ci/postgres
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
-	.venv/bin/python -m mypy --num-workers 2 app tests
+	.venv/bin/python -m mypy --num-workers 2 app tests tools
 ifdef ARGS
 	.venv/bin/python -m pytest $(ARGS)
 else
@@ -51,12 +51,12 @@ test-faults: ## kill trainings, workers and their network, for minutes
 
 bench: ## time a step and a picture against diffusers' own pipeline
 	@bash .ci/install run
-	@exec .venv/bin/python -m app bench
+	@exec .venv/bin/python -m tools.bench
 
 showcase: ## repaint the examples and the README's pictures with the current weights
 	@bash .ci/install test
 	@bash .ci/chromium
-	@exec .venv/bin/python -m app showcase
+	@exec .venv/bin/python -m tools.showcase
 
 clean: ## remove .venv and the caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .gradio

@@ -1,10 +1,10 @@
 """The page's entry, on a laptop and on a Space: settings -> studio -> page -> launch."""
 
+from app.cli.errors import errors_to_shell
+from app.cli.serve import command
 from app.settings import spin_briefly
-from app.shell.faults import told
-from app.shell.serve import command
 
 if __name__ == "__main__":
     spin_briefly()
-    with told():
+    with errors_to_shell():
         command()

@@ -39,11 +39,11 @@ class JobError(StudioError):
 
 
 class HubError(StudioError):
-    """What the Hugging Face Hub refused, or couldn't be asked."""
+    """A request that the Hugging Face Hub refused, or that couldn't be made."""
 
 
 class UnreachableError(HubError):
-    """The Hub couldn't be asked at all."""
+    """A request that never reached the Hub."""
 
 
 class LimitError(StudioError):

@@ -1,12 +1,21 @@
 """The studio's settings: frozen, and the only reader of the environment."""
 
+import logging
 import os
-import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Final, Literal, Self
+
+from annotated_types import Ge, Le
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticKnownError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from app.errors import StudioError
 
@@ -15,101 +24,228 @@ BUNDLED_MODELS: Final = ROOT / "models"
 ASSETS: Final = ROOT / "assets"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
+SWITCHES: Final = frozenset({"0", "false", "1", "true"})
+"""The spellings of on and off, in capitals or not; pydantic accepts more."""
 
-@dataclass(frozen=True)
-class Settings:
-    """How one studio runs; each field is read from the variable named beside it.
+HINTS: Final = {
+    "bool_parsing": "Set it to 0 or 1.",
+    "literal_error": "Choose auto, cpu, cuda or mps.",
+    "string_pattern_mismatch": "Use letters, digits, dots and dashes.",
+}
+"""Advice by pydantic's kind of error; errors about numbers name the field's bounds."""
 
-    Attributes:
-        server_name: GRADIO_SERVER_NAME, the address to listen on.
-        server_port: GRADIO_SERVER_PORT.
-        root_path: GRADIO_ROOT_PATH, the path that a proxy serves the page under.
-        default_model: PLEIN_AIR_MODEL, the model that the page opens with.
-        models_dir: PLEIN_AIR_MODELS, a folder of further models in diffusers' DDPM layout.
-        device: PLEIN_AIR_DEVICE: auto, cpu, cuda or mps.
-        threads: PLEIN_AIR_THREADS, torch's threads; 0 leaves the number to torch.
-        data_dir: PLEIN_AIR_DATA, the folder for uploads and training jobs; made when needed.
-        single_user: PLEIN_AIR_SINGLE_USER: 1, whoever opens the page sees all jobs; 0, their own.
-        upload_quota_mb: PLEIN_AIR_UPLOAD_QUOTA_MB, the most that all uploaded pictures may take.
-        job_quota_mb: PLEIN_AIR_JOB_QUOTA_MB, the most that all jobs may take before one starts.
-        job_threads: PLEIN_AIR_JOB_THREADS, a training's threads; 0 is half of the processors.
-        database_url: DATABASE_URL, a Postgres database for jobs on several machines; without it
-            they are kept in SQLite in the data folder, and one worker carries them out.
-        machine: PLEIN_AIR_MACHINE, what this machine is called; by default its host name. Workers
-            of one machine take turns on its device.
-        model_memory_mb: PLEIN_AIR_MODEL_MEMORY_MB, the most that models take of the memory; 0 is
-            half of it.
-        add_models: PLEIN_AIR_ADD_MODELS: whether the page may bring models from the Hub; unset,
-            only where single_user is on.
-        picture_steps: PLEIN_AIR_PICTURE_STEPS, the most network steps times pictures of 64 px of
-            one request; 0 is no limit, unset is none where single_user is on.
-        requests_per_minute: PLEIN_AIR_REQUESTS_PER_MINUTE, of one visitor; likewise.
-        queue_length: PLEIN_AIR_QUEUE_LENGTH, the most requests that wait; likewise.
-        training_views: PLEIN_AIR_TRAINING_VIEWS, the most steps times batch of one training,
-            counted in pictures of 64 px; likewise.
-        jobs_per_visitor: PLEIN_AIR_JOBS_PER_VISITOR, the most trainings of one visitor that wait
-            or run; likewise.
-        job_queue_length: PLEIN_AIR_JOB_QUEUE_LENGTH, the most of all visitors; likewise.
-        proxies: PLEIN_AIR_PROXIES, how many proxies stand in front of the page, each of which adds
-            whom it heard from to X-Forwarded-For; 0 is none, and what the header says is ignored.
-        mcp: PLEIN_AIR_MCP: whether the page's calls are tools of an MCP server too.
-        oauth_client_id: OAUTH_CLIENT_ID, set on a Space with hf_oauth: who visits may sign in.
-        space_id: SPACE_ID, set by Hugging Face where the studio is a Space: "owner/name".
-        zero_gpu: SPACES_ZERO_GPU, set by Hugging Face on ZeroGPU hardware.
+
+def _check_switch(given: object) -> object:
+    if isinstance(given, str) and given.lower() not in SWITCHES:
+        raise PydanticKnownError("bool_parsing")
+    return given
+
+
+def _check_digits(given: object) -> object:
+    """Refuse the signs, spaces, underscores and 5.0 that pydantic reads as whole numbers."""
+    if isinstance(given, str) and not given.isdecimal():
+        raise PydanticKnownError("int_parsing", {"error": "not digits alone"})
+    return given
+
+
+def _existing_folder(path: Path) -> Path:
+    folder = path.expanduser()
+    if not folder.is_dir():
+        raise ValueError("names no folder: {}.", "Create it or unset it.")
+    return folder
+
+
+def _possible_folder(path: Path) -> Path:
+    folder = path.expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise ValueError("names a file: {}.", "Name a folder.")
+    return folder
+
+
+def _postgres_address(url: str) -> str:
+    if url and not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError(
+            "is no address of a Postgres database.",
+            "It looks like postgresql://user:password@host:5432/name.",
+        )
+    return url
+
+
+Switch = Annotated[bool, BeforeValidator(_check_switch)]
+WholeNumber = Annotated[int, BeforeValidator(_check_digits)]
+ExistingFolder = Annotated[Path, AfterValidator(_existing_folder)]
+PossibleFolder = Annotated[Path, AfterValidator(_possible_folder)]
+PostgresAddress = Annotated[str, AfterValidator(_postgres_address)]
+Megabytes = Annotated[WholeNumber, Field(ge=1, le=1_000_000_000)]
+Count = Annotated[WholeNumber | None, Field(ge=0, le=1_000_000)]
+Work = Annotated[WholeNumber | None, Field(ge=0, le=1_000_000_000)]
+MachineName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class Settings(BaseSettings):
+    """How one studio runs; each field's alias is the variable that it is read from.
+
+    Only `from_environment` reads them; the constructor takes fields by name.
     """
 
-    server_name: str = "127.0.0.1"
-    server_port: int = 7860
-    root_path: str = ""
-    default_model: str = "impressionist-64"
-    models_dir: Path | None = None
-    device: str = "auto"
-    threads: int = 0
-    data_dir: Path = ROOT / "data"
-    single_user: bool = True
-    upload_quota_mb: int = 4_000
-    job_quota_mb: int = 20_000
-    job_threads: int = 0
-    database_url: str = ""
-    machine: str = ""
-    model_memory_mb: int = 0
-    add_models: bool | None = None
-    picture_steps: int | None = None
-    requests_per_minute: int | None = None
-    queue_length: int | None = None
-    training_views: int | None = None
-    jobs_per_visitor: int | None = None
-    job_queue_length: int | None = None
-    proxies: int = 1
-    mcp: bool = False
-    oauth_client_id: str = ""
-    space_id: str = ""
-    zero_gpu: bool = False
+    model_config = SettingsConfigDict(
+        frozen=True,
+        case_sensitive=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        validate_default=False,
+        use_attribute_docstrings=True,
+    )
+
+    server_name: Annotated[str, Field(alias="GRADIO_SERVER_NAME")] = "127.0.0.1"
+    """The address to listen on."""
+
+    server_port: Annotated[WholeNumber, Field(alias="GRADIO_SERVER_PORT", ge=1, le=65535)] = 7860
+    """The port to listen on."""
+
+    root_path: Annotated[str, Field(alias="GRADIO_ROOT_PATH")] = ""
+    """The path that a proxy serves the page under."""
+
+    default_model: Annotated[str, Field(alias="PLEIN_AIR_MODEL")] = "impressionist-64"
+    """The model that the page opens with."""
+
+    models_dir: Annotated[ExistingFolder | None, Field(alias="PLEIN_AIR_MODELS")] = None
+    """A folder of further models in diffusers' DDPM layout."""
+
+    device: Annotated[Device, Field(alias="PLEIN_AIR_DEVICE")] = "auto"
+    """The device that networks compute on; auto takes the best there is."""
+
+    threads: Annotated[WholeNumber, Field(alias="PLEIN_AIR_THREADS", ge=0, le=1024)] = 0
+    """torch's threads; 0 leaves the number to torch."""
+
+    data_dir: Annotated[PossibleFolder, Field(alias="PLEIN_AIR_DATA")] = ROOT / "data"
+    """The folder for uploads and training jobs; made when needed."""
+
+    single_user: Annotated[Switch, Field(alias="PLEIN_AIR_SINGLE_USER")] = True
+    """1: whoever opens the page sees all jobs; 0: their own."""
+
+    upload_quota_mb: Annotated[Megabytes, Field(alias="PLEIN_AIR_UPLOAD_QUOTA_MB")] = 4_000
+    """The most that all uploaded pictures may take."""
+
+    job_quota_mb: Annotated[Megabytes, Field(alias="PLEIN_AIR_JOB_QUOTA_MB")] = 20_000
+    """The most that all jobs may take before one starts."""
+
+    job_threads: Annotated[WholeNumber, Field(alias="PLEIN_AIR_JOB_THREADS", ge=0, le=1024)] = 0
+    """A training's threads; 0 is half of the processors."""
+
+    database_url: Annotated[PostgresAddress, Field(alias="DATABASE_URL")] = ""
+    """A Postgres database for jobs on several machines.
+
+    Without it they are kept in SQLite in the data folder, and one worker carries them out.
+    """
+
+    machine: Annotated[MachineName, Field(alias="PLEIN_AIR_MACHINE")] = ""
+    """This machine's name, by default its host name.
+
+    Workers of one machine take turns on its device.
+    """
+
+    model_memory_mb: Annotated[
+        WholeNumber, Field(alias="PLEIN_AIR_MODEL_MEMORY_MB", ge=0, le=1_000_000_000)
+    ] = 0
+    """The most that models take of the memory; 0 is half of it."""
+
+    add_models: Annotated[Switch | None, Field(alias="PLEIN_AIR_ADD_MODELS")] = None
+    """Whether the page may bring models from the Hub; unset, only where single_user is on."""
+
+    picture_steps: Annotated[Work, Field(alias="PLEIN_AIR_PICTURE_STEPS")] = None
+    """The most network steps times pictures of 64 px of one request.
+
+    0 is no limit, unset is none where single_user is on; so are the five after it.
+    """
+
+    requests_per_minute: Annotated[Count, Field(alias="PLEIN_AIR_REQUESTS_PER_MINUTE")] = None
+    """The most requests of one visitor."""
+
+    queue_length: Annotated[Count, Field(alias="PLEIN_AIR_QUEUE_LENGTH")] = None
+    """The most requests that wait."""
+
+    training_views: Annotated[Work, Field(alias="PLEIN_AIR_TRAINING_VIEWS")] = None
+    """The most steps times batch of one training, counted in pictures of 64 px."""
+
+    jobs_per_visitor: Annotated[Count, Field(alias="PLEIN_AIR_JOBS_PER_VISITOR")] = None
+    """The most trainings of one visitor that wait or run."""
+
+    job_queue_length: Annotated[Count, Field(alias="PLEIN_AIR_JOB_QUEUE_LENGTH")] = None
+    """The most trainings of all visitors that wait or run."""
+
+    proxies: Annotated[WholeNumber, Field(alias="PLEIN_AIR_PROXIES", ge=0, le=100)] = 1
+    """How many proxies stand in front of the page.
+
+    Each adds whom it heard from to X-Forwarded-For; 0 is none, and the header is ignored.
+    """
+
+    mcp: Annotated[Switch, Field(alias="PLEIN_AIR_MCP")] = False
+    """Whether the page's calls are tools of an MCP server too."""
+
+    oauth_client_id: Annotated[str, Field(alias="OAUTH_CLIENT_ID")] = ""
+    """Set on a Space with hf_oauth: who visits may sign in."""
+
+    space_id: Annotated[str, Field(alias="SPACE_ID")] = ""
+    """Set by Hugging Face where the studio is a Space: "owner/name"."""
+
+    zero_gpu: Annotated[Switch, Field(alias="SPACES_ZERO_GPU")] = False
+    """Set by Hugging Face on ZeroGPU hardware."""
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
-        """The settings that `environ` asks for; an empty variable counts as unset.
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the constructor take its arguments alone."""
+        return (init_settings,)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read the settings from `environ`; an empty variable counts as unset.
 
         Where others can reach the page, each sees only their own, unless `environ` says otherwise.
 
         Raises:
             StudioError: If a variable's value can't be used.
         """
-        given: dict[str, Any] = {}
-        for field in fields(cls):
-            text = environ.get(VARIABLES[field.name], "")
-            if text:
-                given[field.name] = _parse(VARIABLES[field.name], text, field.name)
-        public = given.get("space_id") or given.get("server_name", "127.0.0.1") not in LOOPBACK
-        return cls(**{"single_user": not public} | given)
+        source = EnvSettingsSource(cls)
+        # By aliases alone: the source would take a variable called `threads` too.
+        aliases = {str(field.alias) for field in cls.model_fields.values()}
+        source.env_vars = {name: environ[name] for name in aliases & set(environ) if environ[name]}
+        try:
+            settings = cls(**source())
+        except ValidationError as error:
+            # From None, since the value given may be a password.
+            raise cls._in_words(error.errors()[0], environ) from None
+        if "single_user" in settings.model_fields_set:
+            return settings
+        alone = not settings.space_id and settings.server_name in LOOPBACK
+        return settings.model_copy(update={"single_user": alone})
+
+    @classmethod
+    def _in_words(cls, fault: ErrorDetails, environ: Mapping[str, str]) -> StudioError:
+        text = environ[variable := str(fault["loc"][0])]
+        if fault["type"] == "value_error":
+            said, hint = fault["ctx"]["error"].args
+            return StudioError(f"{variable} {said.format(text)}", hint)
+        if (hint := HINTS.get(fault["type"])) is None:
+            (field,) = (each for each in cls.model_fields.values() if each.alias == variable)
+            (low,) = (each.ge for each in field.metadata if isinstance(each, Ge))
+            (high,) = (each.le for each in field.metadata if isinstance(each, Le))
+            hint = f"Set it to a whole number from {low} to {high}."
+        return StudioError(f"{variable} is {text!r}.", hint)
 
     def variables(self) -> dict[str, str]:
-        """The environment by which another process gets the same settings."""
-        values = ((VARIABLES[field.name], getattr(self, field.name)) for field in fields(self))
+        """Return the environment by which another process gets the same settings."""
         return {
             name: str(int(value) if isinstance(value, bool) else value)
-            for name, value in values
-            if value is not None
+            for name, value in self.model_dump(by_alias=True, exclude_none=True).items()
         }
 
     @property
@@ -119,12 +255,12 @@ class Settings:
 
     @property
     def machine_name(self) -> str:
-        """What this machine is called among those that share the jobs."""
+        """This machine's name among those that share the jobs."""
         return self.machine or socket.gethostname()
 
     @property
     def may_add_models(self) -> bool:
-        """Whether the page may bring models from the Hub."""
+        """Tell whether the page may bring models from the Hub."""
         return self.single_user if self.add_models is None else self.add_models
 
 
@@ -138,91 +274,16 @@ def spin_briefly() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 
+def quiet_matplotlib() -> None:
+    """Have matplotlib choose no window and not speak of its folder and its fonts.
+
+    Left to choose, it imports pyplot; where the home folder can't be written, it warns of the
+    temporary one that it makes. Gradio imports it at its first event, so call it before.
+    """
+    os.environ.setdefault("MPLBACKEND", "agg")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+
 def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with `changes`, for a child process."""
+    """Return this process's environment with `changes`, for a child process."""
     return dict(os.environ) | dict(changes)
-
-
-VARIABLES: Final = {
-    "server_name": "GRADIO_SERVER_NAME",
-    "server_port": "GRADIO_SERVER_PORT",
-    "root_path": "GRADIO_ROOT_PATH",
-    "default_model": "PLEIN_AIR_MODEL",
-    "models_dir": "PLEIN_AIR_MODELS",
-    "device": "PLEIN_AIR_DEVICE",
-    "threads": "PLEIN_AIR_THREADS",
-    "data_dir": "PLEIN_AIR_DATA",
-    "single_user": "PLEIN_AIR_SINGLE_USER",
-    "upload_quota_mb": "PLEIN_AIR_UPLOAD_QUOTA_MB",
-    "job_quota_mb": "PLEIN_AIR_JOB_QUOTA_MB",
-    "job_threads": "PLEIN_AIR_JOB_THREADS",
-    "database_url": "DATABASE_URL",
-    "machine": "PLEIN_AIR_MACHINE",
-    "model_memory_mb": "PLEIN_AIR_MODEL_MEMORY_MB",
-    "add_models": "PLEIN_AIR_ADD_MODELS",
-    "picture_steps": "PLEIN_AIR_PICTURE_STEPS",
-    "requests_per_minute": "PLEIN_AIR_REQUESTS_PER_MINUTE",
-    "queue_length": "PLEIN_AIR_QUEUE_LENGTH",
-    "training_views": "PLEIN_AIR_TRAINING_VIEWS",
-    "jobs_per_visitor": "PLEIN_AIR_JOBS_PER_VISITOR",
-    "job_queue_length": "PLEIN_AIR_JOB_QUEUE_LENGTH",
-    "proxies": "PLEIN_AIR_PROXIES",
-    "mcp": "PLEIN_AIR_MCP",
-    "oauth_client_id": "OAUTH_CLIENT_ID",
-    "space_id": "SPACE_ID",
-    "zero_gpu": "SPACES_ZERO_GPU",
-}
-
-SWITCHES: Final = {"0": False, "false": False, "1": True, "true": True}
-
-RANGES: Final = {
-    "server_port": (1, 65535),
-    "threads": (0, 1024),
-    "job_threads": (0, 1024),
-    "upload_quota_mb": (1, 1_000_000_000),
-    "job_quota_mb": (1, 1_000_000_000),
-    "model_memory_mb": (0, 1_000_000_000),
-    "picture_steps": (0, 1_000_000_000),
-    "requests_per_minute": (0, 1_000_000),
-    "queue_length": (0, 1_000_000),
-    "training_views": (0, 1_000_000_000),
-    "jobs_per_visitor": (0, 1_000_000),
-    "job_queue_length": (0, 1_000_000),
-    "proxies": (0, 100),
-}
-
-
-def _parse(variable: str, text: str, field: str) -> str | int | Path:
-    match field:
-        case _ if field in RANGES:
-            low, high = RANGES[field]
-            if not text.isdecimal() or not low <= int(text) <= high:
-                raise StudioError(
-                    f"{variable} is {text!r}.", f"Set it to a whole number from {low} to {high}."
-                )
-            return int(text)
-        case "models_dir":
-            folder = Path(text).expanduser()
-            if not folder.is_dir():
-                raise StudioError(f"{variable} names no folder: {text}.", "Create it or unset it.")
-            return folder
-        case "data_dir":
-            folder = Path(text).expanduser().absolute()
-            if folder.exists() and not folder.is_dir():
-                raise StudioError(f"{variable} names a file: {text}.", "Name a folder.")
-            return folder
-        case "single_user" | "add_models" | "mcp" | "zero_gpu":
-            if text.lower() not in SWITCHES:
-                raise StudioError(f"{variable} is {text!r}.", "Set it to 0 or 1.")
-            return SWITCHES[text.lower()]
-        case "database_url" if not text.startswith(("postgresql://", "postgres://")):
-            raise StudioError(
-                f"{variable} is no address of a Postgres database.",
-                "It looks like postgresql://user:password@host:5432/name.",
-            )
-        case "machine" if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text):
-            raise StudioError(f"{variable} is {text!r}.", "Use letters, digits, dots and dashes.")
-        case "device" if text not in ("auto", "cpu", "cuda", "mps"):
-            raise StudioError(f"{variable} is {text!r}.", "Choose auto, cpu, cuda or mps.")
-        case _:
-            return text

@@ -1,7 +1,9 @@
-"""What the tests share: a network small enough to paint with in milliseconds."""
+"""What the tests share: a network that paints in milliseconds, and a real browser."""
 
 import json
 import os
+import shutil
+from collections.abc import Iterator
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -13,6 +15,14 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.lacking import lacking
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+# On a busy machine a first interaction takes seconds; what never comes still fails the test.
+expect.set_options(timeout=30_000)
 
 
 def save_tiny_model(folder: Path, **changes: object) -> Path:
@@ -36,6 +46,38 @@ def save_tiny_model(folder: Path, **changes: object) -> Path:
     return folder
 
 
+def save_tiny_stage(folder: Path, **changes: object) -> Path:
+    """Write a second stage of a few thousand random weights to `folder`."""
+    config: dict[str, object] = {
+        "sample_size": 16,
+        "in_channels": 27,
+        "out_channels": 24,
+        "block_out_channels": (8, 16),
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "add_attention": False,
+        "class_embed_type": "timestep",
+        "down_block_types": ("DownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "UpBlock2D"),
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = UNet2DModel(**config | changes)
+    unet.save_pretrained(folder / "unet")
+    process = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}
+    DDPMScheduler(**process).save_pretrained(folder / "scheduler")
+    bands: dict[str, object] = {
+        "std": [0.1] * 24,
+        "colour": "ycbcr",
+        "luma": 16,
+        "chroma": 4,
+        "low_res_noise": 91,
+        "s_noise": 0.4,
+    }
+    (folder / "bands.json").write_text(json.dumps(bands))
+    return folder
+
+
 def set_timesteps(folder: Path, length: int) -> None:
     """Let the model in `folder` have T = `length`."""
     path = folder / "scheduler" / "scheduler_config.json"
@@ -45,12 +87,52 @@ def set_timesteps(folder: Path, length: int) -> None:
 
 @pytest.fixture(scope="session")
 def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of models: `tiny`, `learned` (its variance), `classes` (three and a null)."""
+    """A folder of models: `tiny`, `learned` (its variance), `classes` (three and a null).
+
+    And of a second stage, which has the bundled one's name.
+    """
     root = tmp_path_factory.mktemp("models")
     save_tiny_model(root / "tiny")
     save_tiny_model(root / "learned", out_channels=6)
+    save_tiny_stage(root / "brushwork-256")
     save_tiny_model(root / "classes", num_class_embeds=4)
     (root / "classes" / "labels.json").write_text(
         '{"labels": ["garden", "river", "street"], "null_label": 3}'
     )
     return root
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Chromium; without one the test is skipped, or fails where CI=true."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        lacking("browser tests need Chromium: install the package chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def visitor(chromium: Browser) -> Iterator[BrowserContext]:
+    """One browser profile for all pages: what was downloaded and compiled once stays so."""
+    context = chromium.new_context(
+        viewport={"width": 1280, "height": 720}, accept_downloads=True, reduced_motion="reduce"
+    )
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def browser_page(visitor: BrowserContext) -> Iterator[Page]:
+    """An empty page of laptop size, as of a new visitor; errors in it fail the test."""
+    page = visitor.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(error.stack or str(error)))
+    yield page
+    page.close()
+    visitor.set_storage_state({"cookies": [], "origins": []})
+    assert errors == []

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from app.settings import ROOT, VARIABLES, Settings
-from app.ui.gate import STATUS
+from app.settings import ROOT, Settings
+from app.ui.middleware import STATUS
 
 OTHERS = frozenset({"HF_HOME", "HOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"})
 """What others than the settings read: the Hub's client, libraries, Python."""
@@ -33,7 +33,7 @@ def compose() -> dict[str, Any]:
 
 
 def test_every_variable_is_one_that_somebody_reads(compose: dict[str, Any]) -> None:
-    known = set(VARIABLES.values()) | OTHERS
+    known = {field.alias for field in Settings.model_fields.values()} | OTHERS
     assert set(image_environment()) <= known
     for service in ("page", "worker"):
         assert set(compose["services"][service]["environment"]) <= known

@@ -11,17 +11,10 @@ from typing import Final, Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-from app.diffusion.schedule import NoiseSchedule
+from app.diffusion.conditioning import Condition
 
 Target = Literal["epsilon", "sample", "v_prediction"]
 TARGETS: Final[tuple[Target, ...]] = get_args(Target)
-
-
-@dataclass(frozen=True, eq=False)
-class Condition:
-    """What the pictures of a batch are to show: `labels` is (B,) int64."""
-
-    labels: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +31,17 @@ class Prediction:
     output: Tensor
     target: Target = "epsilon"
     variance: Tensor | None = None
+
+    @classmethod
+    def of(cls, out: Tensor, target: Target, channels: int) -> "Prediction":
+        """Read a prediction from a raw output `out`, (B, `channels`, H, W), or twice the channels.
+
+        A network that learned its variance puts it into the second half of the channels.
+        """
+        if out.shape[1] == channels:
+            return cls(out, target)
+        mean, variance = out.split(channels, dim=1)
+        return cls(mean, target, variance)
 
 
 class Denoiser(Protocol):
@@ -57,15 +61,12 @@ class Estimate:
     variance: Tensor | None = None
 
 
-def estimate(
-    schedule: NoiseSchedule, prediction: Prediction, x_t: Tensor, t: Tensor, *, clip: bool
-) -> Estimate:
-    """x_0_hat and eps_hat at `x_t` (B, C, H, W) and `t` (B,), eq. 15 of Ho et al. solved for each.
+def estimate(prediction: Prediction, x_t: Tensor, a_t: Tensor, *, clip: bool) -> Estimate:
+    """Estimate x_0 and eps at `x_t` (B, C, H, W), whose alpha_bar is `a_t`, by eq. 15 of Ho et al.
 
     With `clip`, x_0_hat is kept in [-1, 1] and eps_hat is derived again from it, so that the
     two stay consistent with x_t.
     """
-    a_t = schedule.alpha_bar(t)
     root_a, root_b = a_t.sqrt().to(x_t), (1 - a_t).sqrt().to(x_t)
     out = prediction.output
     match prediction.target:
@@ -81,29 +82,25 @@ def estimate(
     return Estimate(x_0_hat, eps_hat, prediction.variance)
 
 
-@dataclass(frozen=True, eq=False)
-class GuidedDenoiser:
-    """Classifier-free guidance (Ho & Salimans 2022, https://arxiv.org/abs/2207.12598).
+MAX_BATCH: Final = 16
 
-    The output is unconditional + scale * (conditional - unconditional), so that a scale of 1
-    is no guidance, as in diffusers. The two halves go through the network in one batch.
-    """
+
+@dataclass(frozen=True, eq=False)
+class InParts:
+    """A Denoiser that takes large batches through the network a part at a time."""
 
     denoiser: Denoiser
-    scale: float
-    null_label: int
 
     def predict(self, x_t: Tensor, t: Tensor, condition: Condition | None) -> Prediction:
-        """Predict with guidance towards `condition`.
-
-        Raises:
-            ValueError: If there is no condition to guide towards.
-        """
-        if condition is None:
-            raise ValueError("guidance needs labels to guide towards")
-        null = torch.full_like(condition.labels, self.null_label)
-        both = Condition(torch.cat([condition.labels, null]))
-        answer = self.denoiser.predict(torch.cat([x_t, x_t]), torch.cat([t, t]), both)
-        towards, away = answer.output.chunk(2)
-        variance = None if answer.variance is None else answer.variance.chunk(2)[0]
-        return Prediction(away + self.scale * (towards - away), answer.target, variance)
+        """Predict at `x_t` (B, C, H, W) and `t` (B,)."""
+        answers = []
+        for low in range(0, len(x_t), MAX_BATCH):
+            part = slice(low, low + MAX_BATCH)
+            shown = None if condition is None else condition.rows(part)
+            answers.append(self.denoiser.predict(x_t[part], t[part], shown))
+        variances = [a.variance for a in answers if a.variance is not None]
+        return Prediction(
+            torch.cat([answer.output for answer in answers]),
+            answers[0].target,
+            torch.cat(variances) if variances else None,
+        )

@@ -21,7 +21,7 @@ from app.diffusion.schedule import NoiseSchedule
 MixingRule = Literal["linear", "shared", "variance_kept", "slerp"]
 MIXING_RULES: Final[tuple[MixingRule, ...]] = get_args(MixingRule)
 DEFAULT_RULE: Final[MixingRule] = "variance_kept"
-"""What it gives has as much noise as the network expects; half as much is painted as a blur."""
+"""The rule that keeps as much noise as the network expects; half as much is painted as a blur."""
 
 NEARLY_PARALLEL: Final = 0.9995
 """The cosine beyond which slerp's sin(angle) is too small to divide by."""
@@ -54,7 +54,7 @@ def mix_at(
     """Noise two pictures to `t` and mix them there.
 
     Args:
-        schedule: The model's.
+        schedule: The model's noise schedule.
         first: (1, C, H, W) in [-1, 1]; `second` likewise.
         second: The picture that mix = 1 gives.
         t: In [-1, T); at -1 the pictures themselves are mixed.
@@ -86,10 +86,10 @@ def mix_at(
 
 
 def slerp_weights(first: Tensor, second: Tensor, mix: Tensor) -> Tensor:
-    """The weights (2, B) of the arc from `first` to `second` (1, C, H, W) at `mix` (B,) in [0, 1].
+    """Return weights (2, B) on the arc from `first` to `second` (1, C, H, W), `mix` (B,) in [0, 1].
 
-    sin((1 - lambda) angle) / sin(angle) and sin(lambda angle) / sin(angle), float64; those of
-    the straight line where the two are nearly parallel, or one of them is zero.
+    They are sin((1 - lambda) angle) / sin(angle) and sin(lambda angle) / sin(angle), float64, or
+    those of the straight line where the two are nearly parallel, or one of them is zero.
     """
     a, b = first.double().flatten(), second.double().flatten()
     straight = torch.stack([1 - mix, mix])
@@ -104,7 +104,7 @@ def slerp_weights(first: Tensor, second: Tensor, mix: Tensor) -> Tensor:
 
 
 def slerp(first: Tensor, second: Tensor, mix: Tensor) -> Tensor:
-    """The points (B, C, H, W) at `mix` (B,) on the arc between two (1, C, H, W)."""
+    """Return the points (B, C, H, W) at `mix` (B,) on the arc between two tensors (1, C, H, W)."""
     return _weighted(slerp_weights(first, second, mix.double()), (first, second)).to(first)
 
 

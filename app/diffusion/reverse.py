@@ -1,4 +1,4 @@
-"""The reverse process as a stream of Frames: Algorithm 2 of Ho et al. (2020), one step a time.
+"""The reverse process as a stream of Frames: Algorithm 2 of Ho et al. (2020), one step at a time.
 
 A stream is a generator, and closing it is the one way to stop it. Nothing is held across a
 `yield`: callers may resume it from any thread.
@@ -12,10 +12,11 @@ from typing import Final, Literal, get_args
 import torch
 from torch import Tensor
 
-from app.diffusion.denoiser import Condition, Denoiser, estimate
-from app.diffusion.noise import SeededNoise
-from app.diffusion.samplers import Sampler
-from app.diffusion.schedule import CLEAN, NoiseSchedule
+from app.diffusion.conditioning import Condition
+from app.diffusion.denoiser import Denoiser, estimate
+from app.diffusion.samplers.base import Sampler
+from app.diffusion.schedule import CLEAN, NoiseLevel, NoiseSchedule
+from app.diffusion.seeds import SeededNoise
 
 Spacing = Literal["leading", "trailing", "linspace"]
 SPACINGS: Final[tuple[Spacing, ...]] = get_args(Spacing)
@@ -29,6 +30,7 @@ class Frame:
         index: 0 at the start, `total` at the clean picture.
         total: The number of steps, n; a run has n + 1 frames.
         t: The timestep of `x_t`; -1 on the last frame.
+        level: The noise level at t.
         x_t: (B, C, H, W) float32, variance-preserving whatever the sampler.
         x_0_hat: The estimate of the clean picture made at this x_t; on the last frame x_t itself.
         eps_hat: The noise predicted at this x_t; None on the last frame.
@@ -37,13 +39,14 @@ class Frame:
     index: int
     total: int
     t: int
+    level: NoiseLevel
     x_t: Tensor
     x_0_hat: Tensor
     eps_hat: Tensor | None
 
 
 def spaced_timesteps(num_steps: int, num_timesteps: int, spacing: Spacing = "trailing") -> Tensor:
-    """`num_steps` of the timesteps [0, num_timesteps), descending, (n,) int64.
+    """Choose `num_steps` of the timesteps [0, num_timesteps), descending, (n,) int64.
 
     The three spacings of Lin et al. (2023), https://arxiv.org/abs/2305.08891, table 2, in
     exact arithmetic, so that each is right for every n. `trailing` and `linspace` begin at the
@@ -90,12 +93,12 @@ def reverse_process(
         x_start: x_T, or any x_t to start from.
         timesteps: (n,) int64, strictly descending, in [0, T); the process ends at -1.
         sampler: A sampler made for this stream.
-        noise: The pictures' generators, which have already drawn x_T where it is theirs.
+        noise: The pictures' generators, which have already drawn x_start where it is x_T.
         clip: Whether x_0_hat is kept in [-1, 1].
-        condition: Labels, where the network takes them.
+        condition: What to show, where the network takes a condition.
 
     Yields:
-        n + 1 Frames; each one's predictions were made at its own x_t.
+        n + 1 Frames, each with the predictions made at its own x_t.
 
     Raises:
         ValueError: If the timesteps do not descend.
@@ -104,11 +107,10 @@ def reverse_process(
         raise ValueError("timesteps must descend strictly and not be empty")
     total, x_t = len(timesteps), x_start
     path = [*timesteps.tolist(), CLEAN]
-    for index in range(total):
-        t = torch.full((len(x_t),), path[index])
-        s = torch.full((len(x_t),), path[index + 1])
-        prediction = denoiser.predict(x_t, t, condition)
-        guess = estimate(schedule, prediction, x_t, t, clip=clip)
-        yield Frame(index, total, path[index], x_t, guess.x_0_hat, guess.eps_hat)
-        x_t = sampler.step(guess, x_t, t, s, noise)
-    yield Frame(total, total, CLEAN, x_t, x_t, None)
+    levels, alpha_bar = [schedule.level(t) for t in path], schedule.alpha_bar(timesteps)
+    for index, t in enumerate(path[:-1]):
+        prediction = denoiser.predict(x_t, torch.full((len(x_t),), t), condition)
+        guess = estimate(prediction, x_t, alpha_bar[index], clip=clip)
+        yield Frame(index, total, t, levels[index], x_t, guess.x_0_hat, guess.eps_hat)
+        x_t = sampler.step(guess, x_t, index, noise)
+    yield Frame(total, total, CLEAN, levels[total], x_t, x_t, None)

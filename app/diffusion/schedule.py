@@ -2,13 +2,15 @@
 
 Notation follows Ho et al. (2020), https://arxiv.org/abs/2006.11239. Timesteps are 0-based,
 so t = 0 is the first noising step and t = -1 is clean data; what a person reads is the
-paper's t, 0 (clean) to T, and `paper_t` / `code_t` are the one place that converts.
+paper's t, 0 (clean) to T, and `paper_t` / `code_t` are the one place that converts. Schedules
+are also read from diffusers' scheduler configurations.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -20,20 +22,35 @@ CLEAN: Final = -1
 """The timestep of clean data."""
 
 MAX_T: Final = 10_000
-"""The longest schedule that a network is trained with, or that is looked at."""
+"""The most timesteps of a schedule, to train with or to look at."""
 
 MAX_BETA: Final = 0.999
 """Nichol & Dhariwal (2021), section 3.2: keeps the cosine schedule's last steps finite."""
 
 
 def paper_t(t: int) -> int:
-    """The paper's timestep, 0 (clean) to T, of the code's `t` in [-1, T)."""
+    """Return the paper's timestep, 0 (clean) to T, of the code's `t` in [-1, T)."""
     return t + 1
 
 
 def code_t(t: int) -> int:
-    """The code's timestep, in [-1, T), of the paper's `t`, 0 (clean) to T."""
+    """Return the code's timestep, in [-1, T), of the paper's `t`, 0 (clean) to T."""
     return t - 1
+
+
+@dataclass(frozen=True)
+class NoiseLevel:
+    """A timestep as a person reads it.
+
+    Attributes:
+        t: The paper's timestep, 0 (clean) to T.
+        signal: alpha_bar, the share of x_t's variance that is the picture's.
+        snr_db: The signal-to-noise ratio alpha_bar / (1 - alpha_bar) in decibels; infinite at 0.
+    """
+
+    t: int
+    signal: float
+    snr_db: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +70,7 @@ class NoiseSchedule:
 
     @classmethod
     def from_betas(cls, betas: Tensor) -> "NoiseSchedule":
-        """The schedule whose one-step variances are `betas`, (T,), each inside (0, 1)."""
+        """Make the schedule whose one-step variances are `betas`, (T,), each inside (0, 1)."""
         return cls((1 - betas.double()).cumprod(0))
 
     @classmethod
@@ -64,7 +81,7 @@ class NoiseSchedule:
         beta_start: float = 1e-4,
         beta_end: float = 0.02,
     ) -> "NoiseSchedule":
-        """A schedule by its name; the default is the paper's, section 4.
+        """Make a schedule by its name; the default is the paper's, section 4.
 
         `cosine` is Nichol & Dhariwal (2021), eq. 17, and has no beta range of its own.
         `sigmoid` and `scaled_linear` are diffusers': the betas follow a logistic curve over
@@ -94,7 +111,7 @@ class NoiseSchedule:
 
     @property
     def num_train_timesteps(self) -> int:
-        """T."""
+        """The number of timesteps, T."""
         return len(self.alphas_cumprod)
 
     @cached_property
@@ -108,23 +125,16 @@ class NoiseSchedule:
         return 1 - self.alphas_cumprod.double() / self._padded.roll(1)[:-1]
 
     def alpha_bar(self, t: Tensor) -> Tensor:
-        """alpha_bar at `t`, a (B,) int64 CPU tensor in [-1, T), shaped (B, 1, 1, 1)."""
+        """Return alpha_bar at `t`, a (B,) int64 CPU tensor in [-1, T), as (B, 1, 1, 1) float64."""
         if not bool(((t >= CLEAN) & (t < self.num_train_timesteps)).all()):
             raise IndexError(f"timesteps must lie in [-1, {self.num_train_timesteps}), got {t}")
         return self._padded[t].view(-1, 1, 1, 1)
 
-    def signal(self, t: int) -> float:
-        """alpha_bar as a number: the share of x_t's variance that is the picture's."""
-        return float(self.alpha_bar(torch.tensor([t])))
-
-    def snr(self, t: int) -> float:
-        """Signal-to-noise ratio alpha_bar / (1 - alpha_bar) at `t`; infinite for clean data."""
-        signal = self.signal(t)
-        return signal / (1 - signal) if signal < 1 else math.inf
-
-    def snr_db(self, t: int) -> float:
-        """The signal-to-noise ratio in decibels; infinite for clean data."""
-        return 10 * math.log10(self.snr(t))
+    def level(self, t: int) -> NoiseLevel:
+        """Return the noise level at `t`, in [-1, T)."""
+        signal = float(self.alpha_bar(torch.tensor([t])))
+        snr = signal / (1 - signal) if signal < 1 else math.inf
+        return NoiseLevel(paper_t(t), signal, 10 * math.log10(snr))
 
 
 def _linspace(start: float, end: float, steps: int) -> Tensor:
@@ -135,3 +145,29 @@ def _cosine_betas(steps: int) -> Tensor:
     edges = _linspace(0.0, 1.0, steps + 1)
     alpha_bar = torch.cos((edges + 0.008) / 1.008 * math.pi / 2) ** 2
     return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=MAX_BETA)
+
+
+SCHEDULES: Final[dict[str, BetaSchedule]] = {
+    "linear": "linear",
+    "scaled_linear": "scaled_linear",
+    "squaredcos_cap_v2": "cosine",
+    "sigmoid": "sigmoid",
+}
+"""diffusers' names of the schedules, and ours."""
+
+
+def noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
+    """Read the schedule of a scheduler_config.json whose beta_schedule is one of SCHEDULES.
+
+    Raises:
+        ValueError: If its numbers are impossible.
+        TypeError: If one of them is not a number.
+    """
+    if config.get("trained_betas") is not None:
+        return NoiseSchedule.from_betas(torch.tensor(config["trained_betas"]))
+    return NoiseSchedule.named(
+        SCHEDULES[config.get("beta_schedule", "linear")],
+        config.get("num_train_timesteps", 1000),
+        config.get("beta_start", 1e-4),
+        config.get("beta_end", 0.02),
+    )

@@ -1,36 +1,42 @@
-"""Checkpoints: all that it takes to go on exactly, in one folder a step, whole or not there.
+"""Checkpoints: all that resuming exactly takes, in one folder a step, whole or not there.
 
 A folder holds weights.safetensors, one safetensors file for each EMA and each of the optimiser's
-moments, and state.json. No pickle: loading runs nothing.
+moments, and state.json. Nothing is pickled, so loading runs no code.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from app.errors import StudioError
-from app.training.files import read_json, remove, replaced_folder
-from app.training.files import replace_json as write_json
-from app.training.tensors import write_tensors
-from app.training.trainer import Learner
+from app.files import read_json, remove, replace_json, replaced_folder, write_bytes
+from app.training.trainer import TrainState
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file, and wait until it is on the disk."""
+    # By way of bytes: safetensors' own writer doesn't sync, and hides the system's error.
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, safetensors.torch.save(plain))
+
 
 RAW: Final = "raw"
 MOMENTS: Final = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True)
-class State:
-    """What state.json says.
+class CheckpointState:
+    """The contents of state.json.
 
     Attributes:
         step: Steps done.
         views: Pictures seen.
-        held_out: The mean held-out loss of each kind of weights, where it was measured.
+        held_out: The mean held-out loss of each kind of weights; empty if it wasn't measured.
     """
 
     step: int
@@ -39,101 +45,100 @@ class State:
 
     @property
     def best(self) -> float | None:
-        """The least held-out loss of any of the weights."""
+        """The least held-out loss of any kind of weights; None if it wasn't measured."""
         return min(self.held_out.values()) if self.held_out else None
 
 
 def checkpoint_folder(root: Path, step: int) -> Path:
-    """Where the checkpoint after `step` steps is, among the checkpoints in `root`."""
+    """Return the path of the checkpoint after `step` steps, among the checkpoints in `root`."""
     return root / f"{step:08d}"
 
 
-def save(root: Path, learner: Learner, state: State) -> Path:
-    """Write a checkpoint to `root`; one of the same step at most gets the losses it lacks.
+def save(root: Path, state: TrainState, summary: CheckpointState) -> Path:
+    """Write a checkpoint to `root`; if one of this step exists, update its losses alone.
+
+    Returns:
+        The checkpoint's folder.
 
     Raises:
-        OSError: If it can't be written; earlier checkpoints are untouched.
+        OSError: If the checkpoint can't be written; earlier checkpoints are untouched.
     """
-    folder = checkpoint_folder(root, state.step)
+    folder = checkpoint_folder(root, summary.step)
     if folder.is_dir():
-        if state.held_out:
-            write_json(folder / "state.json", asdict(state))
+        if summary.held_out:
+            replace_json(folder / "state.json", asdict(summary))
         return folder
-    trained = learner.optimiser.state
-    moments = {n: trained[p] for n, p in learner.network.named_parameters() if p in trained}
+    trained = state.optimiser.state
+    moments = {n: trained[p] for n, p in state.network.named_parameters() if p in trained}
     with replaced_folder(folder) as temporary:
-        for name in (RAW, *learner.emas):
-            write_tensors(weights_file(temporary, name), learner.weights(name))
+        for name in (RAW, *state.emas):
+            write_tensors(weights_file(temporary, name), state.weights(name))
         for moment in MOMENTS:
             # Muon has no second moment for hidden weights.
             tensors = {n: values[moment] for n, values in moments.items() if moment in values}
             write_tensors(temporary / f"{moment}.safetensors", tensors)
         counts = {n: values["step"] for n, values in moments.items()}
         write_tensors(temporary / "counts.safetensors", counts)
-        write_json(temporary / "state.json", asdict(state))
+        replace_json(temporary / "state.json", asdict(summary))
     return folder
 
 
 def weights_file(folder: Path, name: str) -> Path:
-    """The file in a checkpoint's or a snapshot's folder that holds the weights called `name`."""
+    """Return the path of the weights `name` in the folder of a checkpoint or a snapshot."""
     return folder / ("weights.safetensors" if name == RAW else f"{name}.safetensors")
 
 
-def saved(root: Path) -> list[State]:
-    """The states of the checkpoints in `root`, oldest first.
+def saved(root: Path) -> list[CheckpointState]:
+    """Read the states of the checkpoints in `root`, oldest first.
 
     Raises:
-        StudioError: If one can't be read.
+        StudioError: If a state can't be read.
     """
     folders = sorted(f for f in root.glob("[0-9]*") if f.is_dir()) if root.is_dir() else []
     return [_read_state(folder) for folder in folders]
 
 
-def _read_state(folder: Path) -> State:
+def _read_state(folder: Path) -> CheckpointState:
     try:
-        return State(**read_json(folder / "state.json"))
+        return CheckpointState(**read_json(folder / "state.json"))
     except (OSError, ValueError, TypeError) as error:
         raise _damaged(folder, "its state.json can't be read") from error
 
 
-def load(root: Path, step: int, learner: Learner) -> None:
-    """Put the checkpoint after `step` steps into `learner`, bit for bit.
+def load(root: Path, step: int, state: TrainState) -> None:
+    """Put the checkpoint after `step` steps into `state`, bit for bit.
 
     Raises:
-        StudioError: If its files are missing or damaged, or are another network's.
+        StudioError: If the checkpoint's files are missing, damaged or another network's.
     """
     folder = checkpoint_folder(root, step)
-    parameters: dict[str, Tensor] = dict(learner.network.named_parameters())
+    parameters: dict[str, Tensor] = dict(state.network.named_parameters())
     with torch.no_grad():
-        for name in (RAW, *learner.emas):
-            stored = read_weights(root, step, name)
+        for name in (RAW, *state.emas):
+            stored = read_tensors(weights_file(folder, name))
             _check_names(folder, stored, parameters)
-            for n, value in learner.weights(name).items():
+            for n, value in state.weights(name).items():
                 value.copy_(stored[n])
-    counts = _read_tensors(folder / "counts.safetensors")
-    moments = {m: _read_tensors(folder / f"{m}.safetensors") for m in MOMENTS}
-    learner.optimiser.state.clear()
+    counts = read_tensors(folder / "counts.safetensors")
+    moments = {m: read_tensors(folder / f"{m}.safetensors") for m in MOMENTS}
+    state.optimiser.state.clear()
     for n, count in counts.items():
-        # Laid out in memory as the parameter is, as the optimiser itself would.
-        state = {
+        # Each moment has the parameter's memory layout, as the optimiser itself would give it.
+        values = {
             m: torch.empty_like(parameters[n]).copy_(tensors[n])
             for m, tensors in moments.items()
             if n in tensors
         }
-        learner.optimiser.state[parameters[n]] = {"step": count, **state}
-    learner.step = step
+        state.optimiser.state[parameters[n]] = {"step": count, **values}
+    state.step = step
 
 
-def read_weights(root: Path, step: int, name: str) -> dict[str, Tensor]:
-    """The weights called `name`, "raw" or an EMA's, of the checkpoint after `step` steps.
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a file of a checkpoint.
 
     Raises:
-        StudioError: If there are none of that name, or the file is damaged.
+        StudioError: If the file is missing or damaged.
     """
-    return _read_tensors(weights_file(checkpoint_folder(root, step), name))
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:

@@ -1,43 +1,31 @@
-"""How a network is trained: one frozen configuration, printed and saved with the run."""
+"""The configuration of a training run, and its plan: each step's size and learning rate."""
 
 import json
 import tomllib
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from app.diffusion.noise import MAX_SEED
+from app.datasets.labels import LabelConfig, _Strict
 from app.diffusion.schedule import MAX_T, BetaSchedule, NoiseSchedule
+from app.diffusion.seeds import MAX_SEED
 from app.errors import StudioError
 
 DEFAULT_VLB_WEIGHT: Final = 0.001
-"""Nichol & Dhariwal (2021), section 3.1."""
+"""lambda of the hybrid objective (Nichol & Dhariwal 2021, section 3.1)."""
 
 MAY_CHANGE: Final = frozenset(
-    {
-        "data",
-        "held_out",
-        "titles",
-        "keep",
-        "save_every",
-        "sample_every",
-        "sample_count",
-        "sample_steps",
-    }
-    | {"keep_models", "snapshot_every", "memory_mb", "precision", "accumulate"}
+    {"data", "held_out", "titles", "keep", "keep_models", "memory_mb", "precision", "accumulate"}
+    | {"save_every", "sample_every", "sample_count", "sample_steps", "snapshot_every"}
 )
 """Settings that a resumed run may change: none alters which steps are taken, `precision` and
-`accumulate` how they are rounded. Whether the pictures are the same, their fingerprint tells."""
-
+`accumulate` only their rounding. Fingerprints tell whether the pictures are the same."""
 
 PLAN: Final = frozenset({"phases", "decay_share"})
-"""Settings that a resumed run may change as far as they are about steps not yet taken."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+"""Settings that a resumed run may change as far as they concern steps not yet taken."""
 
 
 class Phase(_Strict):
@@ -48,13 +36,13 @@ class Phase(_Strict):
 
 
 class NetworkConfig(_Strict):
-    """A UNet2DModel to be trained from scratch; the default is the bundled model's.
+    """A UNet2DModel to be trained from scratch; the defaults are the bundled model's.
 
     Attributes:
         channels: 1 (grey) or 3.
         block_out_channels: The width of each level, from the finest.
         attention: Whether each level attends to itself.
-        layers_per_block: Residual blocks a level on the way down; one more on the way up.
+        layers_per_block: Residual blocks of a level on the way down; the way up has one more.
         attention_head_dim: The width of an attention head.
         norm_num_groups: The groups of each group norm.
     """
@@ -97,42 +85,7 @@ class ScheduleConfig(_Strict):
 
     @model_validator(mode="after")
     def _exists(self) -> Self:
-        self.make()
-        return self
-
-    def make(self) -> NoiseSchedule:
-        """The schedule itself."""
-        return NoiseSchedule.named(
-            self.name, self.num_train_timesteps, self.beta_start, self.beta_end
-        )
-
-
-class LabelConfig(_Strict):
-    """Where class labels come from.
-
-    Attributes:
-        source: "folders": the sub-folder of the data that a picture lies in; "manifest": a CSV.
-        manifest: The CSV file, with a header.
-        column: Its column with the class, such as artist or genre.
-        file_column: Its column with the picture's name, or path inside the data folder.
-        dropout: The share of pictures shown with the null label instead of their own, so that
-            the network can be guided (Ho & Salimans 2022).
-        min_pictures: A class of fewer pictures gets the null label.
-    """
-
-    source: Literal["folders", "manifest"]
-    manifest: str | None = None
-    column: str | None = None
-    file_column: str = "file"
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    min_pictures: int = Field(default=1, ge=1)
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if self.source == "manifest" and not (self.manifest and self.column):
-            raise ValueError("labels from a manifest need `manifest` and `column`")
-        if self.source == "folders" and (self.manifest or self.column):
-            raise ValueError("labels from folders take no `manifest` and no `column`")
+        NoiseSchedule.named(self.name, self.num_train_timesteps, self.beta_start, self.beta_end)
         return self
 
 
@@ -144,38 +97,38 @@ class TrainConfig(_Strict):
         held_out: A folder of pictures that are never trained on.
         held_out_share: The share of `data` held out instead, chosen by a hash of the name.
         titles: A CSV file with the columns file, artist and title, for the novelty index; without
-            it, a picture is called what its file is.
+            it, a picture's title is its file's name.
         init: The model folder to start from; None starts from random weights.
         network: The network to build where there is no `init`.
-        schedule: Its noise schedule.
-        prediction: What the network predicts; None is `init`'s own, or epsilon.
+        schedule: The noise schedule of a network built from `network`.
+        prediction: What the network predicts; None is as `init` predicts, or epsilon.
         objective: "simple" is L_simple (Ho et al., eq. 14), "hybrid" L_simple + lambda L_vlb
             with a learned variance (Nichol & Dhariwal 2021, eq. 16).
         vlb_weight: lambda, for "hybrid"; None is 0.001.
-        min_snr_gamma: Weights L_simple by min-SNR-gamma (Hang et al. 2023); None doesn't.
+        min_snr_gamma: gamma of min-SNR weighting of L_simple (Hang et al. 2023); None is without.
         multiscale_gamma: Up to this SNR the error counts at every scale, down to the mean colour
-            (Hoogeboom et al. 2023), and above it the less the larger the SNR; None is without.
+            (Hoogeboom et al. 2023), and above it less as the SNR grows; None is without.
         labels: Class labels; None trains without.
-        phases: Picture sizes, in order, and how many views each gets.
-        batch_size: Pictures a step, over all processes and parts of an accumulated step.
-        accumulate: Parts that each process takes its share of a step in, to save memory.
+        phases: The picture sizes in order, with the number of views at each.
+        batch_size: Pictures in a step, over all processes and parts of an accumulated step.
+        accumulate: Parts into which each process splits its share of a step, to save memory.
         optimiser: "adamw", or "muon" for the hidden weights and AdamW for the rest.
-        learning_rate: Its constant value.
-        warmup_steps: Steps over which it rises to that.
-        decay_share: The last share of the run's views over which it falls linearly to nearly 0.
+        learning_rate: The learning rate between warm-up and decay.
+        warmup_steps: Steps over which the learning rate rises linearly from nearly 0.
+        decay_share: The last share of the run's steps, over which the rate falls to nearly 0.
         beta1: AdamW's decay of the gradient's mean.
         beta2: AdamW's decay of the gradient's square.
-        weight_decay: Of all weights, decoupled from the gradient.
+        weight_decay: The decay of all weights, decoupled from the gradient.
         gradient_clip: The largest norm of the gradient; None doesn't clip.
         ema_sigma_rels: Relative widths of the power-function EMAs (EDM2), each in (0, 0.28).
-        stratified: One timestep from each of `batch_size` equal strata, or all independent.
-        immiscible: Match noise to pictures inside a step (Li et al. 2024).
-        flip: Mirror half of the views.
+        stratified: Whether to draw one timestep from each of `batch_size` equal strata.
+        immiscible: Whether to match noise to pictures inside a step (Li et al. 2024).
+        flip: Whether to mirror half of the views.
         crop_scale: The smallest share of the area in random-resized crops; 1 doesn't crop.
-        fit: How a picture becomes square: its middle is cropped, or it is squashed.
+        fit: How a picture becomes square: cropped to its middle, or squashed.
         min_side: Pictures whose shorter side is smaller are skipped; None is the largest size.
         precision: "fast" computes in bf16 where the processor has it, "exact" in fp32.
-        seed: All noise, timesteps, order and augmentation derive from it and the step.
+        seed: The seed, from which noise, timesteps, order and augmentation of a step derive.
         save_every: Steps between checkpoints, and between held-out losses.
         keep: How many of the newest checkpoints are kept, beside the best by held-out loss.
         sample_every: Steps between sample grids; 0 paints none.
@@ -183,7 +136,7 @@ class TrainConfig(_Strict):
         sample_steps: DPM-Solver++ SDE steps of a sample grid.
         keep_models: Whether the model that painted each sample grid is kept beside the newest.
         snapshot_every: Steps between EMA snapshots that are kept for good; 0 keeps none.
-        memory_mb: Pictures that need more are kept in a memory-mapped file of the run instead.
+        memory_mb: Pictures that need more than this are kept in memory-mapped files of the run.
     """
 
     data: str
@@ -255,14 +208,14 @@ class TrainConfig(_Strict):
 
     @classmethod
     def checked(cls, fields: Mapping[str, object]) -> Self:
-        """A configuration of `fields`, as JSON or TOML would have them.
+        """Make a configuration of `fields`, as JSON or TOML would have them.
 
         Raises:
             StudioError: If a setting is missing, unknown, of a wrong type or out of range, or
                 if two contradict each other.
         """
         try:
-            # By way of JSON: only there do strict types take a list for a tuple.
+            # By way of JSON: only from JSON do strict types take a list for a tuple.
             return cls.model_validate_json(json.dumps(dict(fields)))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
@@ -279,7 +232,7 @@ class TrainConfig(_Strict):
             ) from error
 
     def to_json(self) -> str:
-        """Every setting, defaults included, so that a later default changes nothing."""
+        """Return every setting as JSON, defaults too, so that later defaults change nothing."""
         return self.model_dump_json(indent=2)
 
     @property
@@ -288,12 +241,56 @@ class TrainConfig(_Strict):
         return tuple(sorted({phase.size for phase in self.phases}))
 
     @property
+    def least_side(self) -> int:
+        """The least shorter side of a picture that isn't skipped, in pixels."""
+        return self.sizes[-1] if self.min_side is None else self.min_side
+
+    @property
     def ema_names(self) -> tuple[str, ...]:
-        """What each EMA is called in files and metrics: "ema-0.050"."""
+        """The name of each EMA in files and metrics, such as "ema-0.050"."""
         return tuple(f"ema-{sigma:.3f}" for sigma in self.ema_sigma_rels)
 
+    @property
+    def steps_by_phase(self) -> tuple[int, ...]:
+        """The number of steps of each phase: its views divided by the batch size, rounded up."""
+        return tuple(-(-phase.views // self.batch_size) for phase in self.phases)
+
+    @property
+    def total_steps(self) -> int:
+        """The number of steps of the whole run."""
+        return sum(self.steps_by_phase)
+
+    def size_at(self, step: int) -> int:
+        """Return the side of the pictures of `step`, in pixels.
+
+        Raises:
+            IndexError: If the run has no such step.
+        """
+        if not 0 <= step < self.total_steps:
+            raise IndexError(f"the run has steps 0 to {self.total_steps - 1}, not {step}")
+        ends = accumulate(self.steps_by_phase)
+        phases = zip(self.phases, ends, strict=True)
+        return next(phase.size for phase, end in phases if step < end)
+
+    def agrees(self, other: "TrainConfig", steps: int) -> bool:
+        """Tell whether a run with `other` has the same first `steps` steps, counted from 0."""
+        return min(self.total_steps, other.total_steps) >= steps and all(
+            self.size_at(step) == other.size_at(step) and self.rate_at(step) == other.rate_at(step)
+            for step in range(steps)
+        )
+
+    def rate_at(self, step: int) -> float:
+        """Return the learning rate of `step`: it rises linearly, stays, then falls to nearly 0.
+
+        The fall is linear: the last step has 1 / (n + 1) of the constant rate, where n steps decay.
+        """
+        rising = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        decaying = round(self.decay_share * self.total_steps)
+        falling = min(1.0, (self.total_steps - step) / (decaying + 1))
+        return self.learning_rate * min(rising, falling)
+
     def differences(self, other: "TrainConfig") -> list[str]:
-        """The names of the settings that differ and may not change when a run is resumed."""
+        """List the settings that differ from `other` and may not change when a run is resumed."""
         return [
             name
             for name in type(self).model_fields
@@ -302,10 +299,10 @@ class TrainConfig(_Strict):
 
 
 def read_fields(path: Path) -> dict[str, Any]:
-    """The settings in a JSON file, or in a TOML file if it is named so, not yet checked.
+    """Read the settings in a JSON file, or a TOML file if its name says so, not yet checked.
 
     Raises:
-        StudioError: If there is no such file, or it can't be read.
+        StudioError: If there is no such file, or the file can't be read.
     """
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,72 +1,69 @@
-"""A trained model as a folder that diffusers' DDPMPipeline, and so the studio, loads."""
+"""The export of any weights that a run kept, of a checkpoint or snapshot, raw or averaged."""
 
-import json
-import os
-from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import torch
-from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-from torch import Tensor, nn
+import safetensors
+import safetensors.torch
+from torch import Tensor
 
-from app.training.files import (
-    TEMPORARY,
-    remove,
-    replaced_folder,
-    sync_below,
-    sync_folder,
-    write_bytes,
-)
-from app.training.trainee import Architecture
+from app.errors import StudioError
+from app.training import checkpoint
+from app.training.architecture import Architecture, export_model
+from app.training.config import TrainConfig
+from app.training.resume import ARCHITECTURE, stored_config
 
 
-def export_model(
-    folder: Path,
-    architecture: Architecture,
-    weights: Mapping[str, Tensor],
-    *,
-    size: int,
-    half: bool = False,
+def export_choice(
+    run: Path, folder: Path, *, weights: str, step: int | None = None, half: bool = False
 ) -> None:
-    """Write the model to `folder`, which mustn't be there yet; all of it or nothing.
+    """Export a model with weights that a run kept.
 
     Args:
-        folder: Where to.
-        architecture: The model without its weights.
-        weights: By the names of diffusers' state_dict.
-        size: The side of its pictures in pixels.
+        run: The run's folder.
+        folder: The folder to write the model to; it mustn't exist yet.
+        weights: "raw", or an EMA's name, such as "ema-0.050"; snapshots have only the latter.
+        step: The number of steps done; None is the newest that is kept.
         half: Whether to store the weights in fp16.
 
     Raises:
-        OSError: If it can't be written.
+        StudioError: If there is no such run, no such weights, or something in the way.
     """
-    network = architecture.network()
-    module: nn.Module = network
-    dtype = torch.float16 if half else torch.float32
-    plain = {name: value.detach().cpu().to(dtype).contiguous() for name, value in weights.items()}
-    module.load_state_dict(plain, assign=True)
-    network.register_to_config(sample_size=size)
-    with replaced_folder(folder) as temporary:
-        scheduler = DDPMScheduler.from_config(architecture.scheduler)
-        DDPMPipeline(network, scheduler).save_pretrained(temporary)
-        if architecture.labels:
-            labels = {"labels": list(architecture.labels), "null_label": architecture.null_label}
-            write_bytes(temporary / "labels.json", json.dumps(labels, indent=2).encode())
-        sync_below(temporary)
+    fields = stored_config(run)
+    if fields is None:
+        raise StudioError(f"{run} is no run.", "Name the folder that `train --out` was given.")
+    if folder.exists():
+        raise StudioError(f"{folder} is there already.", "Name a new folder.")
+    config = TrainConfig.checked(fields)
+    kept = _kept(run, (checkpoint.RAW, *config.ema_names))
+    chosen = max((s for s, _ in kept), default=None) if step is None else step
+    if chosen is None or (chosen, weights) not in kept:
+        there = ", ".join(f"{name} at {s}" for s, name in sorted(kept)) or "none"
+        raise StudioError(
+            f"The run kept no weights {weights!r} at step {chosen}.", f"There are: {there}."
+        )
+    export_model(
+        folder,
+        Architecture.read(run / ARCHITECTURE),
+        _read(kept[chosen, weights]),
+        size=config.size_at(max(0, chosen - 1)),
+        half=half,
+    )
 
 
-def replace_model(link: Path, target: Path, kept: Collection[str] = ()) -> None:
-    """Point the link `link` at the folder `target` beside or below it, in one instant.
+def _kept(run: Path, names: tuple[str, ...]) -> dict[tuple[int, str], Path]:
+    """Find the files of weights, by step and name; a checkpoint's fp32 beats a snapshot's fp16."""
+    found: dict[tuple[int, str], Path] = {}
+    for place in ("checkpoints", "snapshots"):
+        for folder in sorted((run / place).glob("[0-9]*")):
+            for name in names:
+                path = checkpoint.weights_file(folder, name)
+                if path.is_file():
+                    found.setdefault((int(folder.name), name), path)
+    return found
 
-    A folder can't take another's place in one step, but a link can. What else lies beside
-    `target` is removed, but for the names in `kept`.
-    """
-    temporary = link.with_name(TEMPORARY + link.name)
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target.relative_to(link.parent), target_is_directory=True)
-    os.replace(temporary, link)
-    sync_folder(link.parent)
-    for other in target.parent.iterdir():
-        if other.name != target.name and other.name not in kept:
-            remove(other)
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise StudioError(f"{path} can't be read: {error}.", "Choose another step.") from error

@@ -1,4 +1,4 @@
-"""What training minimises: L_simple, its weightings, and L_vlb with a learned variance.
+"""The objective of training: L_simple, its weightings, and L_vlb with a learned variance.
 
 Ho et al. (2020), https://arxiv.org/abs/2006.11239 (DDPM); Nichol & Dhariwal (2021),
 https://arxiv.org/abs/2102.09672 (learned variance); Hang et al. (2023),
@@ -7,16 +7,14 @@ https://arxiv.org/abs/2301.11093 (multiscale); Salimans & Ho (2022),
 https://arxiv.org/abs/2202.00512 (v).
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from app.diffusion.bound import step_bpd
 from app.diffusion.denoiser import Prediction, Target, estimate
-from app.diffusion.forward import posterior
-from app.diffusion.likelihood import discretized_gaussian_log_likelihood, gaussian_kl
 from app.diffusion.schedule import NoiseSchedule
 
 
@@ -30,16 +28,15 @@ class Losses:
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """L_simple, with the coarse error and weighted by min-SNR where asked for, plus lambda L_vlb.
+    """L_simple, if set with the coarse error and the min-SNR weighting, plus lambda L_vlb.
 
     Attributes:
         schedule: The forward process.
         target: What the network predicts.
-        vlb_weight: lambda; above 0 the network's output has 2C channels.
-        min_snr_gamma: gamma of the weighting; None is none.
-        multiscale_gamma: Up to this SNR the coarse error counts too, and above it the less the
-            larger the SNR, for there x_t doesn't tell coarse noise from the picture; None is
-            without.
+        vlb_weight: lambda; if it is above 0, the network's output has 2C channels.
+        min_snr_gamma: gamma of the min-SNR weighting; None is without.
+        multiscale_gamma: Up to this SNR the coarse error counts in full, and above it less as the
+            SNR grows, because x_t then doesn't tell coarse noise from the picture; None is without.
     """
 
     schedule: NoiseSchedule
@@ -49,7 +46,7 @@ class Objective:
     multiscale_gamma: float | None = None
 
     def losses(self, output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, eps: Tensor) -> Losses:
-        """The losses of `output` (B, C or 2C, H, W), what the network says of x_t at `t` (B,)."""
+        """Compute the losses of the network's `output` (B, C or 2C, H, W) for `x_t` at `t` (B,)."""
         mean, variance = output, None
         if self.vlb_weight:
             mean, variance = output.chunk(2, dim=1)
@@ -62,7 +59,7 @@ class Objective:
         if self.min_snr_gamma is not None:
             total = total * self._min_snr(t).to(total)
         if variance is not None:
-            # The sum over the timesteps is T times the mean over them that a random t estimates.
+            # A random t estimates the mean over the timesteps; L_vlb is the sum, T times that.
             steps = self.schedule.num_train_timesteps
             total = total + self.vlb_weight * steps * self.vlb_terms(mean, variance, x_0, x_t, t)
         return Losses(simple, total)
@@ -70,24 +67,17 @@ class Objective:
     def vlb_terms(
         self, mean: Tensor, variance: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor
     ) -> Tensor:
-        """L_{t} of each picture in bits per dimension, (B,): L_{t-1} of eq. 5, or L_0 at t = 0.
+        """Compute each picture's L_{t-1}, or L_0 at t = 0, in bits per dimension, (B,).
 
-        The gradient reaches `variance` alone: the mean is L_simple's business (Nichol & Dhariwal,
+        The gradient reaches `variance` alone: the mean is left to L_simple (Nichol & Dhariwal,
         section 3.1).
         """
-        prediction = Prediction(mean.detach(), self.target)
-        x_0_hat = estimate(self.schedule, prediction, x_t, t, clip=False).x_0_hat
-        model_mean = posterior(self.schedule, x_0_hat, x_t, t, t - 1).mean
-        log_small, log_large = self._log_variances(t)
-        log_var = _interpolated(variance, log_small.to(x_t), log_large.to(x_t))
-        true_mean = posterior(self.schedule, x_0, x_t, t, t - 1).mean
-        kl = gaussian_kl(true_mean, log_small.to(x_t), model_mean, log_var)
-        decoder = -discretized_gaussian_log_likelihood(x_0, model_mean, 0.5 * log_var)
-        nats = torch.where((t == 0).view(-1, 1, 1, 1), decoder, kl)
-        return nats.flatten(1).mean(1) / math.log(2)
+        prediction = Prediction(mean.detach(), self.target, variance)
+        guess = estimate(prediction, x_t, self.schedule.alpha_bar(t), clip=False)
+        return step_bpd(self.schedule, x_0, x_t, guess, t, variance="learned")
 
     def _wanted(self, x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """What the network should have said."""
+        """Return the target (B, C, H, W) that the network's output is compared with."""
         a_t = self.schedule.alpha_bar(t)
         match self.target:
             case "epsilon":
@@ -98,7 +88,7 @@ class Objective:
                 return a_t.sqrt().to(eps) * eps - (1 - a_t).sqrt().to(x_0) * x_0
 
     def _min_snr(self, t: Tensor) -> Tensor:
-        """min(snr, gamma) as a weight of x_0's error, in terms of the target's error: (B,)."""
+        """Return the weights (B,) of the target's error that give x_0's error min(snr, gamma)."""
         snr = self._snr(t)
         weight = snr.clamp(max=self.min_snr_gamma)
         match self.target:
@@ -110,30 +100,19 @@ class Objective:
                 return weight / (snr + 1)
 
     def _snr(self, t: Tensor) -> Tensor:
-        """alpha_bar_t / (1 - alpha_bar_t), (B,) float64."""
+        """Compute the SNR, alpha_bar_t / (1 - alpha_bar_t), (B,) float64."""
         a_t = self.schedule.alpha_bar(t).flatten()
         return a_t / (1 - a_t)
 
-    def _log_variances(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """The logs of beta_tilde and log beta at `t`, (B, 1, 1, 1) float64 each.
-
-        beta_tilde is 0 at t = 0; it is given t = 1's, as Nichol & Dhariwal do.
-        """
-        later = t.clamp(min=1)
-        a_t, a_s = self.schedule.alpha_bar(later), self.schedule.alpha_bar(later - 1)
-        small = (1 - a_t / a_s) * (1 - a_s) / (1 - a_t)
-        large = 1 - self.schedule.alpha_bar(t) / self.schedule.alpha_bar(t - 1)
-        return small.log(), large.log()
-
 
 def coarse(error: Tensor) -> Tensor:
-    """The sum over s = S/2, S/4, ..., 1 of S/s times L_simple at s x s pixels, (B,).
+    """Sum S/s times L_simple at s x s pixels over s = S/2, S/4, ..., 1: (B,).
 
-    At s x s it is the mean square of the `error` (B, C, S, S) averaged to that size: the multiscale
-    loss of Hoogeboom et al. (section 3.3, where it ends at s = 32). Added to L_simple it leaves
-    the minimum where it is, at the posterior mean. But of the S x S x C numbers in L_simple the
-    mean colour is only C, so a network is slow to learn it; and at a large t a small error of it
-    in eps is a large one in x_0.
+    L_simple at s x s is the mean square of the `error` (B, C, S, S) averaged to that size. The sum
+    is the multiscale loss of Hoogeboom et al. (section 3.3, where it ends at s = 32). Added to
+    L_simple, the sum leaves the minimum where it is, at the posterior mean. It is needed because
+    the mean colour is only C of the S x S x C numbers in L_simple, so a network is slow to learn
+    it, and at a large t a small error of the colour in eps is a large one in x_0.
     """
     total = torch.zeros(error.shape[0], dtype=error.dtype, device=error.device)
     weight = 1.0
@@ -141,9 +120,3 @@ def coarse(error: Tensor) -> Tensor:
         error, weight = avg_pool2d(error, 2), 2 * weight
         total = total + weight * error.square().flatten(1).mean(1)
     return total
-
-
-def _interpolated(variance: Tensor, log_small: Tensor, log_large: Tensor) -> Tensor:
-    """The log variance that `variance`, in about [-1, 1], stands for (N. & D., eq. 15)."""
-    share = (variance + 1) / 2
-    return share * log_large + (1 - share) * log_small

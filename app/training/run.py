@@ -1,74 +1,113 @@
-"""A run: a folder that training happens in, and can be resumed from.
+"""A run: a folder in which training happens, and from which it can be resumed.
 
 config.json          every setting
 architecture.json    the model without its weights
 data.json            the data's fingerprint, and the pictures that were skipped and why
 metrics.jsonl        a line for each step and each held-out loss
-checkpoints/<step>/  all that it takes to go on; the newest few and the best
+checkpoints/<step>/  all that resuming takes; the newest few and the best
 snapshots/<step>/    EMA weights in fp16, kept for good
-samples/<step>.png   what the model paints from noise that never changes
+samples/<step>.png   pictures that the model paints from noise that never changes
 exports/<step>/      the newest model; with `keep_models`, also those that painted the samples
 model                a link to the newest model in exports/, for DDPMPipeline and the studio;
-                     when the run is done, with the novelty index of what it was trained on
+                     when the run is done, with the novelty index of its training pictures
 """
 
-import fcntl
+import json
 import math
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from safetensors import SafetensorError
 
 from app.errors import StudioError
+from app.files import TEMPORARY, remove, replace_file, replaced_folder, sync_folder
+from app.images.encoding import png_bytes
+from app.locks import locked_unless
 from app.training import checkpoint
+from app.training.architecture import Architecture, export_model
+from app.training.checkpoint import write_tensors
 from app.training.config import TrainConfig
-from app.training.course import Course
-from app.training.export import export_model, replace_model
-from app.training.files import remove, replace_file, replaced_folder
-from app.training.held_out import HeldOutLoss
-from app.training.indexing import StoredNetwork, index_model
-from app.training.journal import Journal
-from app.training.material import Decoded
-from app.training.processes import Processes
-from app.training.samples import WeightsDenoiser, png, sample_grid
-from app.training.tensors import write_tensors
-from app.training.trainee import Architecture
-from app.training.trainer import Forward, Learner, TrainStep, objective_of, train
+from app.training.data import Decoded
+from app.training.distributed import Processes
+from app.training.novelty_index import index_model, stored_bottleneck
+from app.training.trainer import TrainState, TrainStep, objective_of, train
+from app.training.validation import HeldOutLoss, sample_grid
 
 CHECKPOINTS: Final = "checkpoints"
 
 
+class MetricsLog:
+    """The open metrics.jsonl of a run.
+
+    Opening the log of a run that resumes after `step` steps drops the lines beyond that step and a
+    line cut off in the middle, so that a resumed run leaves no gap and repeats nothing.
+    """
+
+    def __init__(self, path: Path, step: int) -> None:
+        self._file = path.open("ab")
+        self._file.truncate(_length_up_to(path, step))
+
+    def step(self, step: TrainStep) -> None:
+        """Append the line of a training step."""
+        self._add({"kind": "step", **asdict(step)})
+
+    def held_out(self, step: int, weights: str, loss: HeldOutLoss) -> None:
+        """Append the held-out loss after `step` steps; `weights` is "raw" or an EMA's name."""
+        figures = {"mean": loss.mean, "by_quarter": loss.by_quarter}
+        self._add({"kind": "held_out", "step": step, "weights": weights, **figures})
+
+    def sync(self) -> None:
+        """Wait until every line is on the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the log."""
+        self._file.close()
+
+    def _add(self, fields: dict[str, object]) -> None:
+        self._file.write(json.dumps(fields).encode() + b"\n")
+        self._file.flush()
+
+
+def _length_up_to(path: Path, step: int) -> int:
+    """Count the bytes of the leading lines that are whole and not beyond `step`."""
+    length = 0
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n") or json.loads(line)["step"] > step:
+                break
+            length += len(line)
+    return length
+
+
 @dataclass(eq=False)
 class Run:
-    """An opened run; `app.training.opening.open_run` makes one.
+    """An opened run; `app.training.resume.open_run` makes one.
 
     Attributes:
-        folder: Where it is kept.
-        config: Its settings.
+        folder: The run's folder.
+        config: The run's settings.
         architecture: The model without its weights.
-        learner: The model with them, at the step that the run has reached.
-        decoded: What is trained and measured on.
+        state: The weights and all that changes in training, at the step reached.
+        decoded: The pictures that are trained and measured on.
         processes: The processes of the run.
-        journal: The open file; None in every process but the first.
-        is_stopping: Whether whoever trains is about to stop, and waits for it.
+        metrics: The open metrics log; None in every process but the first.
+        is_stopping: Tells whether the caller is waiting for the run to stop.
     """
 
     folder: Path
     config: TrainConfig
     architecture: Architecture
-    learner: Learner
+    state: TrainState
     decoded: Decoded
     processes: Processes
-    journal: Journal | None = None
+    metrics: MetricsLog | None = None
     is_stopping: Callable[[], bool] = lambda: False
-
-    @property
-    def course(self) -> Course:
-        """Its plan."""
-        return Course(self.config)
 
     @property
     def checkpoints(self) -> Path:
@@ -76,42 +115,37 @@ class Run:
         return self.folder / CHECKPOINTS
 
     def steps(self) -> Iterator[TrainStep]:
-        """Train on from where the run is, to its end."""
-        return train(
-            self.config,
-            self.architecture,
-            self.learner,
-            self.decoded.material,
-            self.processes,
-        )
+        """Train on from the step reached to the end of the run, a step for each `next`."""
+        data = self.decoded.training
+        return train(self.config, self.architecture, self.state, data, self.processes)
 
     def after(self, step: TrainStep) -> None:
-        """Keep what the run's settings say is kept after this step.
+        """Log a step, and save and paint what the settings make due after it.
 
         Raises:
-            StudioError: If the loss is no number any more, or the disk takes no more.
+            StudioError: If the loss or the gradient isn't finite, or the disk is full or fails.
         """
         if not (math.isfinite(step.loss) and math.isfinite(step.gradient_norm)):
             raise StudioError(
                 f"The loss isn't finite at step {step.step}: the training has diverged.",
                 "Lower learning_rate, and start again from the last checkpoint in a new run.",
             )
-        if self.journal is None:
+        if self.metrics is None:
             return
         with disk_errors(self.checkpoints):
-            self.journal.step(step)
+            self.metrics.step(step)
             if self._is_last or step.step % self.config.save_every == 0:
                 self.save(measure=True)
             self.show()
 
     def show(self) -> None:
-        """Keep the snapshot and paint the samples that are due at this step, where they lack.
+        """Keep the snapshot and paint the samples due at this step, unless they exist already.
 
         Raises:
-            StudioError: If the disk takes no more.
+            StudioError: If the disk is full or fails.
         """
-        step = self.learner.step
-        if self.journal is None or step == 0:
+        step = self.state.step
+        if self.metrics is None or step == 0:
             return
         with disk_errors(self.checkpoints):
             if _due(step, self.config.snapshot_every):
@@ -123,52 +157,51 @@ class Run:
         """Write a checkpoint and the model; with `measure`, the held-out losses first.
 
         Raises:
-            StudioError: If the disk takes no more; earlier checkpoints are untouched.
+            StudioError: If the disk is full or fails; earlier checkpoints are untouched.
         """
-        if self.journal is None:
+        if self.metrics is None:
             return
         with disk_errors(self.checkpoints):
             losses = self._measure() if measure else {}
-            step = self.learner.step
-            state = checkpoint.State(step, step * self.config.batch_size, losses)
-            self.journal.sync()
+            step = self.state.step
+            summary = checkpoint.CheckpointState(step, step * self.config.batch_size, losses)
+            self.metrics.sync()
             if losses:
-                # What was exported and painted before it was measured may be of the lesser average.
+                # A model or samples made before the measurement may have used a worse average.
                 remove(self.folder / "exports" / f"{step:08d}")
                 self._samples.unlink(missing_ok=True)
-            checkpoint.save(self.checkpoints, self.learner, state)
+            checkpoint.save(self.checkpoints, self.state, summary)
             checkpoint.prune(self.checkpoints, self.config.keep)
             self._export()
 
     def index(self) -> str:
-        """Write the novelty index of what was trained on beside the newest model.
+        """Write the novelty index of the training pictures into the newest model's folder.
 
         Returns:
-            Why there is none, or nothing.
+            Why there is no index, or "".
 
         Raises:
-            StudioError: If the titles can't be read, or the disk takes no more.
+            StudioError: If the titles can't be read, or the disk is full or fails.
         """
-        titles = self.config.titles
         with disk_errors(self.checkpoints):
             folder = (self.folder / "model").resolve()
             return index_model(
                 folder,
-                StoredNetwork(folder),
+                stored_bottleneck(folder),
                 self.architecture,
                 self.decoded,
                 size=self.size,
-                titles=None if titles is None else Path(titles),
+                titles=self.config.titles,
             )
 
     @property
     def size(self) -> int:
-        """The side of the pictures of the step that was last taken."""
-        return self.course.size(max(0, self.learner.step - 1))
+        """The side in pixels of the pictures of the last step taken."""
+        return self.config.size_at(max(0, self.state.step - 1))
 
     @property
     def is_unmeasured(self) -> bool:
-        """Whether the held-out losses are due at the newest checkpoint, and it has none."""
+        """Tell whether the newest checkpoint lacks held-out losses that are due at it."""
         states = checkpoint.saved(self.checkpoints)
         return bool(
             self.decoded.held_out
@@ -179,38 +212,36 @@ class Run:
 
     @property
     def _is_last(self) -> bool:
-        return self.learner.step == self.course.total_steps
+        return self.state.step == self.config.total_steps
 
     @property
     def _samples(self) -> Path:
-        """Where the samples of this step are, once they are painted."""
-        return self.folder / "samples" / f"{self.learner.step:08d}.png"
+        """The path of this step's samples, once they are painted."""
+        return self.folder / "samples" / f"{self.state.step:08d}.png"
 
     def _measure(self) -> dict[str, float]:
-        """The mean held-out loss by weights, written to the metrics quarter by quarter.
+        """Measure and log the held-out losses, and return the mean for each kind of weights.
 
-        Empty if the run is to stop meanwhile: it is measured when it goes on.
+        The result is empty if the run is to stop meanwhile: the losses are measured on resuming.
         """
         losses: dict[str, HeldOutLoss] = {}
-        if self.journal is None or not self.decoded.held_out:
+        if self.metrics is None or not self.decoded.held_out:
             return {}
-        forward = Forward.chosen(self.config, self.learner.device)
-        aim = objective_of(self.architecture, self.config)
+        objective = objective_of(self.architecture, self.config)
         held_out = self.decoded.held_out[self.size]
-        # Before the first step all weights are one.
-        names = (checkpoint.RAW, *(self.learner.emas if self.learner.step else ()))
-        for name in names:
-            weights = self.learner.weights(name)
-            loss = held_out.loss(forward, self.learner, weights, aim, self.is_stopping)
+        # Before the first step every EMA equals the raw weights.
+        for name in (checkpoint.RAW, *(self.state.emas if self.state.step else ())):
+            weights = self.state.weights(name)
+            loss = held_out.loss(self.state, weights, objective, self.is_stopping)
             if loss is None:
                 return {}
             losses[name] = loss
         for name, loss in losses.items():
-            self.journal.held_out(self.learner.step, name, loss)
+            self.metrics.held_out(self.state.step, name, loss)
         return {name: loss.mean for name, loss in losses.items()}
 
     def _best_ema(self) -> str:
-        """The EMA with the least held-out loss when that was last measured; else the first."""
+        """Name the EMA with the least held-out loss at the last measurement, or else the first."""
         measured = [s for s in checkpoint.saved(self.checkpoints) if set(s.held_out) > {"raw"}]
         if not measured:
             return self.config.ema_names[0]
@@ -218,36 +249,50 @@ class Run:
         return min(self.config.ema_names, key=lambda name: newest[name])
 
     def _export(self) -> None:
-        folder = self.folder / "exports" / f"{self.learner.step:08d}"
+        folder = self.folder / "exports" / f"{self.state.step:08d}"
         if not folder.is_dir():
-            weights = self.learner.weights(self._best_ema())
+            weights = self.state.weights(self._best_ema())
             export_model(folder, self.architecture, weights, size=self.size)
-        replace_model(self.folder / "model", folder, self._painters())
+        _replace_model(self.folder / "model", folder, self._painters())
 
     def _painters(self) -> frozenset[str]:
-        """The names of the exported models that are kept for the samples that they painted."""
+        """Name the exported models that are kept for the samples that they painted."""
         if not self.config.keep_models:
             return frozenset()
         return frozenset(path.stem for path in (self.folder / "samples").glob("[0-9]*.png"))
 
     def _snapshot(self) -> None:
-        folder = self.folder / "snapshots" / f"{self.learner.step:08d}"
+        folder = self.folder / "snapshots" / f"{self.state.step:08d}"
         if folder.is_dir():
             return
         with replaced_folder(folder) as temporary:
-            for name in self.learner.emas:
-                half = {n: w.half() for n, w in self.learner.weights(name).items()}
+            for name in self.state.emas:
+                half = {n: w.half() for n, w in self.state.weights(name).items()}
                 write_tensors(temporary / f"{name}.safetensors", half)
 
     def _sample(self) -> None:
         if self._samples.is_file():
             return
-        forward = Forward.chosen(self.config, self.learner.device)
-        weights = self.learner.weights(self._best_ema())
-        denoiser = WeightsDenoiser(self.learner, weights, forward, self.architecture)
-        image = sample_grid(self.config, denoiser, self.size)
+        weights = self.state.weights(self._best_ema())
+        grid = sample_grid(self.config, self.architecture, self.state, weights, self.size)
         self._samples.parent.mkdir(exist_ok=True)
-        replace_file(self._samples, png(image))
+        replace_file(self._samples, png_bytes(grid))
+
+
+def _replace_model(link: Path, target: Path, kept: Collection[str]) -> None:
+    """Point the link `link` at the folder `target`, beside or below the link, in one step.
+
+    A folder can't replace another in one step, but a link can. Anything else beside `target` is
+    removed, except the names in `kept`.
+    """
+    temporary = link.with_name(TEMPORARY + link.name)
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target.relative_to(link.parent), target_is_directory=True)
+    os.replace(temporary, link)
+    sync_folder(link.parent)
+    for other in target.parent.iterdir():
+        if other.name != target.name and other.name not in kept:
+            remove(other)
 
 
 def _due(step: int, every: int) -> bool:
@@ -256,7 +301,7 @@ def _due(step: int, every: int) -> bool:
 
 @contextmanager
 def disk_errors(checkpoints: Path) -> Iterator[None]:
-    """Turn an error of the disk into a StudioError that says where the run can go on from."""
+    """Turn a disk error into a StudioError that says from which step the run can go on."""
     try:
         yield
     except (OSError, SafetensorError) as error:
@@ -270,17 +315,15 @@ def disk_errors(checkpoints: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the run, so that no second process trains in it.
+def held(folder: Path) -> Iterator[None]:
+    """Lock the run in `folder`, so that no second process trains in it.
 
     Raises:
-        StudioError: If another process does already.
+        StudioError: If another process holds the run already.
     """
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+    with locked_unless(folder / "lock", lambda: True) as file:
+        if file is None:
             raise StudioError(
                 f"Another process is training in {folder}.", "Wait for it, or stop it first."
-            ) from error
+            )
         yield

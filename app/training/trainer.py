@@ -1,9 +1,8 @@
 """Algorithm 1 of Ho et al. (2020): training, as a generator that its caller drives."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
@@ -11,37 +10,35 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import AdamW
 
+from app.datasets.folder import DecodedPictures
+from app.diffusion.conditioning import Condition
 from app.diffusion.forward import q_sample
-from app.engine.trainable import make_trainable
-from app.engine.unet import fast_dtype
-from app.training.batch import Batch, make_batch, stored_size
+from app.networks.devices import fast_dtype
+from app.networks.training_unet import make_trainable
+from app.training.architecture import Architecture, InitialModel
+from app.training.batches import Batch, draw, make_batch, stored_size
 from app.training.config import DEFAULT_VLB_WEIGHT, TrainConfig
-from app.training.course import Course
-from app.training.dataset import Pictures
-from app.training.draws import draw
-from app.training.ema import PowerEma
-from app.training.muon import Muon
+from app.training.distributed import Processes
 from app.training.objective import Objective
-from app.training.processes import Processes
-from app.training.trainee import Architecture, Trainee
+from app.training.optimisers import Muon, PowerEma
 
 QUARTERS = 4
 
 
 @dataclass(frozen=True)
 class TrainStep:
-    """What one step did.
+    """The results of one training step.
 
     Attributes:
         step: Steps done, this one included.
         views: Pictures seen, over all steps and processes.
-        loss: The mean of what was minimised.
-        learning_rate: What this step used.
+        loss: The mean of the loss that was minimised.
+        learning_rate: The learning rate of this step.
         loss_by_quarter: The mean L_simple, unweighted, of the pictures whose t lay in each
             quarter of [0, T); None where there was none.
-        gradient_norm: Before clipping.
-        size: The side of its pictures in pixels.
-        pictures_per_second: Over all processes, without what the caller does between steps.
+        gradient_norm: The norm of the gradient before clipping.
+        size: The side of the step's pictures in pixels.
+        pictures_per_second: The speed over all processes, without the caller's work between steps.
     """
 
     step: int
@@ -55,113 +52,103 @@ class TrainStep:
 
 
 @dataclass(eq=False)
-class Learner:
+class TrainState:
     """All that changes in training, and that a checkpoint therefore holds.
 
     Attributes:
-        network: In fp32, arranged by `make_trainable`.
-        optimiser: AdamW over its parameters, or Muon.
-        emas: Their averages, by name.
+        network: The network in fp32, arranged by `make_trainable`.
+        optimiser: AdamW or Muon over the network's parameters.
+        emas: The averages of the parameters, by name.
+        dtype: The type that the network computes in; its weights stay float32.
         step: Steps done.
     """
 
     network: UNet2DModel
     optimiser: AdamW
     emas: dict[str, PowerEma]
+    dtype: torch.dtype
     step: int = 0
 
     @classmethod
-    def new(cls, trainee: Trainee, config: TrainConfig, device: torch.device) -> "Learner":
-        """At step 0; takes over the trainee's network."""
-        network = make_trainable(trainee.network)
+    def new(cls, initial: InitialModel, config: TrainConfig, device: torch.device) -> "TrainState":
+        """Make the state at step 0, which takes over the initial model's network."""
+        network = make_trainable(initial.network)
         network.to(device)  # type: ignore[arg-type] # diffusers' decorator hides the method
         parameters = list(network.parameters())
         pairs = zip(config.ema_names, config.ema_sigma_rels, strict=True)
         emas = {name: PowerEma(parameters, sigma) for name, sigma in pairs}
-        return cls(network, _optimiser(network, config, device), emas)
+        dtype = training_dtype(config, device)
+        return cls(network, _optimiser(network, config, dtype), emas, dtype)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return next(self.network.parameters()).device
+    def forward(
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        condition: Condition | None,
+        weights: Mapping[str, Tensor] | None = None,
+        *,
+        network: nn.Module | None = None,
+    ) -> Tensor:
+        """Run the network, or the `network` that wraps it, in the precision of the run.
+
+        Args:
+            x_t: (B, C, H, W), on any device.
+            t: (B,) int64.
+            condition: What the pictures are to show.
+            weights: Weights to use in place of the network's own weights of the same names.
+            network: The wrapped network of a run of several processes.
+
+        Returns:
+            The raw output (B, C or 2C, H, W), float32, on the network's device.
+        """
+        device = next(self.network.parameters()).device
+        x_t = x_t.to(device, memory_format=torch.channels_last)
+        labels = None if condition is None else condition.to(device).labels
+        arguments = (x_t, t.to(device), labels, False)
+        with torch.autocast(device.type, torch.bfloat16, self.dtype == torch.bfloat16):
+            (out,) = functional_call(network or self.network, dict(weights or {}), arguments)
+        return torch.as_tensor(out).float()
 
     def weights(self, name: str = "raw") -> dict[str, Tensor]:
-        """The weights called `name`: "raw", or an EMA's; buffers there are none."""
-        values: Sequence[Tensor] = list(self.network.parameters())
-        if name != "raw":
-            values = self.emas[name].values
-        names = (parameter for parameter, _ in self.network.named_parameters())
-        return {n: value.detach() for n, value in zip(names, values, strict=True)}
+        """Return the weights `name`, "raw" or an EMA's, by parameter; there are no buffers."""
+        own = dict(self.network.named_parameters())
+        values = own.values() if name == "raw" else self.emas[name].values
+        return {n: value.detach() for n, value in zip(own, values, strict=True)}
 
 
-def _optimiser(network: nn.Module, config: TrainConfig, device: torch.device) -> AdamW:
+def _optimiser(network: nn.Module, config: TrainConfig, dtype: torch.dtype) -> AdamW:
     rate, decay, betas = config.learning_rate, config.weight_decay, (config.beta1, config.beta2)
     if config.optimiser == "muon":
-        dtype = Forward.chosen(config, device).dtype
         return Muon(network, dtype, lr=rate, betas=betas, weight_decay=decay)
     return AdamW(network.parameters(), rate, betas, weight_decay=decay, fused=True)
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
-    """What is trained on.
+class TrainingData:
+    """The pictures to train on, with their labels.
 
     Attributes:
-        pictures: At every stored size.
-        labels: Their classes, (N,) int64; None where there are none.
-        null_label: The class that stands for "any".
+        pictures: The pictures at every stored size.
+        labels: The pictures' classes, (N,) int64; None if there are no classes.
+        null_label: The label that stands for "any".
     """
 
-    pictures: Pictures
+    pictures: DecodedPictures
     labels: Tensor | None = None
     null_label: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class Forward:
-    """How a network is run in training: its device and precision.
+def training_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
+    """Choose the type to compute in: bfloat16 if `config` asks for it and the device is fast at it.
 
-    Attributes:
-        device: Where it is.
-        dtype: What it computes in; its weights stay float32.
+    Float16 is never chosen: it would need a scaled loss.
     """
-
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    dtype: torch.dtype = torch.float32
-
-    @classmethod
-    def chosen(cls, config: TrainConfig, device: torch.device) -> "Forward":
-        """As `config` wishes and the device can; float16 would need a scaled loss."""
-        dtype = fast_dtype(device) if config.precision == "fast" else torch.float32
-        return cls(device, torch.bfloat16 if dtype == torch.bfloat16 else torch.float32)
-
-    def autocast(self) -> AbstractContextManager[object]:
-        """A context in which the network computes in `dtype`."""
-        return torch.autocast(self.device.type, torch.bfloat16, self.dtype == torch.bfloat16)
-
-    def __call__(self, network: nn.Module, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """The raw output, float32, on the device."""
-        return self.with_weights(network, {}, x_t, t, labels)
-
-    def with_weights(
-        self,
-        network: nn.Module,
-        weights: Mapping[str, Tensor],
-        x_t: Tensor,
-        t: Tensor,
-        labels: Tensor | None,
-    ) -> Tensor:
-        """The raw output with `weights` in place of the network's own of those names."""
-        x_t = x_t.to(self.device, memory_format=torch.channels_last)
-        labels = None if labels is None else labels.to(self.device)
-        arguments = (x_t, t.to(self.device), labels, False)
-        with self.autocast():
-            (out,) = functional_call(network, dict(weights), arguments)
-        return torch.as_tensor(out).float()
+    fast = config.precision == "fast" and fast_dtype(device) == torch.bfloat16
+    return torch.bfloat16 if fast else torch.float32
 
 
 def objective_of(architecture: Architecture, config: TrainConfig) -> Objective:
-    """What `config` minimises for a model of that architecture."""
+    """Make the objective that `config` sets for a model of this architecture."""
     weight = config.vlb_weight or DEFAULT_VLB_WEIGHT
     return Objective(
         architecture.schedule,
@@ -175,97 +162,82 @@ def objective_of(architecture: Architecture, config: TrainConfig) -> Objective:
 def train(
     config: TrainConfig,
     architecture: Architecture,
-    learner: Learner,
-    material: Material,
+    state: TrainState,
+    data: TrainingData,
     processes: Processes | None = None,
 ) -> Iterator[TrainStep]:
-    """Train `learner` on from where it is to the end of the course, a step for each `next`.
+    """Train on from the step of `state` to the end of the schedule, a step for each `next`.
 
-    Between steps the learner is complete: the caller may save it, or stop by closing.
+    Between steps the state is complete: the caller may save it, or close the stream to stop.
 
     Yields:
         A TrainStep after each step.
     """
     processes = processes or Processes()
-    objective, course = objective_of(architecture, config), Course(config)
-    forward = Forward.chosen(config, learner.device)
-    wrapped = processes.wrap(learner.network)
-    stepper = _Stepper(config, learner, wrapped, forward, objective, processes)
+    objective = objective_of(architecture, config)
+    network = processes.wrap(state.network)
     timesteps = objective.schedule.num_train_timesteps
-    for step in range(learner.step, course.total_steps):
+    for step in range(state.step, config.total_steps):
         started = time.perf_counter()
-        size, rate = course.size(step), course.learning_rate(step)
-        pixels = material.pictures.pixels[stored_size(size, config.crop_scale)]
+        size, rate = config.size_at(step), config.rate_at(step)
+        pixels = data.pictures.pixels[stored_size(size, config.crop_scale)]
         shape = (architecture.channels, size, size)
         draws = draw(config, step, pictures=len(pixels), shape=shape, timesteps=timesteps)
-        batch = make_batch(config, pixels, material.labels, material.null_label, draws)
-        done = stepper.step(batch, rate)
+        batch = make_batch(config, pixels, data.labels, data.null_label, draws)
+        parts = []
+        for part in range(config.accumulate):
+            rows = batch.rows(processes.rows(config.batch_size, part, config.accumulate))
+            with processes.averaging(network, part == config.accumulate - 1):
+                parts.append(_backward(state, network, objective, rows, config.accumulate))
+        gradient_norm = _update(config, state, rate)
+        total, simple, t = (
+            processes.gather(torch.cat(each)).cpu() for each in zip(*parts, strict=True)
+        )
         yield TrainStep(
-            step=learner.step,
-            views=learner.step * config.batch_size,
-            loss=float(done.total.mean()),
+            step=state.step,
+            views=state.step * config.batch_size,
+            loss=float(total.mean()),
             learning_rate=rate,
-            loss_by_quarter=by_quarter(done.simple, done.t, timesteps),
-            gradient_norm=done.gradient_norm,
+            loss_by_quarter=by_quarter(simple, t, timesteps),
+            gradient_norm=float(gradient_norm),
             size=size,
             pictures_per_second=config.batch_size / (time.perf_counter() - started),
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Done:
-    """A step's losses, (B,) over all processes, with their timesteps."""
+def _backward(
+    state: TrainState, network: nn.Module, objective: Objective, rows: Batch, parts: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Add the gradients of `rows`, one of the `parts` of this process's share of a step.
 
-    total: Tensor
-    simple: Tensor
-    t: Tensor
-    gradient_norm: float
+    Returns:
+        The rows' total and simple losses and their timesteps, on the network's device, where
+        several processes exchange them.
+    """
+    x_t = q_sample(objective.schedule, rows.x_0, rows.t, rows.eps)
+    out = state.forward(x_t, rows.t, rows.condition, network=network)
+    x_0, x_t, eps = (x.to(out.device) for x in (rows.x_0, x_t, rows.eps))
+    losses = objective.losses(out, x_0, x_t, rows.t, eps)
+    (losses.total.mean() / parts).backward()
+    return losses.total.detach(), losses.simple.detach(), rows.t.to(out.device)
 
 
-@dataclass(frozen=True, eq=False)
-class _Stepper:
-    """Takes optimiser steps: gradients of every part, clipping, the optimiser, the averages."""
-
-    config: TrainConfig
-    learner: Learner
-    wrapped: nn.Module
-    forward: Forward
-    objective: Objective
-    processes: Processes
-
-    def step(self, batch: Batch, learning_rate: float) -> _Done:
-        """One step on `batch`, of which this process takes its rows."""
-        parts = range(self.config.accumulate)
-        done = [self._backward(batch, part) for part in parts]
-        learner, parameters = self.learner, list(self.learner.network.parameters())
-        limit = self.config.gradient_clip or float("inf")
-        norm = nn.utils.clip_grad_norm_(parameters, limit)
-        for group in learner.optimiser.param_groups:
-            group["lr"] = learning_rate
-        learner.optimiser.step()
-        learner.optimiser.zero_grad(set_to_none=True)
-        learner.step += 1
-        for ema in learner.emas.values():
-            ema.update(parameters, learner.step)
-        total, simple, t = (self.processes.gather(torch.cat(x)) for x in zip(*done, strict=True))
-        return _Done(total.cpu(), simple.cpu(), t.cpu(), float(norm))
-
-    def _backward(self, batch: Batch, part: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Add the gradients of one part; its losses, total and simple, and its timesteps."""
-        parts = self.config.accumulate
-        rows = batch.rows(self.processes.rows(self.config.batch_size, part, parts))
-        x_t = q_sample(self.objective.schedule, rows.x_0, rows.t, rows.eps)
-        with self.processes.averaging(self.wrapped, part == parts - 1):
-            out = self.forward(self.wrapped, x_t, rows.t, rows.labels)
-            x_0, x_t, eps = (x.to(out.device) for x in (rows.x_0, x_t, rows.eps))
-            losses = self.objective.losses(out, x_0, x_t, rows.t, eps)
-            (losses.total.mean() / parts).backward()
-        # On the network's device, where several processes exchange them.
-        return losses.total.detach(), losses.simple.detach(), rows.t.to(out.device)
+def _update(config: TrainConfig, state: TrainState, learning_rate: float) -> Tensor:
+    """Step the optimiser and the averages; return the gradient's norm before clipping."""
+    parameters = list(state.network.parameters())
+    norm = nn.utils.clip_grad_norm_(parameters, config.gradient_clip or float("inf"))
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate
+    state.optimiser.step()
+    state.optimiser.zero_grad(set_to_none=True)
+    state.step += 1
+    for ema in state.emas.values():
+        ema.update(parameters, state.step)
+    return norm
 
 
 def by_quarter(losses: Tensor, t: Tensor, timesteps: int) -> tuple[float | None, ...]:
-    """The mean of `losses` (B,) whose `t` (B,) lies in each quarter of [0, T); None for none."""
+    """Average the `losses` (B,) whose `t` (B,) lies in each quarter of [0, T); None if none do."""
     quarter = t * QUARTERS // timesteps
     parts = [losses[quarter == q] for q in range(QUARTERS)]
     return tuple(float(part.mean()) if len(part) else None for part in parts)

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import Final
@@ -12,23 +13,16 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from app.datasets.uploads import MAX_UPLOAD
 from app.errors import StudioError
-from app.service.sets.store import MAX_UPLOAD
-from app.service.studio import Studio
-from app.settings import Settings
-from app.ui.api import add_api
-from app.ui.files import keep_to_own_files
-from app.ui.gate import gate
-from app.ui.hub_panel import hub_button, hub_panel, model_choices
-from app.ui.owner import OwnerCookie, asker
-from app.ui.run_controls import keep_usable
-from app.ui.tabs.bound import bound_tab
-from app.ui.tabs.lab_parts import Header
-from app.ui.tabs.mix import mix_tab
-from app.ui.tabs.noise import noise_tab
-from app.ui.tabs.paint import NETWORK, paint_tab
-from app.ui.tabs.theory import theory_tab
-from app.ui.tabs.train import train_tab
+from app.settings import Settings, quiet_matplotlib
+from app.studio import Studio
+from app.ui.components.layout import NETWORK, Header, model_choices
+from app.ui.components.recipe_controls import keep_usable
+from app.ui.endpoints.files import keep_to_own_files
+from app.ui.hub.panel import hub_panel
+from app.ui.middleware import VisitorCookie, asker, gate
+from app.ui.tab_list import TABS, Tab
 from app.ui.theme import NIGHT_SWITCH, STUDIO_CSS, STUDIO_HEAD, STUDIO_NAME, StudioTheme
 
 TITLE: Final = "Plein Air"
@@ -36,8 +30,8 @@ GRACE_SECONDS: Final = 1
 MCP_COMMAND: Final = 'python -m pip install "gradio[mcp]>=6.31,<7"'
 
 
-def build(studio: Studio) -> gr.Blocks:
-    """The page of `studio`, not yet served; from here on its models are those of who asks."""
+def build(studio: Studio, tabs: Sequence[Tab] = TABS) -> gr.Blocks:
+    """Build `studio`'s page, not yet served; from then on the studio's models are the asker's."""
     studio.models.asks = partial(asker, studio.settings)
     page = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400))
     with page:
@@ -50,28 +44,28 @@ def build(studio: Studio) -> gr.Blocks:
                 show_label=False,
                 elem_classes="studio-model",
             )
-            hub = hub_button()
+            hub = gr.Button("Hub", size="sm", min_width=44, elem_classes="studio-hub-button")
             precision = gr.Radio(
                 ["exact", "fast"], value="fast", label="precision", elem_classes="studio-precision"
             )
             gr.HTML(NIGHT_SWITCH, elem_classes="studio-switch")
         keep_usable(studio, model)
         hub_panel(studio, model, hub, page)
-        with gr.Tabs() as tabs:
-            with gr.Tab("Paint", id="paint"):
-                drop = paint_tab(studio, model, precision, page)
-            header = Header(model, precision, page, tabs, drop)
-            with gr.Tab("Noise", id="noise", elem_id="noise"):
-                panels = noise_tab(studio, header)
-            with gr.Tab("Mix", id="mix", elem_id="mix") as mix:
-                mix_tab(studio, header, mix)
-            with gr.Tab("Bound", id="bound", elem_id="bound") as bound:
-                bound_tab(studio, header, bound)
-            with gr.Tab("Train", id="train", elem_id="train") as train:
-                train_tab(studio, header, train)
-            with gr.Tab("Theory", id="theory", elem_id="theory"):
-                theory_tab(tabs, panels)
-        add_api(studio, NETWORK)
+        with gr.Tabs() as shown:
+            drop = gr.UploadButton(
+                "Open a saved PNG, or drop it anywhere",
+                file_types=[".png"],
+                type="binary",
+                size="sm",
+                render=False,
+            )
+            header = Header(model, precision, page, shown, drop)
+            for tab in tabs:
+                with gr.Tab(tab.name, id=tab.id, elem_id=tab.id) as opened:
+                    tab.build(studio, header, opened)
+        for tab in tabs:
+            if tab.calls:
+                tab.calls(studio, NETWORK)
     keep_to_own_files(page)
     return page
 
@@ -89,11 +83,12 @@ def serve(settings: Settings) -> None:
             f"Install it: {MCP_COMMAND}; or unset PLEIN_AIR_MCP.",
         )
     _require_address(settings.server_name, settings.server_port)
-    # As Ctrl-C does; as a container's process 1 Python would not hear it at all.
+    # End as Ctrl-C does; as a container's process 1, Python would otherwise ignore SIGTERM.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    quiet_matplotlib()
     studio = Studio(settings)
     page = build(studio)
-    # The first painting needn't wait for the network: it is loaded while the page is opened.
+    # The network is loaded while the page is opened, so the first painting needn't wait.
     if settings.zero_gpu:
         studio.warm_up()  # ZeroGPU takes networks from this thread alone, and before the launch.
     else:
@@ -110,7 +105,7 @@ def serve(settings: Settings) -> None:
 
 
 def _require_address(name: str, port: int) -> None:
-    """Look before anything is begun that a failed launch would leave half done."""
+    """Check that the address is free, before a failed launch could leave anything half done."""
     family = socket.AF_INET6 if ":" in name else socket.AF_INET
     try:
         socket.create_server((name, port), family=family).close()
@@ -132,10 +127,12 @@ def _launch(studio: Studio, page: gr.Blocks) -> None:
         root_path=settings.root_path or None,
         ssr_mode=False,
         show_error=True,
+        # Else Gradio ends the server where a busy machine takes 3 s for its first page.
+        _frontend=False,
         max_file_size=MAX_UPLOAD,
         app_kwargs={
             "middleware": [
-                Middleware(OwnerCookie),
+                Middleware(VisitorCookie),
                 gate(studio, page),
                 # The page itself, mostly; streams of events pass through as they are.
                 Middleware(GZipMiddleware, minimum_size=50_000),
@@ -145,7 +142,7 @@ def _launch(studio: Studio, page: gr.Blocks) -> None:
         css=STUDIO_CSS,
         head=f"<title>{TITLE}</title>{STUDIO_HEAD}",
     )
-    # Every open page holds a connection for good; an end that waited for them would take longer
-    # than a container is given.
+    # Every open page holds its connection for good; waiting for them all would take longer than
+    # a container is given to end.
     page.server.config.timeout_graceful_shutdown = GRACE_SECONDS
     page.block_thread()

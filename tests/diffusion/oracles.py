@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from app.diffusion.denoiser import Condition, Prediction, Target
+from app.diffusion.conditioning import Condition
+from app.diffusion.denoiser import Prediction, Target
 from app.diffusion.schedule import NoiseSchedule
 
 
@@ -33,6 +34,7 @@ class WavyDenoiser:
 
     def predict(self, x_t: Tensor, t: Tensor, condition: Condition | None) -> Prediction:
         phase = t.view(-1, 1, 1, 1) / 100
-        label = 0 if condition is None else condition.labels.view(-1, 1, 1, 1)
+        labels = None if condition is None else condition.labels
+        label = 0 if labels is None else labels.view(-1, 1, 1, 1)
         out = torch.sin(3 * x_t + phase + label) + 0.1 * x_t.roll(1, -1)
         return Prediction(out, self.target, torch.cos(x_t) if self.learned_variance else None)

@@ -1,7 +1,6 @@
 """The bound, against the paper's formulas written out again and against a closed form."""
 
 import math
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -9,11 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.diffusion.bound import Term, bound_terms, prior_bpd, step_log_variance, vlb_weights
-from app.diffusion.denoiser import Condition, Denoiser, Prediction
-from app.diffusion.noise import SeededNoise
-from app.diffusion.samplers import Variance
+from app.diffusion.bound import Term, bound_terms, prior_bpd, step_bpd, vlb_weights
+from app.diffusion.conditioning import Condition
+from app.diffusion.denoiser import Denoiser, Estimate, Prediction
+from app.diffusion.forward import q_sample
 from app.diffusion.schedule import NoiseSchedule
+from app.diffusion.seeds import SeededNoise
+from app.diffusion.variance import Variance
 from tests.diffusion.oracles import GaussianDenoiser, WavyDenoiser
 
 SCHEDULE = NoiseSchedule.named()
@@ -155,12 +156,28 @@ def test_clipping_leaves_the_simple_loss_alone() -> None:
         assert bool((one.x_0_mse < other.x_0_mse).all())
 
 
-@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
-def test_first_step_has_the_second_steps_beta_tilde(
-    variance: Literal["fixed_small", "fixed_large"],
-) -> None:
-    first = float(step_log_variance(SCHEDULE, 0, variance))
-    assert first == pytest.approx(math.log(Paper().beta_tilde(2)), rel=1e-9)
+def test_a_batch_of_several_timesteps_has_each_ones_term() -> None:
+    x_0, t = picture(3).double(), torch.tensor([0, 1, 700])
+    x_t = q_sample(SCHEDULE, x_0, t, torch.ones_like(x_0) / 2)
+    guess = Estimate(torch.sin(3 * x_0), x_t, torch.cos(x_0))
+    together = step_bpd(SCHEDULE, x_0, x_t, guess, t, variance="learned")
+    for i in range(3):
+        one = slice(i, i + 1)
+        of_one = Estimate(guess.x_0_hat[one], x_t[one], torch.cos(x_0[one]))
+        alone = step_bpd(SCHEDULE, x_0[one], x_t[one], of_one, t[one], variance="learned")
+        torch.testing.assert_close(alone, together[one])
+
+
+def test_the_terms_have_the_gradient_of_their_values() -> None:
+    x_0, t = picture()[..., :2, :2].double(), torch.tensor([0, 300])
+    x_t = q_sample(SCHEDULE, x_0, t, torch.full_like(x_0, 0.3))
+
+    def bpd(x_0_hat: Tensor, learned: Tensor) -> Tensor:
+        guess = Estimate(x_0_hat, x_t, learned)
+        return step_bpd(SCHEDULE, x_0, x_t, guess, t, variance="learned")
+
+    near = (x_0 + 0.003).requires_grad_(True)
+    assert torch.autograd.gradcheck(bpd, (near, x_t.cos().requires_grad_(True)), eps=1e-7)
 
 
 def test_a_picture_has_its_terms_whatever_batch_it_is_in() -> None:

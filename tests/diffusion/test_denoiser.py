@@ -4,15 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.diffusion.denoiser import (
-    TARGETS,
-    Condition,
-    GuidedDenoiser,
-    Prediction,
-    Target,
-    estimate,
-)
+from app.diffusion.conditioning import Condition
+from app.diffusion.denoiser import TARGETS, Prediction, Target, estimate
 from app.diffusion.forward import q_sample
+from app.diffusion.guidance import GuidedDenoiser
 from app.diffusion.schedule import NoiseSchedule
 from tests.diffusion.oracles import WavyDenoiser
 
@@ -30,7 +25,7 @@ def test_the_truth_in_any_terms_gives_back_picture_and_noise(target: Target) -> 
     x_t, a = q_sample(SCHEDULE, x_0, t, eps), SCHEDULE.alpha_bar(t).float()
     v = a.sqrt() * eps - (1 - a).sqrt() * x_0
     truth = {"epsilon": eps, "sample": x_0, "v_prediction": v}[target]
-    ours = estimate(SCHEDULE, Prediction(truth, target), x_t, t, clip=False)
+    ours = estimate(Prediction(truth, target), x_t, SCHEDULE.alpha_bar(t), clip=False)
     assert torch.allclose(ours.x_0_hat, x_0, atol=1e-4)
     assert torch.allclose(ours.eps_hat, eps, atol=1e-4)
 
@@ -40,7 +35,7 @@ def test_clipping_keeps_the_two_estimates_consistent_with_x_t(target: Target) ->
     t = torch.tensor([600, 900])
     x_t = 2 * torch.randn((2, 3, 4, 4), generator=torch.Generator().manual_seed(2))
     prediction = Prediction(torch.zeros_like(x_t) + 3, target)
-    ours = estimate(SCHEDULE, prediction, x_t, t, clip=True)
+    ours = estimate(prediction, x_t, SCHEDULE.alpha_bar(t), clip=True)
     assert ours.x_0_hat.abs().max() <= 1
     assert torch.allclose(q_sample(SCHEDULE, ours.x_0_hat, t, ours.eps_hat), x_t, atol=1e-5)
 
@@ -64,6 +59,23 @@ def test_guidance_keeps_the_conditional_variance() -> None:
     assert guided.variance is not None
     assert expected is not None
     assert torch.equal(guided.variance, expected)
+
+
+def test_guidance_keeps_all_but_the_label_of_what_is_shown() -> None:
+    class Recorder(WavyDenoiser):
+        def predict(self, x_t: Tensor, t: Tensor, condition: Condition | None) -> Prediction:
+            seen.append(condition)
+            return super().predict(x_t, t, condition)
+
+    seen: list[Condition | None] = []
+    shown = Condition(torch.tensor([1, 2]), low_res_t=torch.tensor([25, 50]))
+    GuidedDenoiser(Recorder(), 2.0, 7).predict(pictures(3), torch.tensor([5, 50]), shown)
+    (both,) = seen
+    assert both is not None
+    assert both.labels is not None
+    assert both.low_res_t is not None
+    assert both.labels.tolist() == [1, 2, 7, 7]
+    assert both.low_res_t.tolist() == [25, 50, 25, 50]
 
 
 def test_guidance_without_labels_is_refused() -> None:

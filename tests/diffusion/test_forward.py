@@ -21,7 +21,7 @@ def at(*t: int) -> Tensor:
 def test_q_sample_has_the_mean_and_variance_of_equation_4() -> None:
     x_0 = torch.full((1, 1, 400, 400), 0.5)
     x_t = q_sample(SCHEDULE, x_0, at(300), normal(0, 1, 1, 400, 400))
-    a = SCHEDULE.signal(300)
+    a = SCHEDULE.level(300).signal
     assert x_t.mean().item() == pytest.approx(a**0.5 * 0.5, abs=0.01)
     assert x_t.var().item() == pytest.approx(1 - a, rel=0.02)
 

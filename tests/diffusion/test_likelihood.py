@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from app.diffusion.likelihood import discretized_gaussian_log_likelihood, gaussian_kl
+from app.diffusion.bound import discretized_gaussian_log_likelihood, gaussian_kl
 
 LEVELS = torch.arange(256, dtype=torch.float64) / 127.5 - 1
 

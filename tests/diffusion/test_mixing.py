@@ -44,7 +44,7 @@ def test_each_rule_leaves_the_noise_variance_that_it_says(rule: MixingRule, half
     """Measured on black pictures, whose x_t is noise alone."""
     t = 499
     mixture = mixed(rule, t, side=64, black=True)
-    measured = mixture.x_t.flatten(1).var(1) / (1 - SCHEDULE.signal(t))
+    measured = mixture.x_t.flatten(1).var(1) / (1 - SCHEDULE.level(t).signal)
     assert float(mixture.noise_variance[2]) == pytest.approx(half, abs=0.02)
     assert measured.tolist() == pytest.approx(mixture.noise_variance.tolist(), rel=0.05)
 
@@ -55,7 +55,7 @@ def test_signals_mix_linearly(rule: MixingRule) -> None:
     zero = torch.zeros_like(first)
     mixture = mix_at(SCHEDULE, first, second, 300, mix=WEIGHTS, eps=(zero, zero), rule=rule)
     weights = WEIGHTS.view(-1, 1, 1, 1)
-    expected = SCHEDULE.signal(300) ** 0.5 * ((1 - weights) * first + weights * second)
+    expected = SCHEDULE.level(300).signal ** 0.5 * ((1 - weights) * first + weights * second)
     assert torch.allclose(mixture.x_t, expected, atol=1e-6)
 
 

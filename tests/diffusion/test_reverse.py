@@ -11,12 +11,17 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
-from app.diffusion.denoiser import Condition, Denoiser, Prediction, estimate
-from app.diffusion.noise import SeededNoise, derived_seed
+from app.diffusion.conditioning import Condition
+from app.diffusion.denoiser import Denoiser, Prediction, estimate
 from app.diffusion.reverse import SPACINGS, Frame, Spacing, reverse_process, spaced_timesteps
-from app.diffusion.samplers import DDIM, DDPM, SAMPLERS, Sampler, Variance, ddim_step, ddpm_step
+from app.diffusion.samplers.base import Sampler
+from app.diffusion.samplers.ddim import DDIM
+from app.diffusion.samplers.ddpm import DDPM
+from app.diffusion.samplers.registry import SAMPLERS
+from app.diffusion.samplers.solvers import SOLVERS
 from app.diffusion.schedule import NoiseSchedule
-from app.engine.solvers import SOLVERS
+from app.diffusion.seeds import SeededNoise, derived_seed
+from app.diffusion.variance import Variance
 from tests.diffusion.oracles import GaussianDenoiser, WavyDenoiser
 
 SCHEDULE = NoiseSchedule.named()
@@ -66,7 +71,9 @@ def test_ddpm_matches_diffusers_at_every_step(
     network = WavyDenoiser(learned_variance=variance == "learned")
     noise = SeededNoise((1, 2))
     x = noise.draw(SHAPE)
-    for frame in frames(DDPM(SCHEDULE, variance), timesteps, denoiser=network, clip=clip):
+    for frame in frames(
+        DDPM(SCHEDULE, timesteps, variance), timesteps, denoiser=network, clip=clip
+    ):
         assert (frame.x_t - x).abs().max() < 1e-4 * max(1.0, x.abs().max().item())
         if frame.eps_hat is None:
             break
@@ -95,7 +102,7 @@ def test_ddim_matches_diffusers_at_every_step(num_steps: int, eta: float, clip: 
     network, noise = WavyDenoiser(), SeededNoise((1, 2))
     path = [*timesteps.tolist(), -1]
     x = noise.draw(SHAPE)
-    for frame in frames(DDIM(SCHEDULE, eta), timesteps, clip=clip):
+    for frame in frames(DDIM(SCHEDULE, timesteps, eta), timesteps, clip=clip):
         assert (frame.x_t - x).abs().max() < 1e-4 * max(1.0, x.abs().max().item())
         if frame.eps_hat is None:
             break
@@ -112,13 +119,13 @@ def test_ddim_matches_diffusers_at_every_step(num_steps: int, eta: float, clip: 
 
 @pytest.mark.parametrize(("t", "s"), [(999, 998), (640, 120), (3, 0), (0, -1)])
 def test_ddim_with_eta_one_has_ddpms_mean_and_variance(t: int, s: int) -> None:
-    t_, s_ = torch.full((2,), t), torch.full((2,), s)
+    timesteps = torch.tensor([t] if s < 0 else [t, s])
     x_t = torch.randn((2, *SHAPE), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    guess = estimate(SCHEDULE, Prediction(torch.sin(x_t)), x_t, t_, clip=True)
-    ddim = ddim_step(SCHEDULE, guess, x_t, t_, s_, eta=1.0)
-    ddpm = ddpm_step(SCHEDULE, guess, x_t, t_, s_)
-    assert torch.allclose(ddim.mean, ddpm.mean, atol=1e-9)
-    assert torch.allclose(ddim.var, ddpm.var, atol=1e-12)
+    a_t = SCHEDULE.alpha_bar(timesteps[:1])
+    guess = estimate(Prediction(torch.sin(x_t)), x_t, a_t, clip=True)
+    ddim = DDIM(SCHEDULE, timesteps, eta=1.0).step(guess, x_t, 0, SeededNoise((1, 2)))
+    ddpm = DDPM(SCHEDULE, timesteps).step(guess, x_t, 0, SeededNoise((1, 2)))
+    assert torch.allclose(ddim, ddpm, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -191,11 +198,11 @@ def test_the_fewest_steps_are_finite(name: str, num_steps: int) -> None:
 
 def test_predictions_of_a_frame_belong_to_its_x_t() -> None:
     timesteps = spaced_timesteps(5, 1000)
-    for frame in frames(DDPM(SCHEDULE), timesteps, clip=False):
+    for frame in frames(DDPM(SCHEDULE, timesteps), timesteps, clip=False):
         if frame.eps_hat is not None:
             t = torch.full((2,), frame.t)
             again = WavyDenoiser().predict(frame.x_t, t, None)
-            guess = estimate(SCHEDULE, again, frame.x_t, t, clip=False)
+            guess = estimate(again, frame.x_t, SCHEDULE.alpha_bar(t), clip=False)
             assert torch.equal(frame.eps_hat, guess.eps_hat)
             assert torch.equal(frame.x_0_hat, guess.x_0_hat)
 
@@ -233,12 +240,13 @@ def test_closing_a_stream_stops_the_network() -> None:
             calls.append(int(t[0]))
             return super().predict(x_t, t, condition)
 
+    timesteps = spaced_timesteps(50, 1000)
     stream = reverse_process(
         Counting(),
         SCHEDULE,
         torch.zeros(1, *SHAPE),
-        spaced_timesteps(50, 1000),
-        sampler=DDPM(SCHEDULE),
+        timesteps,
+        sampler=DDPM(SCHEDULE, timesteps),
         noise=SeededNoise([0]),
     )
     next(stream), next(stream)
@@ -249,7 +257,7 @@ def test_closing_a_stream_stops_the_network() -> None:
 
 def test_gradients_stay_as_the_caller_had_them_between_frames() -> None:
     timesteps = spaced_timesteps(3, 1000)
-    for frame in frames(DDPM(SCHEDULE), timesteps):
+    for frame in frames(DDPM(SCHEDULE, timesteps), timesteps):
         assert torch.is_grad_enabled()
         assert not frame.x_t.requires_grad
 
@@ -262,7 +270,7 @@ def test_a_stream_may_start_from_any_t() -> None:
         SCHEDULE,
         x_t,
         timesteps,
-        sampler=DDIM(SCHEDULE),
+        sampler=DDIM(SCHEDULE, timesteps),
         noise=SeededNoise([0]),
     )
     first = next(stream)
@@ -273,7 +281,7 @@ def test_a_stream_may_start_from_any_t() -> None:
 @pytest.mark.parametrize("timesteps", [[], [1, 2], [5, 5]])
 def test_timesteps_that_do_not_descend_are_refused(timesteps: list[int]) -> None:
     with pytest.raises(ValueError, match="descend"):
-        next(frames(DDPM(SCHEDULE), torch.tensor(timesteps, dtype=torch.int64)))
+        next(frames(DDIM(SCHEDULE, torch.tensor([0])), torch.tensor(timesteps, dtype=torch.int64)))
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)

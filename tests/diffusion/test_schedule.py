@@ -9,6 +9,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from app.diffusion.schedule import (
     BETA_SCHEDULES,
     BetaSchedule,
+    NoiseLevel,
     NoiseSchedule,
     code_t,
     paper_t,
@@ -44,7 +45,7 @@ def test_betas_recover_those_the_schedule_was_made_from() -> None:
 def test_clean_data_is_an_ordinary_timestep() -> None:
     schedule = NoiseSchedule.named()
     assert schedule.alpha_bar(torch.tensor([-1])).item() == 1.0
-    assert schedule.snr(-1) == schedule.snr_db(-1) == math.inf
+    assert schedule.level(-1) == NoiseLevel(0, 1.0, math.inf)
     assert schedule.alpha_bar(torch.tensor([5, 6])).shape == (2, 1, 1, 1)
 
 

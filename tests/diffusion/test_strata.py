@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.diffusion.strata import Stratum, all_steps, strata
+from app.diffusion.bound import Stratum, all_steps, strata
 
 
 @pytest.mark.parametrize(("length", "terms"), [(1000, 50), (1000, 2), (1000, 998), (10, 8), (5, 3)])

@@ -1,61 +1,17 @@
 """A real browser for the tests, and pages that are served for one test."""
 
-import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gradio as gr
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from app.shell.server import Server, running_server
 from app.ui.theme import STUDIO_CSS, STUDIO_HEAD, StudioTheme
-from tests.lacking import lacking
 from tests.workers import end_workers
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-
-# On a busy machine a first interaction takes seconds; what never comes still fails the test.
-expect.set_options(timeout=30_000)
+from tools.server import Server, running_server
 
 Serve = Callable[[gr.Blocks], str]
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """Chromium; without one the test is skipped, or fails where CI=true."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        lacking("browser tests need Chromium: install the package chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=executable, args=["--no-sandbox", "--disable-background-networking"]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="session")
-def visitor(chromium: Browser) -> Iterator[BrowserContext]:
-    """One browser profile for all pages: what was downloaded and compiled once stays so."""
-    context = chromium.new_context(
-        viewport={"width": 1280, "height": 720}, accept_downloads=True, reduced_motion="reduce"
-    )
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def browser_page(visitor: BrowserContext) -> Iterator[Page]:
-    """An empty page of laptop size, as of a new visitor; errors in it fail the test."""
-    page = visitor.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(error.stack or str(error)))
-    yield page
-    page.close()
-    visitor.set_storage_state({"cookies": [], "origins": []})
-    assert errors == []
 
 
 @pytest.fixture(scope="session")

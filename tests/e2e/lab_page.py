@@ -1,16 +1,15 @@
 """What the tests of the laboratories share: opening a tab, its controls, its slider over t."""
 
-import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image
 from playwright.sync_api import Locator, Page, Route, expect
 
-from app.shell.server import Server
-from app.shell.showcase import EXAMPLE_SEEDS
+from app.images.encoding import png_bytes
+from tools.server import Server
+from tools.showcase import EXAMPLE_SEEDS
 
 PATIENCE = 120_000
 
@@ -61,31 +60,6 @@ def go_to(tab: Locator, t: int, total: int = 1000) -> None:
     expect(slider).to_have_attribute("aria-valuenow", str(t))
 
 
-def drag(page: Page, tab: Locator, shares: list[float]) -> None:
-    """Drag the slider over t through shares of its track, from noise (0) to picture (1)."""
-    track = tab.locator(".plein-air-time .lab-track").bounding_box()
-    assert track is not None
-    middle = track["y"] + track["height"] / 2
-    page.mouse.move(track["x"] + track["width"] * shares[0], middle)
-    page.mouse.down()
-    for share in shares:
-        page.mouse.move(track["x"] + track["width"] * share, middle)
-    page.mouse.up()
-
-
-def drag_rail(tab: Locator, label: str, share: float) -> None:
-    """Drag one of Gradio's sliders to a share of its rail."""
-    rail = tab.get_by_label(f"range slider for {label}")
-    rail.scroll_into_view_if_needed()
-    box = rail.bounding_box()
-    assert box is not None
-    mouse, middle = tab.page.mouse, box["y"] + box["height"] / 2
-    mouse.move(box["x"] + box["width"] * 0.1, middle)
-    mouse.down()
-    mouse.move(box["x"] + box["width"] * share, middle, steps=4)
-    mouse.up()
-
-
 def colour(page: Page, selector: str, x: float = 0.5, y: float = 0.5) -> tuple[int, ...]:
     """The colour of a canvas at a place in it."""
     rgb = page.evaluate(
@@ -109,9 +83,7 @@ def wide_picture() -> bytes:
     pixels = np.zeros((40, 120, 3), dtype=np.uint8)
     pixels[:, :, 2] = 200
     pixels[:, 40:80] = (200, 0, 0)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "png")
-    return buffer.getvalue()
+    return png_bytes(pixels)
 
 
 def upload(tab: Locator, content: bytes, name: str = "a.png") -> None:

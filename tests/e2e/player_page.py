@@ -1,6 +1,5 @@
 """A page with one player, fed by made-up runs whose every colour is known."""
 
-import io
 import queue
 import threading
 import time
@@ -10,25 +9,22 @@ from typing import Any, cast
 
 import gradio as gr
 import numpy as np
-from PIL import Image
 
 from app.errors import StudioError
-from app.ui.player import (
+from app.images.arrays import Pixels
+from app.images.encoding import data_uri, png_bytes
+from app.ui.components.films import RunMessages, frame_sheet
+from app.ui.components.messages import (
     Download,
     Failure,
-    Film,
+    FilmMessage,
     FinishedPicture,
     FrameInfo,
     Message,
-    Player,
-    PlayerEvent,
     PlayerFrame,
     Progress,
-    RunMessages,
-    data_uri,
-    frame_sheet,
 )
-from app.ui.sheets import Pixels
+from app.ui.components.player import Player, PlayerEvent
 from app.ui.theme import NIGHT_SWITCH
 
 SIDE = 20
@@ -57,9 +53,7 @@ def frame(i: int, steps: int, pictures: int) -> PlayerFrame:
 
 
 def png(n: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(tile(HUES[n % len(HUES)])).save(buffer, "png")
-    return buffer.getvalue()
+    return png_bytes(tile(HUES[n % len(HUES)]))
 
 
 def finished(pictures: int) -> tuple[FinishedPicture, ...]:
@@ -69,10 +63,10 @@ def finished(pictures: int) -> tuple[FinishedPicture, ...]:
     )
 
 
-def film(steps: int = 12) -> Film:
+def film(steps: int = 12) -> FilmMessage:
     hue = np.stack([tile(HUES[0])] * (steps + 1))
     x_t = np.stack([*[tile(GREY)] * steps, tile(HUES[0])])
-    return Film(
+    return FilmMessage(
         run="stored",
         title="a stored run",
         tile=(SIDE, SIDE),

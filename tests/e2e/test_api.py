@@ -10,19 +10,25 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from app.service.laboratory.bounding import Bounding
-from app.service.laboratory.experiments import Mixing, Noising, read_experiment
-from app.service.pictures import read_recipe
-from app.service.recipe import Recipe
+from app.laboratory.experiments import BoundRequest, ForwardStrip, Mixing, read_experiment
+from app.painting.recipe import Recipe, read_recipe
 from app.settings import ROOT
-from app.shell.server import Server
+from tools.server import Server
 
 pytestmark = pytest.mark.e2e
 
 ENDPOINTS = {
     *("/paint", "/repaint", "/recipe", "/models", "/model_view"),
     *("/noise_strip", "/noise_schedules", "/noise_chain", "/noise_posterior", "/denoise"),
-    *("/mix", "/mix_variances", "/mix_grid", "/mix_grid_time", "/mix_morph", "/seed_morph"),
+    *(
+        "/enlarge",
+        "/mix",
+        "/mix_variances",
+        "/mix_grid",
+        "/mix_grid_time",
+        "/mix_morph",
+        "/seed_morph",
+    ),
     *("/bound", "/bound_weights"),
     *("/upload_pictures", "/picture_sets", "/delete_pictures", "/start_training", "/trainings"),
     *("/training", "/training_samples", "/training_model", "/stop_training", "/resume_training"),
@@ -105,7 +111,7 @@ def test_the_noise_laboratory_answers(client: Client, pictures: list[Any]) -> No
         assert seen.size == (16, 16)
     strip, gif, moments = client.predict(**how, moments=4, api_name="/noise_strip")
     experiment = read_experiment(Path(strip).read_bytes())
-    assert isinstance(experiment, Noising)
+    assert isinstance(experiment, ForwardStrip)
     assert [m["t"] for m in moments] == [0, 333, 667, 1000]
     assert moments[0]["snr_db"] is None
     assert Path(gif).suffix == ".gif"
@@ -119,6 +125,15 @@ def test_the_noise_laboratory_answers(client: Client, pictures: list[Any]) -> No
     files, experiments = client.predict(**how, t=50, steps=40, variations=2, api_name="/denoise")
     assert [Path(f).name for f in files] == [f"tiny-denoising-50-seed-{s}.png" for s in (0, 1)]
     assert [e["run"]["picture"] for e in experiments] == [0, 1]
+    (file,), (enlarged,) = client.predict(**how, stage_steps=2, api_name="/enlarge")
+    assert (enlarged["t"], enlarged["run"]["size"]) == (0, 64)
+    with Image.open(file) as large:
+        assert large.size == (64, 64)
+    (file,), (recipe,) = client.predict(model="tiny", steps=3, size=64, api_name="/paint")
+    assert read_recipe(Path(file).read_bytes()).stage_weights == recipe["stage_weights"]
+    (again,), _ = client.predict(recipe=json.dumps(recipe), api_name="/repaint")
+    with Image.open(file) as first, Image.open(again) as second:
+        assert first.tobytes() == second.tobytes()
 
 
 def test_the_mix_laboratory_answers(client: Client, pictures: list[Any]) -> None:
@@ -147,7 +162,9 @@ def test_the_mix_laboratory_answers(client: Client, pictures: list[Any]) -> None
 def test_the_bound_laboratory_answers(client: Client, pictures: list[Any]) -> None:
     how = {"picture": pictures[0], "model": "tiny"}
     figure, terms, bounding = client.predict(**how, terms=4, api_name="/bound")
-    assert read_experiment(Path(figure).read_bytes()) == Bounding.from_json(json.dumps(bounding))
+    assert read_experiment(Path(figure).read_bytes()) == BoundRequest.from_json(
+        json.dumps(bounding)
+    )
     assert [term["kind"] for term in terms] == ["prior", *["step"] * 4, "decoder"]
     last = terms[-1]
     assert last["total"] == pytest.approx(last["prior"] + last["vb"] + last["decoder"])
@@ -165,6 +182,9 @@ def test_the_bound_laboratory_answers(client: Client, pictures: list[Any]) -> No
         ({"api_name": "/noise_chain", "t": 0}, "no noise to take away"),
         ({"api_name": "/denoise", "t": 10_001}, "t is 10001"),
         ({"api_name": "/denoise", "sampler": "magic"}, "no sampler"),
+        ({"api_name": "/denoise", "t": 0}, "no noise to take away"),
+        ({"api_name": "/enlarge", "stage": "nobody"}, "no second stage"),
+        ({"api_name": "/enlarge", "stage_noise": 500}, "as noisy as at t = 500"),
         ({"api_name": "/bound", "variance": "learned"}, "did not learn"),
         ({"api_name": "/bound", "model": "nobody"}, "no model"),
         ({"api_name": "/bound", "picture": {"path": str(ROOT / "LICENSE")}}, "no uploaded"),

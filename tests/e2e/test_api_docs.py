@@ -13,12 +13,12 @@ from urllib.request import urlopen
 import pytest
 from gradio_client import Client
 
-from app.service.pictures import read_recipe
+from app.painting.recipe import read_recipe
 from app.settings import ROOT
-from app.shell.server import Server
-from app.ui.examples import EXAMPLES
-from app.ui.owner import COOKIE
+from app.ui.middleware import COOKIE
 from tests.lacking import lacking
+from tools.api_docs.examples import EXAMPLES
+from tools.server import Server
 
 pytestmark = pytest.mark.e2e
 

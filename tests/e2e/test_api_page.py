@@ -12,7 +12,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from app.settings import ROOT
-from app.shell.server import Server
+from tools.server import Server
 
 pytestmark = pytest.mark.e2e
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from app.service.laboratory.bounding import Bounding
-from app.service.laboratory.experiments import read_experiment
-from app.shell.server import Server
-from tests.e2e.lab_page import EXAMPLES, PATIENCE, drag_rail, open_tab, resize, set_number
+from app.laboratory.experiments import BoundRequest, read_experiment
+from tests.e2e.lab_page import EXAMPLES, PATIENCE, open_tab, resize, set_number
+from tests.e2e.mouse import drag
+from tools.server import Server
 
 pytestmark = pytest.mark.e2e
 
@@ -84,7 +84,7 @@ def test_terms_come_in_and_add_up(tab: Locator) -> None:
 
 
 def test_dragging_terms_chooses_how_many(tab: Locator) -> None:
-    drag_rail(tab, "terms", 0.5)
+    drag(tab.get_by_label("range slider for terms"), 0.1, 0.5, steps=4)
     field = tab.get_by_label("number input for terms")
     assert int(field.input_value()) == pytest.approx(500, abs=60)
 
@@ -115,7 +115,7 @@ def test_stopping_keeps_the_terms(tab: Locator) -> None:
 
 def test_first_sight_is_saved_with_its_recipe(tab: Locator) -> None:
     experiment = read_experiment(saved_figure(tab).read_bytes())
-    assert isinstance(experiment, Bounding)
+    assert isinstance(experiment, BoundRequest)
     assert experiment.model == "impressionist-64"
     assert [s.kind for s in experiment.subjects] == ["picture", "shuffled", "noise"]
 
@@ -136,7 +136,7 @@ def test_a_dropped_png_restores_its_bound(browser_page: Page, tab: Locator, tmp_
     file = tmp_path / "bound.png"
     file.write_bytes(saved_figure(tab).read_bytes())
     saved = read_experiment(file.read_bytes())
-    assert isinstance(saved, Bounding)
+    assert isinstance(saved, BoundRequest)
     assert (saved.draws, saved.seed, [c.model for c in saved.compared]) == (3, 9, ["learned"])
     browser_page.reload()
     expect(browser_page.locator(".player").first).to_have_attribute("data-state", "finished")
@@ -194,7 +194,7 @@ def test_t_can_be_logarithmic(tab: Locator) -> None:
 @pytest.mark.slow
 def test_theory_leads_to_the_laboratories(browser_page: Page, studio: Server) -> None:
     theory = open_tab(browser_page, studio, "Theory")
-    expect(theory.locator(".katex-display")).to_have_count(11)
+    expect(theory.locator(".katex-display")).to_have_count(12)
     expect(theory.locator(".katex-error")).to_have_count(0)
     for button, name in (
         ("Move t in Noise", "Noise"),

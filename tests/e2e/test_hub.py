@@ -16,8 +16,8 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.shell.server import Server, running_server
-from tests.service.hub.stand_in import TOKEN, StandIn, stand_in_hub
+from tests.hub.stand_in import TOKEN, StandIn, stand_in_hub
+from tools.server import Server, running_server
 
 pytestmark = pytest.mark.e2e
 

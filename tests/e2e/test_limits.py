@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.shell.server import Server, running_server
 from tests.workers import end_workers
+from tools.server import Server, running_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

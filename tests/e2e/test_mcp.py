@@ -17,9 +17,9 @@ from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 
 from app.settings import Settings
-from app.shell.server import Server, running_server
-from app.ui.reference import endpoints
 from tests.workers import end_workers
+from tools.api_docs.reference import sections
+from tools.server import Server, running_server
 
 pytestmark = pytest.mark.e2e
 
@@ -89,7 +89,7 @@ def test_every_endpoint_is_a_tool_that_says_what_it_takes(server: Server) -> Non
         return {it.name: (it.description, it.inputSchema["properties"]) for it in listed.tools}
 
     tools = apart(list_tools())
-    known = endpoints()
+    known = [endpoint for section in sections().values() for endpoint in section]
     assert set(tools) == {endpoint.name for endpoint in known}
     for endpoint in known:
         description, properties = tools[endpoint.name]

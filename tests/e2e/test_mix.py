@@ -8,20 +8,17 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from app.diffusion.mixing import DEFAULT_RULE
-from app.service.laboratory.experiment import Source
-from app.service.laboratory.experiments import Grid, Mixing, Morph, SeedMorph, read_experiment
-from app.service.pictures import png_bytes
-from app.service.recipe import Recipe
-from app.service.showcase import load_examples
-from app.service.studio import Studio
+from app.images.encoding import png_bytes
+from app.laboratory.experiments import Grid, Mixing, Morph, SeedMorph, read_experiment
+from app.painting.examples import load_examples
+from app.painting.recipe import Recipe
+from app.painting.sources import PictureSource
 from app.settings import ASSETS, Settings
-from app.shell.server import Server
+from app.studio import Studio
 from tests.e2e.lab_page import (
     EXAMPLES,
     PATIENCE,
     asked_of,
-    drag,
-    drag_rail,
     go_to,
     held_back,
     open_tab,
@@ -31,6 +28,8 @@ from tests.e2e.lab_page import (
     waited_for,
     wide_picture,
 )
+from tests.e2e.mouse import drag
+from tools.server import Server
 
 pytestmark = pytest.mark.e2e
 
@@ -69,7 +68,7 @@ def test_t_and_lambda_mix_in_the_browser_without_asking_the_server(
 ) -> None:
     stage = tab.locator(STAGE)
     asked = asked_of(browser_page)
-    drag(browser_page, tab, [0.5, 0.8, 0.4])
+    drag(tab.locator(".plein-air-time .lab-track"), 0.5, 0.8, 0.4)
     t = tab.locator("[role=slider]").first.get_attribute("aria-valuenow") or ""
     expect(stage).to_have_attribute("data-t", t)
     rail = tab.get_by_label("range slider for λ")
@@ -77,7 +76,7 @@ def test_t_and_lambda_mix_in_the_browser_without_asking_the_server(
     for _ in range(5):
         rail.press("ArrowRight")
     expect(stage).to_have_attribute("data-mix", "0.55")
-    drag_rail(tab, "λ", 0.8)
+    drag(tab.get_by_label("range slider for λ"), 0.1, 0.8, steps=4)
     expect(stage).to_have_attribute("data-mix", re.compile(r"^0\.(7|8)"))
     choose_rule(tab, "slerp")
     expect(stage).to_have_attribute("data-rule", "slerp")
@@ -90,10 +89,10 @@ def test_variances_in_the_browser_are_the_services(tab: Locator, model_root: Pat
     for place in (0, 4):
         example = load_examples(ASSETS / "showcase")[place]
         with Image.open(example.folder / f"{example.name}.png") as image:
-            pair.append(Source.of(image))
+            pair.append(PictureSource.of(image))
     run = Recipe(model="tiny", seed=42)
     mixing = Mixing(run=run, first=pair[0], second=pair[1], t=300, mix=0.35, seed=42)
-    variances = {found.rule: found for found in lab.variances(mixing)}
+    variances = {found.rule: found for found in lab.variances(lab.complete(mixing))}
     go_to(tab, 300)
     set_number(tab, "λ", 0.35)
     for rule, name in (
@@ -382,14 +381,7 @@ def test_a_morph_is_painted_moved_through_and_saved(tab: Locator, way: str) -> N
     expect(morph).to_have_attribute("data-frames", "4", timeout=PATIENCE)
     expect(morph).to_have_attribute("data-state", "finished", timeout=PATIENCE)
     slider = morph.get_by_role("slider")
-    slider.scroll_into_view_if_needed()
-    track = morph.locator(".lab-track").bounding_box()
-    assert track is not None
-    middle = track["y"] + track["height"] / 2
-    tab.page.mouse.move(track["x"], middle)
-    tab.page.mouse.down()
-    tab.page.mouse.move(track["x"] + track["width"] / 3, middle)
-    tab.page.mouse.up()
+    drag(morph.locator(".lab-track"), 0, 1 / 3)
     expect(slider).to_have_attribute("aria-valuetext", "frame 2, 1/3")
     slider.press("End")
     expect(slider).to_have_attribute("aria-valuetext", "frame 4, 1")

@@ -10,20 +10,19 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from app.diffusion.schedule import NoiseSchedule, code_t
-from app.service.laboratory.experiment import Source
-from app.service.laboratory.experiments import Denoising, Noising, read_experiment
-from app.service.pictures import evenly_spaced, png_bytes
-from app.service.showcase import load_examples
-from app.service.studio import Studio
+from app.images.encoding import png_bytes
+from app.images.pixels import evenly_spaced
+from app.laboratory.experiments import Denoising, ForwardStrip, read_experiment
+from app.painting.examples import load_examples
+from app.painting.sources import PictureSource
 from app.settings import ASSETS, Settings
-from app.shell.server import Server
+from app.studio import Studio
 from tests.conftest import save_tiny_model, set_timesteps
 from tests.e2e.lab_page import (
     EXAMPLES,
     PATIENCE,
     asked_of,
     colour,
-    drag,
     go_to,
     held_back,
     near,
@@ -34,6 +33,8 @@ from tests.e2e.lab_page import (
     waited_for,
     wide_picture,
 )
+from tests.e2e.mouse import drag
+from tools.server import Server
 
 pytestmark = pytest.mark.e2e
 
@@ -71,7 +72,7 @@ def test_dragging_t_noises_the_picture_without_asking_the_server(
     asked = asked_of(browser_page)
     seen = []
     for share in (0.9, 0.5, 0.1):
-        drag(browser_page, tab, [share - 0.05, share])
+        drag(tab.locator(".plein-air-time .lab-track"), share - 0.05, share)
         t = int(tab.locator("[role=slider]").first.get_attribute("aria-valuenow") or -1)
         assert t == pytest.approx(1000 * (1 - share), abs=5)
         expect(tab.locator(STAGE)).to_have_attribute("data-t", str(t))
@@ -79,7 +80,7 @@ def test_dragging_t_noises_the_picture_without_asking_the_server(
     assert to_server(asked) == []
     schedule = NoiseSchedule.named()
     for t, alpha_bar, _ in seen:
-        assert alpha_bar == pytest.approx(schedule.signal(code_t(t)), rel=0.01)
+        assert alpha_bar == pytest.approx(schedule.level(code_t(t)).signal, rel=0.01)
     assert len({std for *_, std in seen}) == 3
 
 
@@ -87,8 +88,8 @@ def test_x_t_in_the_browser_is_the_services(tab: Locator, model_root: Path) -> N
     lab = Studio(Settings(models_dir=model_root, default_model="tiny")).noise_lab
     example = load_examples(ASSETS / "showcase")[0]
     with Image.open(example.folder / f"{example.name}.png") as image:
-        source = Source.of(image)
-    strip = lab.strip(Noising(model="tiny", source=source, moments=11, seed=42))
+        source = PictureSource.of(image)
+    strip = lab.strip(ForwardStrip(model="tiny", source=source, moments=11, seed=42))
     for moment in strip.moments[::3]:
         go_to(tab, moment.t)
         expect(tab.locator(STAGE)).to_have_attribute("data-t", str(moment.t))
@@ -207,7 +208,7 @@ def test_the_strip_has_as_many_moments_as_wanted_and_is_saved(tab: Locator) -> N
             assert getattr(image, "n_frames", 1) == (1 if form == "PNG" else 5)
         if form == "PNG":
             experiment = read_experiment(Path(download.value.path()).read_bytes())
-            assert isinstance(experiment, Noising)
+            assert isinstance(experiment, ForwardStrip)
             assert (experiment.moments, experiment.seed, experiment.model) == (5, 42, "tiny")
 
 
@@ -306,9 +307,9 @@ def test_denoising_starts_from_the_sliders_x_t(tab: Locator) -> None:
 def test_a_dropped_strip_restores_its_moments_and_noise(
     browser_page: Page, tab: Locator, tmp_path: Path
 ) -> None:
-    strip = Noising(
+    strip = ForwardStrip(
         model="tiny",
-        source=Source.of(Image.new("RGB", (16, 16), (200, 0, 0))),
+        source=PictureSource.of(Image.new("RGB", (16, 16), (200, 0, 0))),
         moments=4,
         fresh=True,
         seed=42,

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, Request, expect
 
-from app.service.painting import SAMPLER_KINDS
-from app.service.pictures import png_bytes, read_recipe
-from app.service.recipe import Recipe
+from app.diffusion.samplers.registry import SAMPLER_KINDS
+from app.images.encoding import png_bytes
+from app.painting.recipe import Recipe, read_recipe
 from app.settings import BUNDLED_MODELS
-from app.shell.server import Server
 from tests.e2e.lab_page import SIZES, resize, set_number
+from tools.server import Server
 
 pytestmark = pytest.mark.e2e
 
@@ -127,7 +127,7 @@ def test_stop_ends_a_run_and_the_next_one_paints(page: Page) -> None:
     page.get_by_role("button", name="Stop").click()
     expect_state(page, "stopped")
     expect(page.locator(".player-progress")).to_have_text(
-        re.compile(r"stopped at step \d+ of 1000")
+        re.compile(r"stopped at step \d+ of 1013")
     )
     assert painted(page).steps == 8
 
@@ -201,8 +201,64 @@ def test_a_branch_paints_on_from_the_slider(page: Page) -> None:
     expect(page.locator(".player-title")).to_have_text(re.compile("branch at frame 4"))
     expect_state(page, "finished")
     branch = saved(page)
-    assert branch.parent == whole.about(1)
+    assert branch.parent == whole.small.for_picture(1)
     assert (branch.frame, branch.steps, branch.pictures) == (4, 6, 4)
+
+
+def test_one_run_goes_through_both_stages(page: Page) -> None:
+    large = painted(page)
+    assert (large.size, large.stage_steps) == (64, 12)
+    player, slider = page.locator(".player"), page.locator(".player-slider")
+    expect(player).to_have_attribute("data-frames", "22")
+    expect(page.locator(".player-second")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save small").click()
+    png = Path(download.value.path()).read_bytes()
+    assert read_recipe(png) == large.small
+    with Image.open(io.BytesIO(png)) as small:
+        assert small.size == (16, 16)
+    slider.press("ArrowLeft")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("^second stage, t 83,"))
+    for _ in range(12):
+        slider.press("ArrowLeft")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("^t 0,"))
+    page.get_by_role("button", name="Branch here").click()
+    expect(page.locator(".player-title")).not_to_have_text(re.compile("brushwork 0 "))
+    expect_state(page, "finished")
+    other = saved(page)
+    assert other.small == large.small
+    assert other.stage_seed != large.stage_seed
+
+
+def test_a_picture_is_painted_as_large_as_one_wishes(page: Page, tmp_path: Path) -> None:
+    page.get_by_role("radio", name="as painted, 16 px").click()
+    assert painted(page).size is None
+    expect(page.locator(".player")).to_have_attribute("data-frames", "9")
+    expect(page.locator(".player-second")).to_be_hidden()
+    expect(page.locator(".player-save-small")).to_be_hidden()
+    page.get_by_role("button", name="× 4").click()  # noqa: RUF001
+    expect(page.locator(".player-title")).to_have_text(re.compile("64 px, brushwork 0"))
+    expect_state(page, "finished")
+    assert saved(page).size == 64
+    expect(page.get_by_role("button", name="× 4")).to_be_hidden()  # noqa: RUF001
+    page.get_by_text("the brushwork").click()
+    set_number(page, "brushwork steps", 3)
+    set_number(page, "brushwork seed", 7)
+    page.get_by_role("radio", name="4, 64 px").click()
+    large = painted(page)
+    assert (large.size, large.stage_steps, large.stage_seed) == (64, 3, 7)
+    path = tmp_path / "large.png"
+    with page.expect_download() as download:
+        page.locator(".player-save").click()
+    download.value.save_as(path)
+    page.reload()
+    expect_state(page, "finished")
+    page.locator("#recipe-drop input[type=file]").set_input_files(path)
+    expect(page.get_by_text("The recipe is restored")).to_be_visible()
+    page.get_by_role("button", name="Paint", exact=True).click()
+    expect(page.locator(".player-title")).to_have_text(re.compile("brushwork 7"))
+    expect_state(page, "finished")
+    assert saved(page) == large
 
 
 def test_strip_and_animation_are_saved(page: Page) -> None:
@@ -212,7 +268,7 @@ def test_strip_and_animation_are_saved(page: Page) -> None:
             page.get_by_role("button", name=name, exact=True).click()
         with Image.open(download.value.path()) as image:
             assert image.format == form
-            assert getattr(image, "n_frames", 1) == (1 if form == "PNG" else 9)
+            assert getattr(image, "n_frames", 1) == (1 if form == "PNG" else 22)
 
 
 def test_a_file_that_takes_painting_says_so_and_can_be_stopped(page: Page, studio: Server) -> None:
@@ -298,16 +354,10 @@ def test_a_branch_dropped_while_another_paints_is_painted(page: Page, tmp_path: 
     expect_state(page, "stopped")
 
 
-def a_png() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "png")
-    return buffer.getvalue()
-
-
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (a_png(), "The picture has no recipe in it."),
+        (png_bytes(Image.new("RGB", (8, 8))), "The picture has no recipe in it."),
         (b"GIF89a not a picture", "The file is no PNG that can be read."),
     ],
     ids=["no recipe", "no png"],
@@ -353,6 +403,7 @@ def test_a_broken_model_is_named_and_the_one_before_paints_on(page: Page, model_
         option.click()
         expect(page.get_by_text("truncated").first).to_be_visible()
         expect(page.get_by_label("model", exact=True)).to_have_value(re.compile("^tiny"))
+        expect(page.get_by_text("truncated")).to_have_count(1)
     finally:
         weights.write_bytes(whole)
     assert painted(page).model == "tiny"

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.shell.server import running_server
 from tests.e2e.conftest import Serve
 from tests.e2e.lab_page import resize, set_number
+from tests.e2e.mouse import drag
 from tests.e2e.player_page import GREY, HUES, PlayerPage, film, png
+from tools.server import running_server
 
 pytestmark = pytest.mark.e2e
 
@@ -226,14 +227,7 @@ def test_scrubbing_asks_the_server_nothing(open_page: Open) -> None:
     page.on("request", lambda request: asked.append(request.url))
     press(page, "Home", "ArrowRight", "Shift+ArrowRight")
     expect_frame(page, 11)
-    slider = page.locator(".player-track").bounding_box()
-    assert slider is not None
-    middle = slider["y"] + slider["height"] / 2
-    page.mouse.move(slider["x"], middle)
-    page.mouse.down()
-    for n in range(20):
-        page.mouse.move(slider["x"] + slider["width"] * n / 19, middle)
-    page.mouse.up()
+    drag(page.locator(".player-track"), *(n / 19 for n in range(20)))
     expect_frame(page, 60)
     page.locator(".player-moments button").nth(3).click()
     expect_frame(page, 20)

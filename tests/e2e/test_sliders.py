@@ -3,8 +3,9 @@
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from app.shell.server import Server
 from tests.e2e.lab_page import open_tab
+from tests.e2e.mouse import drag
+from tools.server import Server
 
 pytestmark = pytest.mark.e2e
 
@@ -23,18 +24,6 @@ def unfold(tab: Locator) -> None:
         tab.page.wait_for_timeout(300)  # unfolding takes a moment
 
 
-def drag_rail(rail: Locator, share: float) -> None:
-    """Drag a slider from the other side to a share of its rail."""
-    rail.hover()  # waits until what was unfolded has come to rest
-    box = rail.bounding_box()
-    assert box is not None
-    mouse, middle = rail.page.mouse, box["y"] + box["height"] / 2
-    mouse.move(box["x"] + box["width"] * (1 - share), middle)
-    mouse.down()
-    mouse.move(box["x"] + box["width"] * share, middle, steps=4)
-    mouse.up()
-
-
 def drag_all(tab: Locator, dragged: set[str]) -> None:
     """Drag each slider in sight to another place, but for those `dragged` before."""
     for rail in tab.locator("input[type=range]:visible").all():
@@ -45,7 +34,7 @@ def drag_all(tab: Locator, dragged: set[str]) -> None:
         low, high, step = (float(rail.get_attribute(of) or 0) for of in ("min", "max", "step"))
         share = 0.25 if (before - low) / (high - low) > 0.5 else 0.75
         for _ in range(3):  # what is above may grow when a panel is first opened
-            drag_rail(rail, share)
+            drag(rail, 1 - share, share, steps=4)
             if float(rail.input_value()) != before:
                 break
         wanted = low + share * (high - low)

@@ -10,25 +10,21 @@ from pathlib import Path
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Locator, Page, Route, expect
 
-from app.shell.server import Server
-from app.ui.owner import COOKIE
+from app.images.encoding import png_bytes
+from app.ui.middleware import COOKIE
 from tests.e2e.lab_page import PATIENCE, asked_of, open_tab, resize, set_number, to_server
-from tests.training.pictures import Pixels, landscapes
+from tests.training.pictures import landscapes
+from tools.server import Server
 
 pytestmark = pytest.mark.e2e
 
 
 def pictures(count: int = 24) -> list[FilePayload]:
-    return [payload(f"view {i:02}.png", png(view)) for i, view in enumerate(landscapes(count, 20))]
-
-
-def png(pixels: Pixels) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "png")
-    return buffer.getvalue()
+    return [
+        payload(f"view {i:02}.png", png_bytes(view)) for i, view in enumerate(landscapes(count, 20))
+    ]
 
 
 def payload(name: str, data: bytes) -> FilePayload:
@@ -224,7 +220,7 @@ def test_a_visitor_has_nothing_of_another_one(
     me, they = (visitor(studio, token, tmp_path) for token in tokens)
     files = []
     for i, view in enumerate(landscapes(6, 20, seed=1)):
-        (tmp_path / f"{i}.png").write_bytes(png(view))
+        (tmp_path / f"{i}.png").write_bytes(png_bytes(view))
         files.append(handle_file(tmp_path / f"{i}.png"))
     found = me.predict(files, api_name="/upload_pictures")
     changes = {"steps": 20, "save_every": 10, "sample_every": 10, "sample_steps": 2}

@@ -4,7 +4,7 @@ import itertools
 
 import torch
 
-from app.training.assignment import immiscible
+from app.training.batches import immiscible
 
 
 def squared_distance(x: torch.Tensor, y: torch.Tensor) -> float:

@@ -6,7 +6,6 @@ import pytest
 
 from app.errors import StudioError
 from app.training.config import TrainConfig, read_fields
-from app.training.course import Course
 from tests.training.tiny import config, fields
 
 
@@ -72,19 +71,18 @@ def test_a_broken_file_is_refused(text: str, tmp_path: Path) -> None:
 
 def test_phases_follow_each_other_and_round_up_to_whole_steps(tmp_path: Path) -> None:
     phases = [{"size": 8, "views": 9}, {"size": 16, "views": 8}]
-    course = Course(config(tmp_path, phases=phases))
-    assert course.steps_by_phase == (3, 2)
-    assert [course.size(step) for step in range(5)] == [8, 8, 8, 16, 16]
+    settings = config(tmp_path, phases=phases)
+    assert settings.steps_by_phase == (3, 2)
+    assert [settings.size_at(step) for step in range(5)] == [8, 8, 8, 16, 16]
     with pytest.raises(IndexError):
-        course.size(5)
+        settings.size_at(5)
 
 
 def test_the_learning_rate_rises_stays_and_falls_to_nearly_nothing(tmp_path: Path) -> None:
     settings = config(
         tmp_path, phases=[{"size": 16, "views": 400}], warmup_steps=10, decay_share=0.4
     )
-    course = Course(settings)
-    rates = [course.learning_rate(step) / settings.learning_rate for step in range(100)]
+    rates = [settings.rate_at(step) / settings.learning_rate for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9:60] == pytest.approx([1.0] * 51)
     assert rates[60:] == pytest.approx([(40 - i) / 41 for i in range(40)])

@@ -2,8 +2,9 @@
 
 import pytest
 
+from app.datasets.labels import LabelConfig
 from app.settings import ROOT
-from app.training.config import LabelConfig, NetworkConfig, Phase, ScheduleConfig, TrainConfig
+from app.training.config import NetworkConfig, Phase, ScheduleConfig, TrainConfig
 
 TEXT = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.training.ema import PowerEma, power_exponent
+from app.training.optimisers import PowerEma, power_exponent
 
 
 @pytest.mark.parametrize("sigma_rel", [0.05, 0.10, 0.25])

@@ -4,7 +4,7 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 
-from app.training.muon import Muon, orthogonal
+from app.training.optimisers import Muon, orthogonal
 
 
 def network(**settings: int) -> UNet2DModel:

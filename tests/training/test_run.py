@@ -16,15 +16,17 @@ from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
 from PIL import Image
 from torch import Tensor
 
+from app import files
 from app.errors import StudioError
-from app.service.model_files import ModelFiles
-from app.service.models import ModelStore
-from app.service.trainees import load_trainee
+from app.models.files import ModelFiles
+from app.models.store import ModelStore
 from app.settings import ROOT
-from app.training import checkpoint, files, tensors
-from app.training.choosing import export_choice
+from app.training import checkpoint
+from app.training import checkpoint as tensors
+from app.training.architecture import load_initial_model
 from app.training.config import TrainConfig
-from app.training.opening import open_run
+from app.training.export import export_choice
+from app.training.resume import open_run
 from app.training.run import Run
 from tests.conftest import save_tiny_model
 from tests.training.tiny import config, fields, no_init, save_pictures
@@ -45,7 +47,7 @@ def contents(folder: Path) -> dict[str, Tensor]:
     return {
         f"{path.name}/{name}": value
         for path in sorted(folder.glob("*.safetensors"))
-        for name, value in checkpoint._read_tensors(path).items()
+        for name, value in checkpoint.read_tensors(path).items()
     }
 
 
@@ -63,7 +65,7 @@ import os, signal, sys
 import torch
 from pathlib import Path
 from app.training.config import TrainConfig, read_fields
-from app.training.opening import open_run
+from app.training.resume import open_run
 
 torch.set_num_threads(1)
 settings = TrainConfig.checked(read_fields(Path(sys.argv[1])))
@@ -109,7 +111,7 @@ def test_a_run_that_stops_while_it_measures_makes_up_for_it(data: Path, tmp_path
     settings = config(data, held_out_share=0.2)
     go_on(settings, tmp_path / "straight")
     with open_run(settings, tmp_path / "stopped", load_init=no_init) as run:
-        run.is_stopping = lambda: run.learner.step == 10
+        run.is_stopping = lambda: run.state.step == 10
         for step in run.steps():
             run.after(step)
             if run.is_stopping():
@@ -180,7 +182,7 @@ def test_a_half_written_checkpoint_is_swept_away_and_never_resumed(
     shutil.copytree(whole, half)
     (half / "weights.safetensors").write_bytes(b"half")
     with open_run(settings, folder, load_init=no_init) as run:
-        assert run.learner.step == 10
+        assert run.state.step == 10
     assert not half.exists()
 
 
@@ -207,7 +209,7 @@ def test_a_run_killed_while_it_paints_makes_up_for_it(
     go_on(settings, tmp_path / "straight")
 
     def killed(run: Run) -> None:
-        if run.learner.step == step:
+        if run.state.step == step:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Run, "_snapshot", killed)
@@ -273,7 +275,7 @@ def test_a_run_leaves_a_model_that_the_studio_and_diffusers_load(
     assert pipeline.scheduler.config["variance_type"] == "learned_range"
     state = checkpoint.saved(tmp_path / "run" / "checkpoints")[-1]
     best = min(settings.ema_names, key=lambda name: state.held_out[name])
-    weights = checkpoint.read_weights(tmp_path / "run" / "checkpoints", 20, best)
+    weights = checkpoint.read_tensors(tmp_path / f"run/checkpoints/00000020/{best}.safetensors")
     for name, value in pipeline.unet.state_dict().items():
         assert torch.equal(value, weights[name])
     with Image.open(tmp_path / "run" / "samples" / "00000020.png") as grid:
@@ -297,12 +299,12 @@ def test_any_kept_weights_can_be_chosen_afterwards(data: Path, tmp_path: Path) -
     go_on(config(data, snapshot_every=5, keep=1), run)
     export_choice(run, tmp_path / "late", weights="raw")
     late = DDPMPipeline.from_pretrained(tmp_path / "late").unet.state_dict()
-    kept = checkpoint.read_weights(run / "checkpoints", 20, "raw")
+    kept = checkpoint.read_tensors(run / "checkpoints/00000020/weights.safetensors")
     assert all(torch.equal(late[name], kept[name]) for name in kept)
     export_choice(run, tmp_path / "early", weights="ema-0.100", step=5, half=True)
     early = ModelFiles("early", tmp_path / "early")
     assert b'"F16"' in early.weights_file.read_bytes()[:400]
-    assert load_trainee(early).network.dtype == torch.float32
+    assert load_initial_model(early).network.dtype == torch.float32
     for weights, step, reason in (("raw", 5, "kept no weights"), ("ema-9", None, "kept no")):
         with pytest.raises(StudioError, match=reason):
             export_choice(run, tmp_path / "no", weights=weights, step=step)
@@ -333,16 +335,18 @@ def test_a_model_stored_in_fp16_is_trained_on_in_fp32(data: Path, tmp_path: Path
     stored = {n: w.float() for n, w in pipeline.unet.state_dict().items()}
     settings = TrainConfig.checked(fields(data, init="half", network=None))
     with open_run(
-        settings, tmp_path / "run", load_init=lambda name: load_trainee(ModelFiles(name, source))
+        settings,
+        tmp_path / "run",
+        load_init=lambda name: load_initial_model(ModelFiles(name, source)),
     ) as run:
-        weights = run.learner.weights()
+        weights = run.state.weights()
         assert {w.dtype for w in weights.values()} == {torch.float32}
         assert all(torch.equal(weights[n], stored[n]) for n in stored)
         run.after(next(run.steps()))
         run.save()
     shutil.rmtree(source)  # a resumed run needs it no more
     with open_run(settings, tmp_path / "run", load_init=no_init) as run:
-        assert run.learner.step == 1
+        assert run.state.step == 1
 
 
 @pytest.mark.parametrize(
@@ -364,7 +368,9 @@ def test_a_model_of_another_kind_is_refused_before_anything_is_written(
     with (
         pytest.raises(StudioError, match=reason),
         open_run(
-            settings, tmp_path / "run", load_init=lambda n: load_trainee(ModelFiles(n, source))
+            settings,
+            tmp_path / "run",
+            load_init=lambda n: load_initial_model(ModelFiles(n, source)),
         ),
     ):
         pass
@@ -429,8 +435,8 @@ def test_a_checkpoint_of_another_architecture_or_a_damaged_one_is_refused(
     go_on(settings, folder, 10)
     newest = folder / "checkpoints" / "00000010"
     whole = (newest / "weights.safetensors").read_bytes()
-    weights = checkpoint.read_weights(folder / "checkpoints", 10, "raw")
-    tensors.write_tensors(newest / "weights.safetensors", {**weights, "extra": torch.ones(1)})
+    weights = checkpoint.read_tensors(folder / "checkpoints/00000010/weights.safetensors")
+    checkpoint.write_tensors(newest / "weights.safetensors", {**weights, "extra": torch.ones(1)})
     with pytest.raises(StudioError, match="another architecture"):
         go_on(settings, folder)
     (newest / "weights.safetensors").write_bytes(whole[:-10])
@@ -439,7 +445,7 @@ def test_a_checkpoint_of_another_architecture_or_a_damaged_one_is_refused(
     assert "Move that folder away" in caught.value.hint
     shutil.rmtree(newest)
     with open_run(settings, folder, load_init=no_init) as run:
-        assert run.learner.step == 0
+        assert run.state.step == 0
 
 
 def test_places_where_no_run_can_be_are_refused(data: Path, tmp_path: Path) -> None:
@@ -480,7 +486,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_is_not_saved(
         steps = run.steps()
         run.after(next(steps))
         with torch.no_grad():
-            next(run.learner.network.parameters()).fill_(float("nan"))
+            next(run.state.network.parameters()).fill_(float("nan"))
         with pytest.raises(StudioError, match="diverged"):
             run.after(next(steps))
     assert [s.step for s in checkpoint.saved(tmp_path / "run" / "checkpoints")] == [0, 1]

@@ -7,34 +7,39 @@ import pytest
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 
+from app.datasets.folder import DecodedPictures
+from app.datasets.labels import Classes, find_classes, label_pictures
 from app.diffusion.forward import q_sample
 from app.settings import BUNDLED_MODELS
-from app.training.batch import make_batch
+from app.training.architecture import check_architecture, new_initial_model
+from app.training.batches import draw, make_batch
 from app.training.config import TrainConfig
-from app.training.dataset import Pictures
-from app.training.draws import draw
-from app.training.held_out import HeldOut
-from app.training.labels import Classes, find_classes, label_pictures
-from app.training.trainee import check_architecture, new_trainee
-from app.training.trainer import Forward, Learner, Material, TrainStep, objective_of, train
-from tests.training.tiny import CPU, config, learner, material
+from app.training.trainer import (
+    TrainingData,
+    TrainState,
+    TrainStep,
+    objective_of,
+    train,
+)
+from app.training.validation import HeldOut
+from tests.training.tiny import CPU, config, new_state, training_data
 
 
-def run(settings: TrainConfig, steps: int) -> tuple[Learner, list[TrainStep]]:
-    trainee, model = learner(settings)
-    stream = train(settings, trainee.architecture, model, material(settings))
+def run(settings: TrainConfig, steps: int) -> tuple[TrainState, list[TrainStep]]:
+    initial, model = new_state(settings)
+    stream = train(settings, initial.architecture, model, training_data(settings))
     return model, list(islice(stream, steps))
 
 
 def test_a_step_is_algorithm_1_with_adamw(data: Path) -> None:
     settings = config(data, gradient_clip=None, warmup_steps=0)
     model, (step,) = run(settings, 1)
-    trainee = new_trainee(settings, None)
-    network = trainee.network.requires_grad_(True)
+    initial = new_initial_model(settings, None)
+    network = initial.network.requires_grad_(True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-4, betas=(0.9, 0.99), weight_decay=0)
     draws = draw(settings, 0, pictures=24, shape=(3, 16, 16), timesteps=1000)
-    batch = make_batch(settings, material(settings).pictures.pixels[16], None, 0, draws)
-    x_t = q_sample(trainee.architecture.schedule, batch.x_0, batch.t, batch.eps)
+    batch = make_batch(settings, training_data(settings).pictures.pixels[16], None, 0, draws)
+    x_t = q_sample(initial.architecture.schedule, batch.x_0, batch.t, batch.eps)
     loss = torch.nn.functional.mse_loss(network(x_t, batch.t).sample, batch.eps)
     loss.backward()
     optimiser.step()
@@ -64,8 +69,8 @@ def test_training_lowers_the_loss_and_the_average_follows(data: Path) -> None:
     model, steps = run(settings, 80)
     losses = [step.loss for step in steps]
     assert sum(losses[-20:]) < 0.7 * sum(losses[:20])
-    trainee = new_trainee(settings, None)
-    start = {n: p.detach() for n, p in trainee.network.named_parameters()}
+    initial = new_initial_model(settings, None)
+    start = {n: p.detach() for n, p in initial.network.named_parameters()}
     raw, average = model.weights(), model.weights("ema-0.100")
     moved = sum(float((raw[n] - start[n]).norm()) for n in start)
     behind = sum(float((raw[n] - average[n]).norm()) for n in start)
@@ -107,7 +112,7 @@ def test_each_kind_of_training_takes_finite_steps_that_move_all_weights(
     changes: dict[str, object], data: Path
 ) -> None:
     settings = config(data, **changes)
-    before = dict(new_trainee(settings, None).network.named_parameters())
+    before = dict(new_initial_model(settings, None).network.named_parameters())
     model, steps = run(settings, 2)
     assert all(0 < step.loss < 100 for step in steps)
     # A key's bias has no effect on a softmax, so that only rounding moves it.
@@ -119,15 +124,18 @@ def test_classes_are_learned_with_a_null_label(data: Path) -> None:
     labels = {"source": "folders", "dropout": 0.3}
     settings = config(data, labels=labels, batch_size=8, phases=[{"size": 16, "views": 80}])
     assert settings.labels is not None
-    plain = material(settings)
+    plain = training_data(settings)
     classes = find_classes(settings.labels, plain.pictures.names)
-    trainee = new_trainee(settings, classes)
-    check_architecture(trainee.architecture, settings, classes)
+    initial = new_initial_model(settings, classes)
+    check_architecture(initial.architecture, settings, classes)
     numbers = label_pictures(settings.labels, classes, plain.pictures.names)
-    model = Learner.new(trainee, settings, CPU)
+    model = TrainState.new(initial, settings, CPU)
     before = model.weights()["class_embedding.weight"].clone()
     stream = train(
-        settings, trainee.architecture, model, Material(plain.pictures, numbers, classes.null_label)
+        settings,
+        initial.architecture,
+        model,
+        TrainingData(plain.pictures, numbers, classes.null_label),
     )
     assert len(list(stream)) == 10
     moved = (model.weights()["class_embedding.weight"] - before).abs().sum(1)
@@ -137,16 +145,17 @@ def test_classes_are_learned_with_a_null_label(data: Path) -> None:
 
 def test_the_held_out_loss_is_l_simple_and_repeats(data: Path) -> None:
     settings = config(data)
-    trainee, model = learner(settings)
-    pixels = material(settings).pictures.pixels[16][:5]
+    initial, model = new_state(settings)
+    pixels = training_data(settings).pictures.pixels[16][:5]
     held_out = HeldOut.made(pixels, None, 1000)
     assert len(held_out.t) == 130
     assert torch.bincount(held_out.t * 4 // 1000).tolist() == [32, 33, 32, 33]
-    aim, forward = objective_of(trainee.architecture, settings), Forward()
-    losses = [held_out.loss(forward, model, model.weights(), aim) for _ in range(2)]
+    objective = objective_of(initial.architecture, settings)
+    losses = [held_out.loss(model, model.weights(), objective) for _ in range(2)]
     assert losses[0] is not None
-    assert losses[0] == losses[1]
-    schedule = trainee.architecture.schedule
+    assert losses[1] is not None
+    assert torch.equal(losses[0].losses, losses[1].losses)
+    schedule = initial.architecture.schedule
     x_t = q_sample(schedule, held_out.x_0, held_out.t, held_out.eps)
     with torch.no_grad():
         out = model.network(x_t, held_out.t, return_dict=False)[0]
@@ -156,21 +165,21 @@ def test_the_held_out_loss_is_l_simple_and_repeats(data: Path) -> None:
     assert losses[0].by_quarter[3] == pytest.approx(float(last), rel=1e-5)
 
 
-def test_closing_the_stream_leaves_a_learner_that_can_be_saved(data: Path) -> None:
+def test_closing_the_stream_leaves_a_state_that_can_be_saved(data: Path) -> None:
     settings = config(data)
-    trainee, model = learner(settings)
-    stream = train(settings, trainee.architecture, model, material(settings))
+    initial, model = new_state(settings)
+    stream = train(settings, initial.architecture, model, training_data(settings))
     next(stream)
     stream.close()  # type: ignore[attr-defined]
     assert model.step == 1
     assert torch.is_grad_enabled()
-    assert next(train(settings, trainee.architecture, model, material(settings))).step == 2
+    assert next(train(settings, initial.architecture, model, training_data(settings))).step == 2
 
 
 def test_from_scratch_it_is_the_bundled_models_network() -> None:
     folder = BUNDLED_MODELS / "impressionist-64"
     settings = TrainConfig.model_validate({"data": "pictures"})
-    architecture = new_trainee(settings, None).architecture
+    architecture = new_initial_model(settings, None).architecture
     bundled = UNet2DModel.load_config(folder / "unet")
     for name, value in architecture.unet.items():
         if not name.startswith("_"):
@@ -179,7 +188,7 @@ def test_from_scratch_it_is_the_bundled_models_network() -> None:
 
 def test_one_picture_is_enough_to_train_on(data: Path) -> None:
     settings = config(data)
-    trainee, model = learner(settings)
-    whole = material(settings).pictures
-    one = Pictures(whole.names[:1], {16: whole.pixels[16][:1]})
-    assert next(train(settings, trainee.architecture, model, Material(one))).step == 1
+    initial, model = new_state(settings)
+    whole = training_data(settings).pictures
+    one = DecodedPictures(whole.names[:1], {16: whole.pixels[16][:1]})
+    assert next(train(settings, initial.architecture, model, TrainingData(one))).step == 1

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from app.training.batch import stored_size
+from app.datasets.folder import find_pictures, load_pictures
+from app.images.reading import Treatment
+from app.training.architecture import InitialModel, new_initial_model
+from app.training.batches import stored_size
 from app.training.config import TrainConfig
-from app.training.dataset import Treatment, find_pictures, load_pictures
-from app.training.trainee import Trainee, new_trainee
-from app.training.trainer import Learner, Material
+from app.training.trainer import TrainingData, TrainState
 
 NETWORK: dict[str, object] = {
     "block_out_channels": [16, 32],
@@ -53,18 +54,18 @@ def config(data: Path, **changes: object) -> TrainConfig:
     return TrainConfig.checked(fields(data, **changes))
 
 
-def material(settings: TrainConfig) -> Material:
+def training_data(settings: TrainConfig) -> TrainingData:
     folder = Path(settings.data)
     sizes = tuple(stored_size(size, settings.crop_scale) for size in settings.sizes)
     treatment = Treatment(sizes, 3, settings.fit, 1)
     names = find_pictures(folder)
-    return Material(load_pictures(folder, names, treatment, memory_bytes=2**30))
+    return TrainingData(load_pictures(folder, names, treatment, memory_bytes=2**30))
 
 
-def learner(settings: TrainConfig) -> tuple[Trainee, Learner]:
-    trainee = new_trainee(settings, None)
-    return trainee, Learner.new(trainee, settings, CPU)
+def new_state(settings: TrainConfig) -> tuple[InitialModel, TrainState]:
+    initial = new_initial_model(settings, None)
+    return initial, TrainState.new(initial, settings, CPU)
 
 
-def no_init(name: str) -> Trainee:
+def no_init(name: str) -> InitialModel:
     raise AssertionError(f"a run without init asked for {name}")

@@ -1,0 +1,211 @@
+"""`python -m app train`: train a model on a folder of pictures, or go on with a run."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from tqdm import tqdm
+
+from app.errors import StudioError
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.models.files import ModelFiles
+    from app.training.config import TrainConfig
+    from app.training.run import Run
+
+SAVING_SECONDS: Final = 4.5
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="The run's folder; an existing run goes on.")],
+    data: Annotated[Path | None, typer.Option(help="A folder of pictures.")] = None,
+    init: Annotated[str | None, typer.Option(help="A model's id or folder to start from.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Settings, JSON or TOML.")
+    ] = None,
+    held_out: Annotated[
+        Path | None, typer.Option(help="A folder of pictures to measure on.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="The pictures' side, for a single phase.")
+    ] = None,
+    views: Annotated[int | None, typer.Option(help="Views, for a single phase.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="AdamW's.")] = None,
+    objective: Annotated[str | None, typer.Option(help="simple or hybrid.")] = None,
+    immiscible: Annotated[bool | None, typer.Option(help="Match noise to pictures.")] = None,
+    seed: Annotated[int | None, typer.Option(help="All randomness derives from it.")] = None,
+    save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
+    until_stdin_closes: Annotated[
+        bool, typer.Option(help="Save and end when stdin does, as when the parent dies.")
+    ] = False,
+) -> None:
+    """Train a model on pictures. What is left out is as --config, or the run, or a default says."""
+    if until_stdin_closes:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+    from app.training.config import TrainConfig
+    from app.training.resume import stored_config
+
+    flags = {
+        "data": _absolute(data),
+        "held_out": _absolute(held_out),
+        "init": init,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "objective": objective,
+        "immiscible": immiscible,
+        "seed": seed,
+        "save_every": save_every,
+    }
+    stored = stored_config(out) or {}
+    known = _fields(config) if config else stored
+    fields = known | {name: v for name, v in flags.items() if v is not None}
+    begun = fields.get("init")
+    # A run that is resumed doesn't need the model that it began with, which may be gone.
+    if isinstance(begun, str) and (init or config):
+        if not Path(begun).exists() and str(Path(begun).resolve()) == stored.get("init"):
+            fields["init"], phases = stored["init"], stored["phases"]
+        else:
+            files = _find(begun)
+            fields["init"] = str(files.folder.resolve())
+            phases = [{"size": files.unet_config["sample_size"], "views": 100_000}]
+        known.setdefault("phases", phases)
+        fields.setdefault("phases", known["phases"])
+    if size is not None or views is not None:
+        fields["phases"] = [_phase(known, size, views)]
+    if "data" not in fields:
+        raise StudioError("There are no pictures to train on.", "Name a folder with --data.")
+    _train(TrainConfig.checked(fields), out, bars=not until_stdin_closes)
+
+
+def _end_with_stdin() -> None:
+    """Wait until stdin is closed, then end this process by SIGTERM, or by SIGKILL in the end."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(SAVING_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _phase(known: dict[str, Any], size: int | None, views: int | None) -> dict[str, int]:
+    """Make a single phase; a size or views not given are those of the last phase known."""
+    phases = known.get("phases")
+    last = phases[-1] if isinstance(phases, list) and phases else {}
+    last = last if isinstance(last, dict) else {}
+    return {
+        "size": last.get("size", 64) if size is None else size,
+        "views": last.get("views", 100_000) if views is None else views,
+    }
+
+
+def _fields(config: Path) -> dict[str, Any]:
+    """Read the settings from a file; paths in it are relative to its folder."""
+    from app.training.config import read_fields
+
+    fields = read_fields(config)
+    for name in ("data", "held_out", "titles"):
+        if isinstance(fields.get(name), str):
+            fields[name] = _absolute(config.parent / fields[name])
+    if isinstance(fields.get("init"), str) and (config.parent / fields["init"]).is_dir():
+        fields["init"] = _absolute(config.parent / fields["init"])
+    labels = fields.get("labels")
+    if isinstance(labels, dict) and isinstance(labels.get("manifest"), str):
+        labels["manifest"] = _absolute(config.parent / labels["manifest"])
+    return fields
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.expanduser().resolve())
+
+
+def _find(name: str) -> "ModelFiles":
+    """Find a model by its folder or its id."""
+    from app.models.files import ModelFiles
+    from app.studio import StudioModels
+
+    if Path(name).is_dir():
+        return ModelFiles(Path(name).resolve().name, Path(name))
+    return StudioModels(Settings.from_environment()).find(name)
+
+
+def _train(config: "TrainConfig", out: Path, *, bars: bool) -> None:
+    """Open the run, train it to its end or until a signal, and save it."""
+    import torch
+
+    from app.networks.devices import choose_device
+    from app.networks.executor import PROCESSORS
+    from app.networks.machine import keep_freed_memory
+    from app.training.architecture import load_initial_model
+    from app.training.distributed import Processes
+    from app.training.resume import open_run
+
+    keep_freed_memory()
+    settings = Settings.from_environment()
+    # Finding `init` by its id made a DeviceExecutor, which left this thread only one processor.
+    torch.set_num_threads(settings.threads or PROCESSORS)
+    device = choose_device(settings.device)
+    processes = Processes.join(device)
+    bars = bars and processes.first
+    if processes.first:
+        typer.echo(config.to_json())
+    decoding = partial(tqdm, unit="picture", desc="decoding", disable=not bars)
+    try:
+        with open_run(
+            config,
+            out,
+            load_init=lambda name: load_initial_model(_find(name)),
+            processes=processes,
+            device=device,
+            counter=lambda total: decoding(total=total).update,
+        ) as run:
+            finished = _follow(run, bars=bars)
+            if processes.first:
+                _report(run, finished)
+                if finished:
+                    typer.echo(run.index() or "Its novelty index is written.", err=True)
+    finally:
+        processes.leave()
+
+
+def _follow(run: "Run", *, bars: bool) -> bool:
+    """Train until the end, or a signal in any process; tell whether the end was reached."""
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    run.is_stopping = lambda: stopping
+    before = {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGINT)}
+    total, done = run.config.total_steps, run.state.step
+    try:
+        with tqdm(total=total, initial=done, unit="step", desc="training", disable=not bars) as bar:
+            for step in run.steps():
+                run.after(step)
+                bar.set_postfix_str(
+                    f"loss {step.loss:.4f}, {step.pictures_per_second:.1f} pictures/s", False
+                )
+                bar.update()
+                if run.processes.any(stopping):
+                    run.save()
+                    break
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return run.state.step == total
+
+
+def _report(run: "Run", finished: bool) -> None:
+    for skipped in run.decoded.skipped:
+        typer.echo(f"skipped {skipped.name}: {skipped.reason}", err=True)
+    typer.echo(
+        f"{'Finished' if finished else 'Stopped'} at step {run.state.step} of "
+        f"{run.config.total_steps}; the model is {run.folder / 'model'}."
+    )

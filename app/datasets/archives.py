@@ -1,0 +1,184 @@
+"""The reader of a person's zip: anything but plain files of a sane size is refused by name.
+
+Nothing that the zip claims about itself is trusted: bytes are counted as they are unpacked, and
+the entries' positions are compared. No entry's name is ever used as a path.
+"""
+
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import BinaryIO, Final
+
+from app.errors import UploadError
+from app.images.reading import MAX_BYTES
+
+MAX_ENTRIES: Final = 10_000
+MAX_DIRECTORY: Final = 8_000_000
+MAX_NAME: Final = 255
+"""The longest name of a file or folder in a zip, in characters: what file systems allow."""
+
+MAX_UNPACKED: Final = 4_000_000_000
+CHUNK: Final = 1 << 16
+
+_ENCRYPTED: Final = 0x1 | 0x40
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_LOCAL_HEADER: Final = 30
+_ARCHIVES: Final = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+_MAGIC: Final = b"PK\x03\x04"
+_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError)
+
+
+@dataclass(frozen=True)
+class ArchiveEntry:
+    """A file in a zip: its name there, the folder it lies in, and its bytes.
+
+    Attributes:
+        name: As in the zip; shown, never used as a path.
+        folder: The last folder of the name; "" at the top.
+        data: The contents; None if they are damaged.
+    """
+
+    name: str
+    folder: str
+    data: bytes | None
+
+
+@dataclass
+class Allowance:
+    """What the zips of one upload may still hold together; it shrinks as they are read.
+
+    Attributes:
+        entries: Files and folders left.
+        unpacked: Unpacked bytes left.
+    """
+
+    entries: int = MAX_ENTRIES
+    unpacked: int = MAX_UNPACKED
+
+
+def is_zip(head: bytes) -> bool:
+    """Tell whether a file that begins with `head` is a zip, whatever its name."""
+    return head[:4] in (_MAGIC, b"PK\x05\x06")
+
+
+def read_zip(file: BinaryIO, allowance: Allowance | None = None) -> Iterator[ArchiveEntry]:
+    """Yield the files in a zip one by one, once all its entries have been checked.
+
+    Args:
+        file: The zip.
+        allowance: What is left of the upload's allowance; the whole of it by default.
+
+    Yields:
+        Each file, without those that a system put there unasked.
+
+    Raises:
+        UploadError: If the file is no zip, or an entry has an absolute, parent or overlong path,
+            is a link, an archive or encrypted, overlaps another or unpacks to too much.
+    """
+    allowance = allowance or Allowance()
+    _check_directory(file)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+            allowance.entries -= len(entries)
+            if allowance.entries < 0:
+                raise UploadError(
+                    f"The upload's zips have more than {MAX_ENTRIES:,} entries.",
+                    "Pack the pictures alone, or fewer of them.",
+                )
+            for info in entries:
+                _check(info)
+            _check_places(file, archive)
+            for info in entries:
+                if not info.is_dir() and not _is_hidden(info.filename):
+                    yield _read(archive, info, allowance)
+    except _BROKEN as error:
+        raise UploadError("The zip is damaged.", "Pack the pictures again.") from error
+
+
+def _check_directory(file: BinaryIO) -> None:
+    """Refuse a zip whose list of files alone would fill the memory."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - (1 << 16) - 22))
+    tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) < at + 22:
+        raise UploadError("The file is no zip, or is cut off.", "Pack the pictures again.")
+    length = struct.unpack("<L", tail[at + 12 : at + 16])[0]
+    if length > MAX_DIRECTORY:
+        raise UploadError(
+            "The zip's list of files is too long.", "Pack fewer files, as a plain zip."
+        )
+
+
+def _check(info: zipfile.ZipInfo) -> None:
+    name, kind = info.orig_filename, stat.S_IFMT(info.external_attr >> 16)
+    parts = re.split(r"[/\\]", name)
+    odd = "\0" in name or name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name)
+    for wrong, why in (
+        (odd, "its path is absolute or impossible"),
+        (".." in parts, "its path leads to a parent folder"),
+        (max(map(len, parts)) > MAX_NAME, "a name in its path is too long"),
+        (kind not in (0, stat.S_IFREG, stat.S_IFDIR), "it is a link or a device"),
+        (info.flag_bits & _ENCRYPTED, "it is encrypted"),
+        (info.compress_type not in _METHODS, "it is packed in an unusual way"),
+        (name.lower().endswith(_ARCHIVES), "it is an archive inside the zip"),
+    ):
+        if wrong:
+            raise _refused(name, why)
+
+
+def _check_places(file: BinaryIO, archive: zipfile.ZipFile) -> None:
+    """Refuse entries whose bytes overlap: with such entries a small zip unpacks to any size."""
+    entries = sorted(archive.infolist(), key=lambda info: info.header_offset)
+    end, before = 0, ""
+    for info in entries:
+        if info.header_offset < end:
+            raise _refused(info.orig_filename, f"it overlaps {before!r}")
+        file.seek(info.header_offset)
+        header = file.read(_LOCAL_HEADER)
+        if len(header) < _LOCAL_HEADER or header[:4] != _MAGIC:
+            raise zipfile.BadZipFile("no header where an entry should begin")
+        name, extra = struct.unpack("<HH", header[26:30])
+        end = info.header_offset + _LOCAL_HEADER + name + extra + info.compress_size
+        before = info.orig_filename
+        if end > archive.start_dir:
+            raise _refused(before, "it overlaps the zip's own list of files")
+
+
+def _is_hidden(name: str) -> bool:
+    """Tell whether a system put the file there unasked, such as .DS_Store."""
+    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, allowance: Allowance) -> ArchiveEntry:
+    name = info.filename
+    folder = PurePosixPath(name).parent.name
+    data = bytearray()
+    try:
+        with archive.open(info) as file:
+            while chunk := file.read(CHUNK):
+                data += chunk
+                if len(data) > MAX_BYTES:
+                    raise _refused(name, f"it unpacks to more than {MAX_BYTES // 1_000_000} MB")
+                allowance.unpacked -= len(chunk)
+                if allowance.unpacked < 0:
+                    raise _refused(name, "with it the upload unpacks to too much")
+    except _BROKEN:
+        return ArchiveEntry(name, folder, None)
+    contents = bytes(data)
+    if is_zip(contents):
+        raise _refused(name, "it is an archive inside the zip")
+    return ArchiveEntry(name, folder, contents)
+
+
+def _refused(name: str, why: str) -> UploadError:
+    shown = name if len(name) <= 80 else name[:77] + "..."
+    return UploadError(
+        f"The zip is refused: {shown!r}, {why}.", "Pack the pictures alone, as a plain zip."
+    )

@@ -1,0 +1,250 @@
+"""The reader of an upload, in a process of its own with little memory and little time.
+
+A picture made to harm its reader can then end only this process. The request comes as JSON on
+stdin; each file's name goes to stdout before the file is read, so that the last one is known.
+`read_files` starts that process and tells how it ended.
+"""
+
+import csv
+import hashlib
+import json
+import logging
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from app.datasets.archives import Allowance, ArchiveEntry, is_zip, read_zip
+from app.errors import PictureError, UploadError
+from app.files import read_json
+from app.images.reading import MAX_BYTES, Fit, read_picture, square
+from app.settings import ROOT, environment_with
+
+MIN_PICTURES: Final = 4
+MAX_PICTURES: Final = 5_000
+MAX_SIDE: Final = 256
+"""The side in pixels at which pictures are kept; a smaller picture keeps its own."""
+
+MIN_SIDE: Final = 16
+MAX_NAME: Final = 200
+"""Letters kept of a picture's name, its folders included; of a longer name the last ones."""
+
+MAX_SKIPPED: Final = 500
+"""Left-out files that are named; any more are only counted."""
+
+MEMORY: Final = 3 << 30
+SECONDS: Final = 1_800
+PICTURES: Final = "pictures"
+LABELS: Final = "labels.csv"
+RESULT: Final = "set.json"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A picture of the set: its file there, the person's name for it, its class or ""."""
+
+    file: str
+    name: str
+    label: str
+
+
+@dataclass
+class Reading:
+    """The pictures read so far, and those left out.
+
+    Attributes:
+        out: The folder of the result.
+        fit: How a picture becomes square.
+        labels: Whether a zip's folders are classes.
+        kept: The pictures, by the hash of their contents.
+        skipped: The files left out, each with the reason.
+        unnamed: How many more were left out.
+    """
+
+    out: Path
+    fit: Fit
+    labels: bool
+    kept: dict[str, Kept] = field(default_factory=dict)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    unnamed: int = 0
+
+    def add(self, entry: ArchiveEntry) -> None:
+        """Keep a picture, or note why the picture is left out.
+
+        Raises:
+            UploadError: If there are too many pictures.
+        """
+        name = shortened(entry.name)
+        print(json.dumps(name), flush=True)  # noqa: T201 - read by the parent
+        if entry.data is None:
+            self.skip(name, "it is damaged")
+            return
+        digest = hashlib.sha256(entry.data).hexdigest()
+        if digest in self.kept:
+            self.skip(name, f"it is the same as {self.kept[digest].name}")
+            return
+        if len(self.kept) == MAX_PICTURES:
+            raise UploadError(
+                f"There are more than {MAX_PICTURES:,} pictures.", "Leave some of them out."
+            )
+        try:
+            image = read_picture(entry.data)
+            if min(image.size) < MIN_SIDE:
+                raise PictureError(f"It has fewer than {MIN_SIDE} pixels a side.", "")
+        except PictureError as error:
+            self.skip(name, error.message[0].lower() + error.message[1:-1])
+            return
+        small = square(image, min(MAX_SIDE, *image.size), self.fit)
+        file = f"{digest[:32]}.png"
+        small.save(self.out / PICTURES / file)
+        label = entry.folder if self.labels else ""
+        self.kept[digest] = Kept(file, name, label)
+
+    def skip(self, name: str, why: str) -> None:
+        """Leave a file out, and note why."""
+        if len(self.skipped) < MAX_SKIPPED:
+            self.skipped.append((name, why))
+        else:
+            self.unnamed += 1
+
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """The files left out, each with the reason; the last entry counts those not named."""
+        more = [(f"{self.unnamed:,} more", "for reasons like these")] if self.unnamed else []
+        return self.skipped + more
+
+    @property
+    def content_hash(self) -> str:
+        """A hash of the pictures, their treatment and their labels, whatever the order."""
+        content = sorted((digest, kept.label) for digest, kept in self.kept.items())
+        return hashlib.sha256(json.dumps([self.fit, content]).encode()).hexdigest()
+
+
+def main() -> None:
+    """Carry out the request on stdin, and write the answer to set.json in the folder `out`."""
+    limit()
+    given = json.load(sys.stdin)
+    out = Path(given["out"])
+    try:
+        fields = read(given["files"], Reading(out, given["fit"], given["labels"]))
+    except UploadError as error:
+        fields = {"refused": [error.message, error.hint]}
+    (out / RESULT).write_text(json.dumps(fields), encoding="utf-8")
+
+
+def limit() -> None:
+    """Limit this process's memory and processor time, where the system can."""
+    for what, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, SECONDS)):
+        with suppress(ValueError, OSError):  # macOS has no limit on the address space
+            resource.setrlimit(what, (most, most))
+
+
+def read(files: Sequence[tuple[str, str]], reading: Reading) -> dict[str, object]:
+    """Read `files`, each a path and the person's name for it; return the fields of set.json.
+
+    Raises:
+        UploadError: If the upload is refused as a whole.
+    """
+    (reading.out / PICTURES).mkdir()
+    for entry in _entries(files):
+        reading.add(entry)
+    if len(reading.kept) < MIN_PICTURES:
+        why = "; ".join(f"{name}: {reason}" for name, reason in reading.skipped[:3])
+        raise UploadError(
+            f"Only {len(reading.kept)} pictures can be used; {why or 'no more came'}.",
+            f"A training needs at least {MIN_PICTURES}.",
+        )
+    kept = sorted(reading.kept.values(), key=lambda picture: picture.file)
+    if reading.labels:
+        with (reading.out / LABELS).open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(("file", "label"))
+            table.writerows((picture.file, picture.label) for picture in kept)
+    return {
+        "id": reading.content_hash,
+        "fit": reading.fit,
+        "labels": sorted({picture.label for picture in kept}) if reading.labels else [],
+        "bytes": sum(path.stat().st_size for path in (reading.out / PICTURES).iterdir()),
+        "pictures": [asdict(picture) for picture in kept],
+        "skipped": reading.left_out,
+    }
+
+
+def shortened(name: str) -> str:
+    """Shorten a name to MAX_NAME letters, keeping the end, where the file's own name is."""
+    return name if len(name) <= MAX_NAME else "…" + name[1 - MAX_NAME :]
+
+
+def _entries(files: Sequence[tuple[str, str]]) -> Iterator[ArchiveEntry]:
+    allowance = Allowance()
+    for path, name in files:
+        with Path(path).open("rb") as file:
+            head = file.read(MAX_BYTES + 1)
+            if is_zip(head):
+                yield from read_zip(file, allowance)
+            else:
+                yield ArchiveEntry(name, "", head)
+
+
+_log = logging.getLogger(__name__)
+
+READER: Final = ("-m", "app.datasets.ingest")
+
+
+def read_files(
+    files: Sequence[tuple[Path, str]], out: Path, fit: Fit, *, labels: bool
+) -> dict[str, Any]:
+    """Read files into the empty folder `out`, in a process of their own.
+
+    Each file comes with the name that the person gave it; with `labels` a zip's folders are
+    classes. The result is the fields of set.json, as `read` makes them.
+
+    Raises:
+        UploadError: If the files are refused as a whole, or reading them fails.
+    """
+    request = {
+        "files": [(str(path.absolute()), name) for path, name in files],
+        "out": str(out.absolute()),
+        "fit": fit,
+        "labels": labels,
+    }
+    try:
+        done = subprocess.run(
+            [sys.executable, *READER],
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            env=environment_with({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}),
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UploadError(
+            "Reading the upload took too long.", "Send fewer pictures, or smaller ones."
+        ) from error
+    if done.returncode or not (out / RESULT).is_file():
+        names = done.stdout.splitlines()
+        last = json.loads(names[-1]) if names else files[0][1]
+        _log.error("reading an upload ended with %d: %s", done.returncode, done.stderr)
+        if done.returncode < 0 or "MemoryError" in done.stderr:
+            raise UploadError(
+                f"The upload is refused: reading {last!r} took too much memory or time.",
+                "Leave that file out.",
+            )
+        raise UploadError(
+            f"The upload could not be read to its end, which was at {last!r}.",
+            "Try again without that file; the server's log says what happened.",
+        )
+    fields: dict[str, Any] = read_json(out / RESULT)
+    if refused := fields.get("refused"):
+        raise UploadError(*refused)
+    return fields
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Samplers: how a step of the reverse process is taken."""

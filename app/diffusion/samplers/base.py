@@ -1,0 +1,55 @@
+"""The protocol of samplers: how a transition from x_t to x_s, s < t, is taken and drawn."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from app.diffusion.denoiser import Estimate
+from app.diffusion.schedule import CLEAN, NoiseSchedule
+from app.diffusion.seeds import SeededNoise
+
+
+class Sampler(Protocol):
+    """The steps of one stream: made for its timesteps, whose coefficients are computed once."""
+
+    def step(self, estimate: Estimate, x_t: Tensor, index: int, noise: SeededNoise) -> Tensor:
+        """Take `x_t` to x_s, both (B, C, H, W), by the stream's step `index`.
+
+        Args:
+            estimate: The network's estimates at x_t.
+            x_t: The pictures so far, at `timesteps[index]`.
+            index: 0 for the first step.
+            noise: The pictures' generators, of which only what this step needs is drawn.
+        """
+        ...
+
+
+def transitions(timesteps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each step's t and s, (n,) int64 each; the last step's s is clean data."""
+    return timesteps, torch.cat([timesteps[1:], timesteps.new_tensor([CLEAN])])
+
+
+@dataclass(frozen=True)
+class SamplerKind:
+    """A sampler that a person can choose.
+
+    Attributes:
+        name: What recipes and shells call it.
+        label: What the page calls it.
+        about: One sentence that stands under the control.
+        stochastic: Whether it draws noise between x_T and the picture (at eta = 1, if it uses eta).
+        make: Makes a stream's sampler from a schedule, the stream's (n,) timesteps and eta.
+        uses_eta: Whether eta changes it.
+        learned_variance: Whether it needs a network that predicts its variance.
+    """
+
+    name: str
+    label: str
+    about: str
+    stochastic: bool
+    make: Callable[[NoiseSchedule, Tensor, float], Sampler]
+    uses_eta: bool = False
+    learned_variance: bool = False

@@ -1,0 +1,43 @@
+"""All samplers by name; a new one is a file beside this one and an entry here."""
+
+from typing import Final
+
+from app.diffusion.samplers.base import SamplerKind
+from app.diffusion.samplers.ddim import DDIM
+from app.diffusion.samplers.ddpm import DDPM
+from app.diffusion.samplers.solvers import SOLVERS
+
+SAMPLERS: Final = (
+    SamplerKind(
+        "ddpm",
+        "DDPM",
+        "The paper's ancestral sampling: noise is added back at every step (variance beta-tilde).",
+        stochastic=True,
+        make=lambda schedule, timesteps, eta: DDPM(schedule, timesteps),
+    ),
+    SamplerKind(
+        "ddpm-large",
+        "DDPM, large variance",
+        "The same with the larger of the paper's two variances, beta: best with all 1000 steps.",
+        stochastic=True,
+        make=lambda schedule, timesteps, eta: DDPM(schedule, timesteps, "fixed_large"),
+    ),
+    SamplerKind(
+        "ddpm-learned",
+        "DDPM, learned variance",
+        "The same with the variance that the network predicts (Nichol & Dhariwal 2021).",
+        stochastic=True,
+        make=lambda schedule, timesteps, eta: DDPM(schedule, timesteps, "learned"),
+        learned_variance=True,
+    ),
+    SamplerKind(
+        "ddim",
+        "DDIM",
+        "Follows the same marginals with less noise: eta = 0 draws none, eta = 1 is DDPM.",
+        stochastic=True,
+        make=DDIM,
+        uses_eta=True,
+    ),
+)
+
+SAMPLER_KINDS: Final = {kind.name: kind for kind in (*SAMPLERS, *SOLVERS)}

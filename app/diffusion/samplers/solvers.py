@@ -1,0 +1,142 @@
+"""diffusers' ordinary- and stochastic-differential-equation solvers as Samplers.
+
+A diffusers scheduler keeps mutable state, so each stream gets one of its own. Timesteps and
+noise levels are ours, set on it after its own `set_timesteps`: its spacings are wrong for
+some n, and its tables are float32. Estimates reach it already clipped, as x_0_hat where it
+takes that, so clipping means the same for every sampler.
+"""
+
+from typing import Any, Final
+
+import torch
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_euler_ancestral_discrete import (
+    EulerAncestralDiscreteScheduler,
+)
+from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
+from torch import Tensor
+
+from app.diffusion.denoiser import Estimate
+from app.diffusion.samplers.base import SamplerKind, transitions
+from app.diffusion.schedule import NoiseSchedule
+from app.diffusion.seeds import SeededNoise
+
+Scheduler = DPMSolverMultistepScheduler | UniPCMultistepScheduler | EulerAncestralDiscreteScheduler
+
+
+def _prepare(scheduler: Scheduler, schedule: NoiseSchedule, timesteps: Tensor) -> None:
+    alpha_bar = schedule.alpha_bar(timesteps).flatten()
+    sigmas = torch.cat([((1 - alpha_bar) / alpha_bar).sqrt(), torch.zeros(1)]).float()
+    scheduler.set_timesteps(len(timesteps))
+    scheduler.timesteps = timesteps
+    scheduler.sigmas = sigmas
+    scheduler.set_begin_index(0)
+
+
+class MultistepSolver:
+    """DPM-Solver++ or UniPC for one stream: variance-preserving, remembers earlier steps.
+
+    With `s_noise`, noise of that deviation is added back at each step.
+    """
+
+    def __init__(
+        self,
+        scheduler: DPMSolverMultistepScheduler | UniPCMultistepScheduler,
+        schedule: NoiseSchedule,
+        timesteps: Tensor,
+        *,
+        s_noise: float = 0.0,
+    ) -> None:
+        _prepare(scheduler, schedule, timesteps)
+        self.scheduler = scheduler
+        self.s_noise = s_noise
+
+    def step(self, estimate: Estimate, x_t: Tensor, index: int, noise: SeededNoise) -> Tensor:
+        """Take `x_t` to x_s by the scheduler's next step."""
+        drawn: dict[str, Any] = {}
+        if self.s_noise:
+            drawn["variance_noise"] = self.s_noise * noise.draw(x_t.shape[1:])
+        t = self.scheduler.timesteps[index]
+        stepped = self.scheduler.step(estimate.x_0_hat, t, x_t, return_dict=False, **drawn)
+        return torch.as_tensor(stepped[0])
+
+
+class EulerAncestral:
+    """Euler ancestral for one stream: diffusers' x is x_t / sqrt(alpha_bar), ours is x_t."""
+
+    def __init__(self, schedule: NoiseSchedule, timesteps: Tensor) -> None:
+        self.scheduler = EulerAncestralDiscreteScheduler(
+            trained_betas=schedule.betas.tolist(), prediction_type="epsilon"
+        )
+        self._roots = [schedule.alpha_bar(at).sqrt() for at in transitions(timesteps)]
+        _prepare(self.scheduler, schedule, timesteps)
+        # x_t is scaled here, exactly, so the scheduler's own scaling is not wanted.
+        self.scheduler.is_scale_input_called = True
+
+    def step(self, estimate: Estimate, x_t: Tensor, index: int, noise: SeededNoise) -> Tensor:
+        """Take `x_t` to x_s by the scheduler's next step, scaled back to unit variance."""
+        root_t, root_s = (root[index].to(x_t) for root in self._roots)
+        stepped = self.scheduler.step(
+            estimate.eps_hat,
+            self.scheduler.timesteps[index].float(),
+            x_t / root_t,
+            generator=noise.generators,
+            return_dict=False,
+        )
+        return torch.as_tensor(stepped[0]) * root_s
+
+
+def dpm_solver(
+    schedule: NoiseSchedule, timesteps: Tensor, *, sde: bool, s_noise: float = 1.0
+) -> MultistepSolver:
+    """Make DPM-Solver++ 2M for one stream through `timesteps`; with `sde`, noise is added back.
+
+    Its deviation is `s_noise`: a little over 1 makes up for detail that few steps lose (Karras et
+    al. 2022, https://arxiv.org/abs/2206.00364, section 4).
+    """
+    scheduler = DPMSolverMultistepScheduler(
+        trained_betas=schedule.betas.tolist(),
+        algorithm_type="sde-dpmsolver++" if sde else "dpmsolver++",
+        prediction_type="sample",
+        solver_order=2,
+    )
+    return MultistepSolver(scheduler, schedule, timesteps, s_noise=s_noise if sde else 0.0)
+
+
+def _unipc(schedule: NoiseSchedule, timesteps: Tensor) -> MultistepSolver:
+    scheduler = UniPCMultistepScheduler(
+        trained_betas=schedule.betas.tolist(), prediction_type="sample", solver_order=2
+    )
+    return MultistepSolver(scheduler, schedule, timesteps)
+
+
+SOLVERS: Final = (
+    SamplerKind(
+        "dpm-solver",
+        "DPM-Solver++ 2M",
+        "A second-order solver of the probability-flow equation: good in 12 to 25 steps.",
+        stochastic=False,
+        make=lambda schedule, timesteps, eta: dpm_solver(schedule, timesteps, sde=False),
+    ),
+    SamplerKind(
+        "dpm-solver-sde",
+        "DPM-Solver++ 2M SDE",
+        "A second-order solver that adds noise back at every step: good in 25 to 100 steps.",
+        stochastic=True,
+        make=lambda schedule, timesteps, eta: dpm_solver(schedule, timesteps, sde=True),
+    ),
+    SamplerKind(
+        "unipc",
+        "UniPC",
+        "Predicts and corrects each step: good in 10 to 20 steps.",
+        stochastic=False,
+        make=lambda schedule, timesteps, eta: _unipc(schedule, timesteps),
+    ),
+    SamplerKind(
+        "euler-a",
+        "Euler ancestral",
+        "First order, with noise added back at every step.",
+        stochastic=True,
+        make=lambda schedule, timesteps, eta: EulerAncestral(schedule, timesteps),
+    ),
+)

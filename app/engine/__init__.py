@@ -1,1 +1,0 @@
-"""How a network runs fast, and the solvers that diffusers brings."""

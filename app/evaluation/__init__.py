@@ -1,0 +1,1 @@
+"""Judge a model against held-out paintings."""

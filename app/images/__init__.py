@@ -1,0 +1,1 @@
+"""Pixels, tensors and files of pictures, and sheets and plots made of them."""

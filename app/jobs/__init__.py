@@ -1,0 +1,1 @@
+"""Training jobs, which are followed, stopped and resumed, and outlive the death of a process."""

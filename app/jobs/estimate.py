@@ -1,0 +1,168 @@
+"""An estimate of a job's duration: a few real steps, timed in a process like a trainer's."""
+
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import timeit
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from cachetools import LRUCache
+
+from app.datasets.folder import DecodedPictures
+from app.diffusion.conditioning import Condition
+from app.diffusion.seeds import derived_seed
+from app.errors import JobError, StudioError
+from app.jobs.trainer_process import thread_variables
+from app.models.files import ModelFiles
+from app.networks.devices import choose_device
+from app.networks.machine import keep_freed_memory
+from app.settings import ROOT, Settings, environment_with
+from app.training.architecture import InitialModel, load_initial_model
+from app.training.batches import stored_size
+from app.training.config import TrainConfig
+from app.training.trainer import TrainingData, TrainState, train
+from app.training.validation import ROWS
+
+TIMER: Final = ("-m", "app.jobs.estimate")
+SECONDS: Final = 120
+MANY_VIEWS: Final = 10_000_000
+MAX_KEPT: Final = 32
+
+TIMED: Final = frozenset(
+    {"init", "batch_size", "accumulate", "objective", "immiscible", "crop_scale"}
+    | {"ema_sigma_rels", "precision", "sample_count"}
+)
+"""The settings that a step's time depends on."""
+
+STEPS: Final = 3
+PICTURES: Final = 64
+_NOISE: Final = 5
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """The time that a machine takes, in seconds.
+
+    Attributes:
+        step: The time of a training step.
+        look: The time of one picture through the network, without training.
+    """
+
+    step: float
+    look: float
+
+    def seconds(self, config: TrainConfig) -> float:
+        """Estimate the seconds of a whole run: its steps, held-out losses and sample grids."""
+        return config.total_steps * self.step + looks(config) * self.look
+
+
+def looks(config: TrainConfig) -> int:
+    """Count the pictures through the network outside a run's steps: for losses and samples."""
+    steps, found = config.total_steps, 0
+    if config.held_out is not None or config.held_out_share is not None:
+        measurements = 1 + -(-steps // config.save_every)
+        found += measurements * ROWS * (1 + len(config.ema_sigma_rels))
+    if config.sample_every:
+        found += -(-steps // config.sample_every) * config.sample_count * config.sample_steps
+    return found
+
+
+class TrainingTimer:
+    """A timer of training steps, which measures each pace once and keeps it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._paces: LRUCache[str, StepTime] = LRUCache(MAX_KEPT)
+        self._lock = threading.Lock()
+
+    def pace(self, config: TrainConfig) -> StepTime:
+        """Return the time of a training step with `config`; measuring it takes some seconds.
+
+        Raises:
+            JobError: If the time can't be measured.
+        """
+        asked = config.model_dump_json(include=set(TIMED))
+        with self._lock:  # two measurements at once would slow each other down
+            if asked not in self._paces:
+                phases = [{"size": config.sizes[-1], "views": MANY_VIEWS}]
+                fields = json.loads(asked) | {"data": "", "phases": phases}
+                self._paces[asked] = self._measured(json.dumps(fields))
+            return self._paces[asked]
+
+    def _measured(self, asked: str) -> StepTime:
+        variables = self._settings.variables() | thread_variables(self._settings)
+        try:
+            done = subprocess.run(
+                [sys.executable, *TIMER],
+                input=asked,
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=ROOT,
+                env=environment_with(variables),
+                timeout=SECONDS,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise JobError(
+                f"Four steps took more than {SECONDS} s.", "Choose a smaller batch or model."
+            ) from error
+        if done.returncode:
+            said = (done.stderr.splitlines() or ["it ended"])[-1]
+            raise JobError(f"The speed can't be measured: {said}.", "Choose a smaller batch.")
+        return StepTime(**json.loads(done.stdout))
+
+
+def measured_pace(config: TrainConfig, initial: InitialModel, device: torch.device) -> StepTime:
+    """Train `initial` for a few steps as `config` says, on noise, and time them.
+
+    Raises:
+        StudioError: If `config` plans too few steps to time.
+    """
+    size, channels = config.sizes[-1], initial.architecture.channels
+    stored = stored_size(size, config.crop_scale)
+    random = np.random.default_rng(derived_seed(_NOISE))
+    pixels = random.integers(0, 256, (PICTURES, stored, stored, channels), dtype=np.uint8)
+    null_label = initial.architecture.null_label
+    labels = None if null_label is None else torch.full((PICTURES,), null_label)
+    names = tuple(map(str, range(PICTURES)))
+    data = TrainingData(DecodedPictures(names, {stored: pixels}), labels, null_label or 0)
+    if config.total_steps <= STEPS:
+        raise StudioError(f"A run of {STEPS} steps is too short to time.", "Give it more views.")
+    state = TrainState.new(initial, config, device)
+    stream = train(config, initial.architecture, state, data)
+    next(stream)  # warms up
+    step = statistics.median(timeit.repeat(lambda: next(stream), number=1, repeat=STEPS))
+    x_t = torch.zeros(config.sample_count, channels, size, size)
+    t = torch.zeros(config.sample_count, dtype=torch.int64)
+    shown = Condition.of_label(null_label, config.sample_count)
+    look = partial(state.forward, x_t, t, shown)
+    with torch.no_grad():
+        look()  # warms up
+        seconds = statistics.median(timeit.repeat(look, number=1, repeat=STEPS))
+    return StepTime(step, seconds / config.sample_count)
+
+
+def main() -> None:
+    """Time the configuration on stdin, and print the StepTime as JSON."""
+    keep_freed_memory()  # as `train` does
+    config = TrainConfig.checked(json.load(sys.stdin))
+    settings = Settings.from_environment()
+    torch.set_num_threads(settings.threads)
+    folder = Path(config.init or "")
+    initial = load_initial_model(ModelFiles(folder.name, folder))
+    pace = measured_pace(config, initial, choose_device(settings.device))
+    print(json.dumps(asdict(pace)))  # noqa: T201 - read by the parent
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except StudioError as error:
+        raise SystemExit(str(error)) from error

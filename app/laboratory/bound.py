@@ -1,0 +1,220 @@
+"""Bound: the evidence lower bound of pictures, term by term."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.diffusion.bound import (
+    Stratum,
+    Term,
+    all_steps,
+    bound_terms,
+    prior_bpd,
+    strata,
+    vlb_weights,
+)
+from app.diffusion.conditioning import Condition
+from app.diffusion.denoiser import InParts
+from app.diffusion.schedule import paper_t
+from app.diffusion.seeds import SeededNoise, derived_seed
+from app.diffusion.variance import FixedVariance
+from app.errors import RecipeError
+from app.images.pixels import evenly_spaced, levels_to_unit
+from app.laboratory.bound_results import (
+    DECODER,
+    BoundMoment,
+    BoundResult,
+    StepWeights,
+    SubjectBound,
+    Tally,
+    TermKind,
+)
+from app.laboratory.experiments import BoundRequest
+from app.laboratory.laboratory import MAX_POINTS, checked_model
+from app.models.files import ModelInfo
+from app.models.loading import LoadedModel
+from app.models.store import lend
+from app.painting.film import ReplayStep
+from app.painting.painter import Painter
+from app.painting.runs import CheckedRun, Runs
+from app.painting.sources import Replaying, Sources
+
+DRAWS, SHUFFLING, PLAIN_NOISE, STEPS = range(4)
+"""The purposes of derived seeds."""
+
+
+class BoundLab:
+    """The laboratory of the bound.
+
+    Attributes:
+        bounds: Give, for each model, a ReplayStep for each step of painting a subject, where that
+            is needed; and the bound as far as it has come: without its terms first, then after
+            L_T, each step and L_0 of each model. Two runs with one seed draw the same noise, so
+            that models can be compared.
+    """
+
+    def __init__(self, painter: Painter) -> None:
+        self._painter = painter
+        self._models = painter.models
+        self._sources = Sources(painter)
+        self._stream = lend(painter.models, _terms, _steps)
+        self.bounds: Runs[BoundRequest, ReplayStep | BoundResult, BoundResult] = Runs(
+            self.complete, self.network_steps, self._bounds, BoundResult
+        )
+
+    def complete(self, bounding: BoundRequest) -> CheckedRun[BoundRequest]:
+        """Complete the experiment as it will be done here: with the hash of each model's weights.
+
+        Raises:
+            ModelError: If the model isn't there or can't be used.
+            RecipeError: If the label or the variance doesn't fit the model.
+        """
+        # No loaded model is returned: of those that are compared, one is in use at a time.
+        each = [it.model_copy(update={"weights": self._loaded(it).weights}) for it in bounding.each]
+        return CheckedRun(BoundRequest.joined(each))
+
+    def _loaded(self, bounding: BoundRequest) -> LoadedModel:
+        model = checked_model(self._painter, bounding)
+        info = model.info
+        if bounding.variance == "learned" and not info.learned_variance:
+            raise RecipeError(
+                f"{info.id} did not learn its variance.", "Choose fixed_small or fixed_large."
+            )
+        batch = bounding.draws * len(bounding.subjects)
+        self._painter.limits.check_work(self._steps_of(bounding), batch, info.size)
+        return model
+
+    def network_steps(self, bounding: BoundRequest) -> int:
+        """Count the network steps of all models, painting the subjects included."""
+        return sum(map(self._steps_of, bounding.each))
+
+    def _steps_of(self, bounding: BoundRequest) -> int:
+        info = self._models.describe(bounding.model)
+        sources = [s.source for s in bounding.subjects if s.source is not None]
+        steps = sum(len(stratum.steps) for stratum in _strata(bounding, info))
+        return self._sources.network_steps(*sources) + steps
+
+    def _bounds(self, run: CheckedRun[BoundRequest]) -> Iterator[ReplayStep | BoundResult]:
+        result = self._started(run.request)
+        yield result
+        for bounding in run.request.each:
+            before, moments = result.moments, list[BoundMoment]()
+            for item in self._bound(bounding):
+                if isinstance(item, BoundMoment):
+                    moments.append(item)
+                    result = replace(result, moments=(*before, tuple(moments)))
+                    yield result
+                else:
+                    yield item
+
+    def _bound(self, bounding: BoundRequest) -> Iterator[ReplayStep | BoundMoment]:
+        """Yield the terms of every subject's bound under the first model, with running totals."""
+        model = self._loaded(bounding)
+        x_0 = yield from self._x_0(bounding, model.info)
+        priors = prior_bpd(model.schedule, x_0).tolist()
+        tallies = [Tally(s.name, p) for s, p in zip(bounding.subjects, priors, strict=True)]
+        plan = [(stratum, t) for stratum in _strata(bounding, model.info) for t in stratum.steps]
+        total = len(plan)
+        first = tuple(tally.line for tally in tallies)
+        yield BoundMoment(0, total, "prior", model.info.num_train_timesteps, 1.0, first)
+        terms = self._stream(model, bounding, x_0, [t for _, t in plan])
+        for index, (term, (stratum, t)) in enumerate(zip(terms, plan, strict=True), start=1):
+            lines = _lines(tallies, stratum, term, bounding.draws)
+            kind: TermKind = "step" if t else "decoder"
+            yield BoundMoment(index, total, kind, paper_t(t), stratum.weight, lines)
+
+    def weights(self, model: str, variance: FixedVariance = "fixed_small") -> StepWeights:
+        """Compute the weight of each step in L_vlb (eq. 12); in L_simple each weighs 1."""
+        schedule = self._models.load(model).schedule
+        values = vlb_weights(schedule, variance).tolist()
+        at = evenly_spaced(MAX_POINTS, schedule.num_train_timesteps)
+        return StepWeights(tuple(paper_t(i) for i in at), tuple(values[i] for i in at))
+
+    def _started(self, bounding: BoundRequest) -> BoundResult:
+        models = [self._models.describe(each.model) for each in bounding.each]
+        # The weight that a learned variance gives isn't one number for a step.
+        fixed: FixedVariance = (
+            "fixed_large" if bounding.variance == "fixed_large" else "fixed_small"
+        )
+        return BoundResult(
+            experiment=bounding,
+            length=max(info.num_train_timesteps for info in models),
+            moments=(),
+            weights=self.weights(bounding.model, fixed),
+        )
+
+    def _x_0(self, bounding: BoundRequest, info: ModelInfo) -> Replaying[Tensor]:
+        """Return the subjects as the model sees them, (N, C, H, W), painting them if need be."""
+        pictures: list[Tensor] = []
+        for place, subject in enumerate(bounding.subjects):
+            if subject.source is None:
+                x_0 = _plain_noise(info, derived_seed(bounding.seed, PLAIN_NOISE, place))
+            else:
+                x_0 = yield from self._sources.x_0(subject.source, info)
+            if subject.kind == "shuffled":
+                x_0 = _shuffled(x_0, derived_seed(bounding.seed, SHUFFLING, place))
+            pictures.append(x_0)
+        return torch.cat(pictures)
+
+
+def _strata(bounding: BoundRequest, info: ModelInfo) -> tuple[Stratum, ...]:
+    """Return the strata of the steps, latest first, and then the decoder's."""
+    length = info.num_train_timesteps
+    # With so many terms every step is evaluated.
+    if bounding.terms is None or bounding.terms >= length - 1:
+        steps = all_steps(length)
+    else:
+        steps = strata(length, bounding.terms, derived_seed(bounding.seed, STEPS))
+    return (*steps, Stratum(1, DECODER))
+
+
+def _terms(
+    model: LoadedModel, bounding: BoundRequest, x_0: Tensor, timesteps: list[int]
+) -> Iterator[Term]:
+    subjects, draws = len(x_0), bounding.draws
+    seeds = [
+        derived_seed(bounding.seed, DRAWS, i, draw)
+        for i in range(subjects)
+        for draw in range(draws)
+    ]
+    return bound_terms(
+        InParts(model.denoiser(bounding.precision)),
+        model.schedule,
+        x_0.repeat_interleave(draws, dim=0),
+        torch.tensor(timesteps),
+        noise=SeededNoise(seeds),
+        variance=bounding.variance,
+        clip=bounding.clip,
+        condition=Condition.of_label(bounding.label, len(seeds)),
+    )
+
+
+def _steps(
+    _: ModelInfo, bounding: BoundRequest, x_0: Tensor, timesteps: list[int]
+) -> tuple[int, int]:
+    return len(timesteps), len(x_0) * bounding.draws
+
+
+def _lines(
+    tallies: list[Tally], stratum: Stratum, term: Term, draws: int
+) -> tuple[SubjectBound, ...]:
+    bpd = term.bpd.view(-1, draws).tolist()
+    eps_mse = term.eps_mse.view(-1, draws).mean(1).tolist()
+    x_0_mse = term.x_0_mse.view(-1, draws).mean(1).tolist()
+    rows = zip(tallies, bpd, eps_mse, x_0_mse, strict=True)
+    return tuple(tally.add(stratum, b, e, x) for tally, b, e, x in rows)
+
+
+def _plain_noise(info: ModelInfo, seed: int) -> Tensor:
+    shape = (1, info.channels, info.size, info.size)
+    levels = np.random.default_rng(seed).integers(0, 256, shape)
+    return levels_to_unit(torch.from_numpy(levels))
+
+
+def _shuffled(x_0: Tensor, seed: int) -> Tensor:
+    """Shuffle the pixels of `x_0` (B, C, H, W); the channels of a pixel stay together."""
+    order = np.random.default_rng(seed).permutation(x_0.shape[2] * x_0.shape[3])
+    return x_0.flatten(2)[:, :, torch.from_numpy(order)].view_as(x_0)

@@ -1,0 +1,122 @@
+"""The base of the laboratories: sources as a model sees them, and runs from some x_t."""
+
+from collections.abc import Iterator
+from typing import Final, TypeVar
+
+from torch import Tensor
+
+from app.diffusion.seeds import derived_seed
+from app.errors import RecipeError
+from app.images.arrays import Pixels
+from app.laboratory.experiments import BoundRequest, FromOneXt, FromXt, PosteriorStep
+from app.limits import STAGE_COST
+from app.models.files import ModelInfo
+from app.models.loading import LoadedModel, LoadedStage
+from app.models.store import lend
+from app.painting.film import Moment, ReplayStep
+from app.painting.painter import Painter
+from app.painting.recipe import Recipe
+from app.painting.runs import LoadedRun, at_once
+from app.painting.sampling import WAY_BACK, decode
+from app.painting.sources import PictureSource, Replaying, Sources
+from app.painting.stages import both_stages
+
+Started = TypeVar("Started", bound=FromXt)
+
+MAX_POINTS: Final = 500
+"""The most points of a curve over t."""
+
+
+class Laboratory:
+    """The parts that the laboratories share."""
+
+    def __init__(self, painter: Painter) -> None:
+        self._painter = painter
+        self._models = painter.models
+        self._sources = Sources(painter)
+        self._decoded = lend(painter.models, _moments, _steps_of_both)
+
+    def picture(self, model: str, source: PictureSource) -> Pixels:
+        """Return `source` as `model` will see it, (H, W, 3) uint8, painting it first if need be."""
+        return at_once(self._sources.pixels(source, self._models.describe(model)))
+
+    def complete(self, experiment: Started) -> LoadedRun[Started]:
+        """Complete the experiment as it will be done here, and load its model.
+
+        Raises:
+            LimitError: If the experiment is more than one request may ask for.
+            ModelError, RecipeError: If the model isn't there or can't run this.
+        """
+        run = self._painter.complete(experiment.run)
+        info = run.model.info
+        for t in experiment.starts(info.num_train_timesteps):
+            require_within(t, info)
+        # Checked again: where the size is the model's own, the run has none.
+        request = type(experiment).checked(dict(experiment) | {"run": run.request})
+        later, guided = run.request.later_steps, run.request.is_guided
+        steps = self.network_steps(request) - later
+        self._painter.limits.check_work(steps, request.batch, info.size, guided=guided, later=later)
+        return LoadedRun(request, run.model, run.stage)
+
+    def network_steps(self, experiment: FromXt) -> int:
+        """Count the network steps that an experiment will take, painting its sources included."""
+        info = self._models.describe(experiment.run.model)
+        painting = self._sources.network_steps(*experiment.sources)
+        steps = experiment.num_steps(info.num_train_timesteps)
+        return painting + steps + experiment.run.later_steps
+
+    def _x_0(self, experiment: FromXt, info: ModelInfo) -> Replaying[tuple[Tensor, ...]]:
+        """Return the experiment's sources, (1, C, H, W) each, painting them if need be."""
+        pictures: list[Tensor] = []
+        for source in experiment.sources:
+            pictures += [(yield from self._sources.x_0(source, info))]
+        return tuple(pictures)
+
+
+def _moments(
+    model: LoadedModel, stage: LoadedStage | None, experiment: FromOneXt, x_t: Tensor
+) -> Iterator[Moment | ReplayStep]:
+    """Decode `x_t` (1, C, H, W), each variation with noise of its own, and enlarge what comes."""
+    run = experiment.run
+    (t,) = experiment.starts(model.info.num_train_timesteps)
+    seeds = [derived_seed(run.seed + i, WAY_BACK) for i in range(run.pictures)]
+    x_ts = x_t.expand(run.pictures, -1, -1, -1).clone()
+    frames = decode(model, run, x_ts, t, seeds)
+    return both_stages(frames, experiment.num_steps(model.info.num_train_timesteps), run, stage)
+
+
+def _steps_of_both(
+    info: ModelInfo, _: LoadedStage | None, experiment: FromOneXt, *__: object
+) -> tuple[int, int]:
+    steps, batch = steps_of(info, experiment)
+    return steps + STAGE_COST * experiment.run.later_steps, batch
+
+
+def steps_of(info: ModelInfo, experiment: FromXt, *_: object) -> tuple[int, int]:
+    """Count the network steps of an experiment's decodings, and the pictures in each."""
+    return experiment.num_steps(info.num_train_timesteps), experiment.batch
+
+
+def checked_model(painter: Painter, experiment: BoundRequest | PosteriorStep) -> LoadedModel:
+    """Load the model of `experiment`, whose label must fit it.
+
+    Raises:
+        ModelError: If the model isn't there or can't be used.
+        RecipeError: If the label doesn't fit.
+    """
+    it = experiment
+    recipe = Recipe(model=it.model, steps=1, label=it.label, precision=it.precision)
+    return painter.complete(recipe).model
+
+
+def require_within(t: int, info: ModelInfo) -> None:
+    """Check that the paper's `t` is one of the model's.
+
+    Raises:
+        RecipeError: If `t` is beyond T.
+    """
+    if t > info.num_train_timesteps:
+        raise RecipeError(
+            f"t = {t} is beyond {info.id}'s T = {info.num_train_timesteps}.",
+            f"Choose a t up to {info.num_train_timesteps}.",
+        )

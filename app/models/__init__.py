@@ -1,0 +1,1 @@
+"""Models as folders in diffusers' layout: found, checked, loaded, kept in memory."""

@@ -1,0 +1,287 @@
+"""A model folder in diffusers' DDPM layout, read and checked before any weight is loaded.
+
+Two layouts are known: `unet/` and `scheduler/` beside model_index.json, which diffusers writes
+today, and everything in one folder, which the first models on the Hub have. The files may be
+anybody's, so nothing is built by what they say before it is checked.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+
+from app.diffusion.denoiser import TARGETS
+from app.diffusion.schedule import MAX_T, SCHEDULES
+from app.documents import in_words
+from app.errors import ModelError
+
+MAX_SIDE: Final = 1024
+MAX_LEVELS: Final = 16
+MAX_CLASSES: Final = 10_000
+SUB_BYTE: Final = ("F4", "F6_E2M3", "F6_E3M2")
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class ConfigFields(BaseModel):
+    """The fields of a configuration that are read here; the file may have others."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+class NetworkFields(ConfigFields):
+    """Fields of a UNet2DModel's config.json."""
+
+    sample_size: int = Field(ge=1, le=MAX_SIDE)
+    in_channels: Count
+    out_channels: Count
+    block_out_channels: list[Count] = Field(default_factory=list, max_length=MAX_LEVELS)
+    layers_per_block: int = Field(default=2, ge=1, le=32)
+    num_class_embeds: int | None = Field(default=None, ge=0, le=MAX_CLASSES)
+    class_embed_type: str | None = None
+    num_train_timesteps: int | None = Field(default=None, ge=1, le=MAX_T)
+
+
+class ScheduleFields(ConfigFields):
+    """Fields of a scheduler_config.json."""
+
+    num_train_timesteps: int = Field(default=1000, ge=1, le=MAX_T)
+    beta_schedule: str = "linear"
+    beta_start: float = 1e-4
+    beta_end: float = 0.02
+    trained_betas: list[float] | None = Field(default=None, max_length=MAX_T)
+    prediction_type: str = "epsilon"
+
+
+class LabelFields(ConfigFields):
+    """Fields of a labels.json: a model's classes, and the one that means "any", where there is."""
+
+    labels: list[str]
+    null_label: int | None = Field(default=None, ge=0)
+
+
+def stored_shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
+    """Read the shape of each tensor in a safetensors file from its header.
+
+    Raises:
+        OSError: If the file can't be opened.
+        SafetensorError: If it is no safetensors file, is truncated, or has other bytes than its
+            header says.
+        ValueError: If elements of a tensor are smaller than a byte.
+    """
+    with safe_open(path, framework="np") as file:
+        stored = {name: file.get_slice(name) for name in file.offset_keys()}
+        # No network here has such elements, and so no shape can promise more than the file has.
+        packed = [name for name, tensor in stored.items() if tensor.get_dtype() in SUB_BYTE]
+        if packed:
+            raise ValueError(f"{path}: elements of {packed[0]} are smaller than a byte")
+        return {name: tuple(tensor.get_shape()) for name, tensor in stored.items()}
+
+
+WEIGHTS: Final = "diffusion_pytorch_model.safetensors"
+PICKLES: Final = ("diffusion_pytorch_model.bin", "pytorch_model.bin", "model.ckpt", "model.pt")
+CHECKSUMS: Final = "SHA256SUMS"
+
+F = TypeVar("F", bound=BaseModel)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFiles:
+    """A model folder: its id, where its parts lie, and what its configurations say.
+
+    Raises:
+        ModelError: By each property, if the files it needs are missing, broken, or no DDPM's.
+    """
+
+    id: str
+    folder: Path
+
+    @cached_property
+    def unet_folder(self) -> Path:
+        """The folder with the network's config.json."""
+        return self._part("unet")
+
+    @cached_property
+    def unet_config(self) -> dict[str, Any]:
+        """The network's config.json, of a UNet2DModel with the channels that it needs here."""
+        config = self._read_json(self.unet_folder / "config.json")
+        if config.get("_class_name") != "UNet2DModel":
+            raise self.error(
+                f"its network is a {config.get('_class_name', 'thing without a class name')}",
+                "Plein Air paints with unconditional DDPMs, whose network is a UNet2DModel.",
+            )
+        self._check_channels(self._checked(NetworkFields, config, "config.json"))
+        return config
+
+    def _check_channels(self, fields: NetworkFields) -> None:
+        channels = fields.in_channels
+        if channels not in (1, 3) or fields.out_channels not in (channels, 2 * channels):
+            raise self.error("its network has no picture's channels", "It takes 1 or 3 channels.")
+
+    @property
+    def learned_variance(self) -> bool:
+        """Tell whether the network predicts its variance."""
+        return bool(self.unet_config["out_channels"] == 2 * self.unet_config["in_channels"])
+
+    @cached_property
+    def scheduler_config(self) -> dict[str, Any]:
+        """The scheduler_config.json, checked for what Plein Air can follow."""
+        config = self._read_json(self._part("scheduler") / "scheduler_config.json")
+        fields = self._checked(ScheduleFields, config, "scheduler_config.json")
+        if fields.beta_schedule not in SCHEDULES:
+            raise self.error(
+                f"its beta_schedule is {fields.beta_schedule!r}",
+                f"Known schedules: {', '.join(SCHEDULES)}.",
+            )
+        if fields.prediction_type not in TARGETS:
+            raise self.error(
+                f"its prediction_type is {fields.prediction_type!r}",
+                f"Known ones: {', '.join(TARGETS)}.",
+            )
+        return config
+
+    @cached_property
+    def labels(self) -> LabelFields | None:
+        """The classes, from labels.json where there is one, else numbered; None without any."""
+        count = self.unet_config.get("num_class_embeds")
+        if not count:
+            return None
+        path = self.folder / "labels.json"
+        if not path.exists():
+            return LabelFields(labels=[f"class {i}" for i in range(count)])
+        table = self._checked(LabelFields, self._read_json(path), "labels.json")
+        if len(table.labels) > count or (table.null_label or 0) >= count:
+            raise self.error("its labels.json doesn't fit its network", "See docs/models.md.")
+        return table
+
+    @cached_property
+    def weights_file(self) -> Path:
+        """The safetensors file; a pickle in its place is refused."""
+        path = self.unet_folder / WEIGHTS
+        if path.is_file():
+            return path
+        if any((self.unet_folder / name).exists() for name in PICKLES):
+            raise self.error(
+                "its weights are a pickle, which can run code when it is opened",
+                f"Convert them once with diffusers' save_pretrained to {WEIGHTS}.",
+            )
+        raise self.error(f"it has no {WEIGHTS}", "Copy the whole model folder again.")
+
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of each tensor, from the weights' header, which shows truncation."""
+        try:
+            return stored_shapes(self.weights_file)
+        except (OSError, ValueError, SafetensorError) as error:
+            raise self.error(
+                "its weights file is truncated or no safetensors file", "Copy the file again."
+            ) from error
+
+    @property
+    def num_parameters(self) -> int:
+        """The number of weights."""
+        return sum(map(math.prod, self.shapes.values()))
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """The sha256 of the weights file, checked against SHA256SUMS where there is one."""
+        with self.weights_file.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        sums = self.folder / CHECKSUMS
+        if sums.exists():
+            name = self.weights_file.relative_to(self.folder).as_posix()
+            if f"{found}  {name}" not in sums.read_text(encoding="utf-8").splitlines():
+                raise self.error(
+                    f"its weights are not those that {CHECKSUMS} names",
+                    "They changed or were damaged; copy the model folder again.",
+                )
+        return found
+
+    def _part(self, name: str) -> Path:
+        nested = self.folder / name
+        return nested if nested.is_dir() else self.folder
+
+    def error(self, what: str, hint: str) -> ModelError:
+        """Make a ModelError that names this model."""
+        return ModelError(f"The model {self.id!r} can't be used: {what}.", hint)
+
+    def _checked(self, kind: type[F], table: dict[str, Any], name: str) -> F:
+        try:
+            return kind.model_validate(table)
+        except ValidationError as error:
+            raise self.error(
+                f"in its {name}, {in_words(error)[0]}", "Mend that file, or choose another model."
+            ) from error
+
+    def _read_json(self, path: Path) -> dict[str, Any]:
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise self.error(f"it has no {path.name}", "Copy the whole folder again.") from error
+        except OSError as error:
+            raise self.error(
+                f"its {path.name} can't be read ({error.strerror})", "Look at the file."
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise self.error(f"its {path.name} is no JSON", "Copy the file again.") from error
+        if not isinstance(value, dict):
+            raise self.error(f"its {path.name} is no JSON object", "Copy the file again.")
+        return value
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a person is told about a model before it is loaded.
+
+    Attributes:
+        id: Its name, the same as its folder's.
+        size: The side of its pictures in pixels.
+        channels: 1 (grey) or 3.
+        parameters: The number of its weights.
+        num_train_timesteps: T, the number of timesteps.
+        labels: The names of its classes; empty where it has none.
+        null_label: The class that stands for "any", without which it can't be guided.
+        learned_variance: Whether it predicts its variance.
+        name: What its owner calls it, if anything; else it goes by its id.
+    """
+
+    id: str
+    size: int
+    channels: int
+    parameters: int
+    num_train_timesteps: int
+    labels: tuple[str, ...]
+    null_label: int | None
+    learned_variance: bool
+    name: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The model in one line: "impressionist-64 · 64 px · 12.0 M"."""
+        return f"{self.name or self.id} · {self.size} px · {self.parameters / 1e6:.1f} M"
+
+
+def describe(files: ModelFiles) -> ModelInfo:
+    """Describe a model by its configurations and its weights' header.
+
+    Raises:
+        ModelError: If they are missing, broken, or not a DDPM's.
+    """
+    unet, labels = files.unet_config, files.labels
+    return ModelInfo(
+        id=files.id,
+        size=unet["sample_size"],
+        channels=unet["in_channels"],
+        parameters=files.num_parameters,
+        num_train_timesteps=files.scheduler_config.get("num_train_timesteps", 1000),
+        labels=tuple(labels.labels) if labels else (),
+        null_label=labels.null_label if labels else None,
+        learned_variance=files.learned_variance,
+    )

@@ -1,0 +1,184 @@
+"""Models and second stages in memory: a network and its schedule, read from its files."""
+
+import copy
+import threading
+from collections import OrderedDict
+from concurrent.futures import Executor
+from typing import Final, Self, cast
+
+import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+from torch import Tensor
+
+from app.diffusion.cascade import BANDS
+from app.diffusion.denoiser import Denoiser
+from app.diffusion.schedule import NoiseSchedule, noise_schedule
+from app.models.files import ModelFiles, describe
+from app.models.stages import StageFiles, bands_of, describe_stage
+from app.networks.unet import Precision, SharedDenoiser, UNetDenoiser
+
+_BUILDING: Final = (
+    *(ArithmeticError, AttributeError, LookupError),
+    *(RuntimeError, TypeError, ValueError),
+)
+"""The errors that diffusers raises on configurations that it can't build a network from."""
+
+
+def schedule_of(files: ModelFiles) -> NoiseSchedule:
+    """Read the schedule that the model was trained with.
+
+    Raises:
+        ModelError: If its numbers are impossible.
+    """
+    try:
+        return noise_schedule(files.scheduler_config)
+    except (ValueError, TypeError) as error:
+        raise files.error(
+            f"its noise schedule is impossible ({error})", "Mend its file."
+        ) from error
+
+
+def empty_network(files: ModelFiles) -> UNet2DModel:
+    """Build the network that config.json describes, without memory for its weights.
+
+    Raises:
+        ModelError: If no such network can be built.
+    """
+    try:
+        with torch.device("meta"):
+            return cast(UNet2DModel, UNet2DModel.from_config(files.unet_config))
+    except _BUILDING as error:
+        raise files.error(
+            f"its config.json describes no network that can be built ({_first_line(error)})",
+            "Copy the whole model folder again.",
+        ) from error
+
+
+def check_fits(files: ModelFiles) -> None:
+    """Check that the stored tensors are those of the network that config.json describes.
+
+    Nothing is allocated: a small file can come with the configuration of a huge network.
+
+    Raises:
+        ModelError: If a tensor is missing, unknown, or of another shape.
+    """
+    network = empty_network(files)
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    # Attention has other names in the first models.
+    stored = OrderedDict(files.shapes)
+    network._fix_state_dict_keys_on_load(stored)
+    odd = [name for name in wanted | stored if wanted.get(name) != stored.get(name)]
+    if odd:
+        raise files.error(
+            f"{len(odd)} tensors of its {files.num_parameters:,} weights don't fit config.json "
+            f"({odd[0]}, ...)",
+            "Copy the whole model folder again.",
+        )
+
+
+def load_unet(files: ModelFiles) -> UNet2DModel:
+    """Load the network with its weights in fp32, whatever format they are stored in.
+
+    Raises:
+        ModelError: If they are missing, damaged, or don't fit its configuration.
+    """
+    check_fits(files)
+    try:
+        unet = UNet2DModel.from_pretrained(
+            files.weights_file.parent,
+            use_safetensors=True,
+            local_files_only=True,
+            low_cpu_mem_usage=False,
+            torch_dtype=torch.float32,
+        )
+    except (OSError, *_BUILDING) as error:
+        raise files.error(
+            f"its weights can't be read ({_first_line(error)})",
+            "Copy the whole model folder again.",
+        ) from error
+    unet.eval().requires_grad_(False)
+    return cast(UNet2DModel, unet)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
+
+
+class LoadedNetwork:
+    """A network in memory: a denoiser for each precision is made when it is first asked for.
+
+    Attributes:
+        channels: The channels of x_t.
+        files: Its files.
+        folder: Where they are.
+        weights: sha256 of its weights file.
+        schedule: The schedule that it was trained with.
+    """
+
+    def __init__(
+        self, files: ModelFiles, channels: int, device: torch.device, executor: Executor
+    ) -> None:
+        self.channels = channels
+        self.files = files
+        self.folder = files.folder
+        self.weights = files.weights_sha256
+        self.schedule = schedule_of(files)
+        self._target = files.scheduler_config.get("prediction_type", "epsilon")
+        self._unet = load_unet(files)
+        self._device = device
+        self._executor = executor
+        self._networks: dict[tuple[str, Precision], UNetDenoiser] = {}
+        self._lock = threading.Lock()
+
+    def on(self, device: torch.device) -> Self:
+        """Return the same network on `device`."""
+        moved = copy.copy(self)
+        moved._device = device
+        # A lock of its own: the other's may be held by a thread that a forked process doesn't have.
+        moved._lock = threading.Lock()
+        return moved
+
+    def denoiser(self, precision: Precision) -> Denoiser:
+        """Return the network in `precision`; every step of it waits for its turn on the device."""
+        forward = self._network(precision).forward
+        return SharedDenoiser(forward, self._executor, self._target, self.channels, keep=self)
+
+    def _network(self, precision: Precision) -> UNetDenoiser:
+        key = self._device.type, precision
+        with self._lock:
+            if key not in self._networks:
+                self._networks[key] = self._executor.submit(
+                    UNetDenoiser, self._unet, device=self._device, precision=precision
+                ).result()
+            return self._networks[key]
+
+
+class LoadedModel(LoadedNetwork):
+    """A model in memory.
+
+    Attributes:
+        info: What a person is told about it.
+    """
+
+    def __init__(self, files: ModelFiles, device: torch.device, executor: Executor) -> None:
+        self.info = describe(files)
+        super().__init__(files, self.info.channels, device, executor)
+
+    def features(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return the exact network's features of `x` (B, C, H, W) at `t` (B,): (B, D) float32."""
+        return self._executor.submit(self._network("exact").features, x, t).result()
+
+
+class LoadedStage(LoadedNetwork):
+    """A second stage in memory.
+
+    Attributes:
+        info: What a person is told about it.
+        bands: The bands that it paints.
+        s_noise: How far the deviation of the sampler's noise is over 1, times the number of steps.
+    """
+
+    def __init__(self, files: StageFiles, device: torch.device, executor: Executor) -> None:
+        self.info, self.bands = describe_stage(files), bands_of(files)
+        self.s_noise = files.bands.s_noise
+        super().__init__(files, BANDS, device, executor)

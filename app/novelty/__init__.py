@@ -1,0 +1,1 @@
+"""Find the training painting nearest to a picture."""

@@ -1,0 +1,1 @@
+"""Paint with a model by a recipe, as a stream of frames."""

@@ -1,0 +1,239 @@
+"""Painting: a recipe in, the moments of its reverse process out, one at a time."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from itertools import chain, pairwise
+
+import torch
+from torch import Tensor
+
+from app import __version__
+from app.diffusion.cascade import RATIO
+from app.diffusion.reverse import Frame, spaced_timesteps
+from app.diffusion.samplers.registry import SAMPLER_KINDS
+from app.diffusion.schedule import NoiseSchedule
+from app.diffusion.seeds import SeededNoise
+from app.errors import RecipeError
+from app.images.pixels import to_unit
+from app.limits import STAGE_COST, Limits
+from app.models.files import ModelInfo
+from app.models.loading import LoadedModel, LoadedStage
+from app.models.store import ModelStore, lend
+from app.painting.film import MAX_BYTES, Film, Films, Moment, ReplayStep
+from app.painting.recipe import Recipe, Versions
+from app.painting.runs import LoadedRun
+from app.painting.sampling import frames_from
+from app.painting.stages import both_stages, check_stage, stage_moments
+
+
+class Painter:
+    """Paints recipes with the models of a store.
+
+    Attributes:
+        models: The models.
+        limits: What one request may ask for.
+        films: Paint recipes; a branch first paints its parent's steps again, and a recipe with a
+            second stage the small pictures, unless they are remembered.
+    """
+
+    def __init__(self, models: ModelStore, limits: Limits | None = None) -> None:
+        self.models = models
+        self.limits = limits or Limits()
+        self._stream = lend(models, _moments, _steps)
+        self.films: Films[Recipe] = Films(
+            self.complete, self.network_steps, self._painted, Film, MAX_BYTES
+        )
+
+    def complete(self, recipe: Recipe) -> LoadedRun[Recipe]:
+        """Complete the recipe as it will be painted here, and load its model.
+
+        Raises:
+            LimitError: If the recipe is more than one request may ask for.
+            ModelError: If the model isn't there or can't be used.
+            RecipeError: If the model can't paint this recipe.
+        """
+        side = self.models.describe(recipe.model).size
+        before = sum(
+            (child.frame or 0) * parent.pictures * (2 if parent.is_guided else 1)
+            for child, parent in pairwise((recipe, *recipe.ancestry))
+        )
+        if recipe.size == side:
+            recipe = recipe.small
+        self.limits.check_work(
+            recipe.steps,
+            recipe.pictures,
+            side,
+            guided=recipe.is_guided,
+            before=before,
+            later=recipe.later_steps,
+        )
+        stage = self.models.load_stage(recipe.stage) if recipe.size else None
+        model = self.models.load(recipe.model)
+        self._check(recipe, model)
+        if stage:
+            check_stage(recipe, model.info, stage.info)
+        here = Versions(
+            plein_air=__version__, torch=torch.__version__, diffusers=version("diffusers")
+        )
+        hashes = {"weights": model.weights, "stage_weights": stage.weights if stage else ""}
+        return LoadedRun(recipe.model_copy(update=hashes | {"versions": here}), model, stage)
+
+    def differences(self, recipe: Recipe) -> str:
+        """Tell why a picture painted here may differ from the recipe's own; empty if it won't."""
+        named = {recipe.model: (recipe.weights, self.models.load(recipe.model).weights)}
+        if recipe.size:
+            stage = self.models.load_stage(recipe.stage)
+            named[recipe.stage] = recipe.stage_weights, stage.weights
+        for name, (then, now) in named.items():
+            if then and then != now:
+                return (
+                    f"This picture was painted with other weights of {name}; "
+                    "painting it again here gives another picture."
+                )
+        return ""
+
+    def branch(self, recipe: Recipe, frame: int, variations: int, seed: int) -> Recipe:
+        """Return the recipe that paints on from `frame` of `recipe`'s picture, with new noise.
+
+        A sampler that draws no noise would paint the same picture again; its branches are
+        painted by DDIM with eta = 1, which draws as much as DDPM. From the second stage's frames
+        the small pictures stay, and get another brushwork.
+
+        Raises:
+            RecipeError: If the frame isn't one to paint on from, or there are too many branches.
+        """
+        if recipe.size and recipe.steps <= frame <= recipe.steps + recipe.stage_steps:
+            return Recipe.checked(recipe.model_dump() | {"stage_seed": seed, "picture": 0})
+        if not 0 <= frame < recipe.steps:
+            raise RecipeError(
+                f"Frame {frame} of {recipe.steps} can't be painted on from.",
+                "Move the slider to a moment before the finished painting.",
+            )
+        kind = SAMPLER_KINDS[recipe.sampler]
+        draws = kind.stochastic and not (kind.uses_eta and recipe.eta == 0)
+        return Recipe.checked(
+            recipe.model_dump()
+            | {
+                "sampler": recipe.sampler if draws else "ddim",
+                "eta": recipe.eta if draws else 1.0,
+                "steps": recipe.steps - frame,
+                "seed": seed,
+                "pictures": variations,
+                "picture": 0,
+                "parent": recipe.small.model_dump(),
+                "frame": frame,
+            }
+        )
+
+    def enlargement(self, recipe: Recipe, brushwork: Mapping[str, object]) -> Recipe:
+        """Return the recipe that paints the same pictures anew at four times their side.
+
+        Raises:
+            RecipeError: If a value of `brushwork`, fields of the second stage, is out of range.
+        """
+        size = RATIO * self.models.describe(recipe.model).size
+        return Recipe.checked(recipe.model_dump() | dict(brushwork) | {"size": size})
+
+    @staticmethod
+    def network_steps(recipe: Recipe) -> int:
+        """Count the network steps that painting `recipe` takes, its parents' included."""
+        retraced = (run.frame or 0 for run in (recipe, *recipe.ancestry))
+        return recipe.steps + sum(retraced) + recipe.later_steps
+
+    def _painted(self, run: LoadedRun[Recipe]) -> Iterator[Moment | ReplayStep]:
+        recipe = run.request
+        film = self.films.remembered(recipe.small) if run.stage else None
+        if film is None:
+            return self._stream(run.model, run.stage, recipe)
+        total = recipe.steps + 1 + recipe.stage_steps
+        second = self._stream(run.model, run.stage, recipe, to_unit(film[-1].x_t))
+        return chain((replace(moment, total=total) for moment in film), second)
+
+    def _check(self, recipe: Recipe, model: LoadedModel) -> None:
+        info, kind = model.info, SAMPLER_KINDS.get(recipe.sampler)
+        if kind is None:
+            raise RecipeError(
+                f"There is no sampler {recipe.sampler!r}.",
+                f"Choose one of: {', '.join(SAMPLER_KINDS)}.",
+            )
+        if kind.learned_variance and not info.learned_variance:
+            raise RecipeError(
+                f"{info.id} did not learn its variance.", "Choose ddpm or ddpm-large for it."
+            )
+        if not recipe.parent and recipe.steps > info.num_train_timesteps:
+            raise RecipeError(
+                f"{recipe.steps} steps are more than {info.id} has ({info.num_train_timesteps}).",
+                f"Choose from 1 to {info.num_train_timesteps} steps.",
+            )
+        _check_label(recipe, model)
+        if recipe.parent:
+            if recipe.parent.model != recipe.model:
+                raise RecipeError(
+                    "A branch can't change the model.", f"Paint it with {recipe.parent.model}."
+                )
+            self._check(recipe.parent, model)
+
+
+def _moments(
+    model: LoadedModel, stage: LoadedStage | None, recipe: Recipe, small: Tensor | None = None
+) -> Iterator[Moment | ReplayStep]:
+    """Paint `recipe` with both stages; only with the second, if it is given what the first left."""
+    if stage and small is not None:
+        return stage_moments(stage, recipe, small, recipe.steps)
+    frames = _branched(model, recipe) if recipe.parent else _frames(model, recipe)
+    return both_stages(frames, recipe.steps, recipe, stage)
+
+
+def _steps(
+    _: ModelInfo, __: LoadedStage | None, recipe: Recipe, small: Tensor | None = None
+) -> tuple[int, int]:
+    first = Painter.network_steps(recipe.small) if small is None else 0
+    return first + STAGE_COST * recipe.later_steps, recipe.pictures
+
+
+def _branched(model: LoadedModel, recipe: Recipe) -> Iterator[Frame | ReplayStep]:
+    """Paint the frames of a recipe, and if it is a branch its ancestors' steps before."""
+    runs, x_start = [*reversed(recipe.ancestry), recipe], None
+    for run, child in pairwise(runs):
+        steps = child.frame or 0
+        for frame in _frames(model, run, x_start):
+            if frame.index == steps:
+                x_t = frame.x_t[run.picture]
+                x_start = x_t.expand(child.pictures, *x_t.shape).clone()
+                break
+            yield ReplayStep(frame.index + 1, steps)
+    yield from _frames(model, recipe, x_start)
+
+
+def _frames(model: LoadedModel, recipe: Recipe, x_start: Tensor | None = None) -> Iterator[Frame]:
+    """Run `recipe`'s own steps, from `x_start` where it is a branch, else from noise."""
+    noise = SeededNoise(recipe.noise_seeds)
+    if x_start is None:
+        side = model.info.size
+        x_start = noise.draw((model.info.channels, side, side))
+    return frames_from(recipe, model, x_start, _timesteps(recipe, model.schedule), noise)
+
+
+def _check_label(recipe: Recipe, model: LoadedModel) -> None:
+    info = model.info
+    if bool(info.labels) != (recipe.label is not None):
+        raise RecipeError(
+            f"{info.id} {'paints classes' if info.labels else 'has no classes'}.",
+            f"Choose a label from 0 to {len(info.labels) - 1}."
+            if info.labels
+            else "Leave the label out.",
+        )
+    if recipe.label is not None and recipe.label >= len(info.labels):
+        raise RecipeError(
+            f"{info.id} has no class {recipe.label}.",
+            f"Choose a label from 0 to {len(info.labels) - 1}.",
+        )
+    if recipe.guidance_scale != 1 and info.null_label is None:
+        raise RecipeError(f"{info.id} can't be guided.", "Set the guidance scale to 1.")
+
+
+def _timesteps(recipe: Recipe, schedule: NoiseSchedule) -> Tensor:
+    if recipe.parent:
+        return _timesteps(recipe.parent, schedule)[recipe.frame :]
+    return spaced_timesteps(recipe.steps, schedule.num_train_timesteps, recipe.spacing)

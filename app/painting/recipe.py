@@ -1,0 +1,352 @@
+"""A picture's recipe: everything it takes to paint it again, as JSON.
+
+A recipe travels in a PNG's text, in a link, and back from the page, so all that is read
+here is untrusted: types are strict, numbers bounded, unknown fields refused.
+"""
+
+import base64
+import binascii
+import zlib
+from abc import abstractmethod
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from app.diffusion.cascade import RATIO
+from app.diffusion.reverse import Spacing
+from app.diffusion.samplers.registry import SAMPLER_KINDS
+from app.diffusion.schedule import MAX_T
+from app.diffusion.seeds import MAX_SEED, derived_seed
+from app.documents import Document
+from app.errors import RecipeError
+from app.fields import Control
+from app.images.encoding import png_text
+from app.networks.unet import Precision
+
+MAX_PICTURES: Final = 16
+MAX_SIDE: Final = 1024
+MAX_STEPS: Final = 1000
+MAX_STAGE_STEPS: Final = 100
+MAX_GUIDANCE: Final = 20
+MAX_BRANCHES: Final = 4
+MAX_JSON: Final = 8192
+"""A recipe's bytes; the longest that the studio writes, four branches deep, has about 2,000."""
+
+STAGE_FIELDS: Final = (
+    *("size", "stage", "stage_weights", "stage_steps", "stage_seed", "stage_noise"),
+    "back_projection",
+)
+"""The recipe's fields that say how a second stage enlarges its pictures."""
+
+ENLARGING: Final = (
+    *("model", "pictures", "precision", "stage", "stage_steps", "stage_seed", "stage_noise"),
+    "back_projection",
+)
+"""The fields that matter where a picture is enlarged and nothing else is done to it."""
+
+_PART: Final = "[A-Za-z0-9][A-Za-z0-9._-]*"
+Name = Annotated[str, Field(pattern=f"^{_PART}$", max_length=96)]
+
+ModelName = Annotated[
+    str,
+    Field(
+        pattern=rf"^{_PART}(/{_PART}(@{_PART}(/{_PART})*)?)?$",
+        max_length=161,
+        description="A model's id, as `models` lists it; ID-STEP for a training's, after one of "
+        "its `model_steps`.",
+    ),
+]
+"""A folder's name, or owner/name or owner/name@revision of a model of the Hub.
+
+A revision may have slashes as well: refs/pr/1."""
+
+Seed = Annotated[
+    int,
+    Field(ge=0, le=MAX_SEED, description="All noise derives from it; picture i adds i."),
+    Control(says=False),
+]
+Clip = Annotated[
+    bool,
+    Field(description="Keep the estimate of the clean picture in the range of pictures."),
+    Control("keep x\u0302\u2080 in [-1, 1]", says=False, everywhere=False),
+]
+Computed = Annotated[
+    Precision,
+    Field(
+        description="exact: float32, within 1/255 the same everywhere; "
+        "fast: bfloat16 where it is quicker."
+    ),
+]
+Label = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        le=99_999,
+        description="The class, counted from 0, of a model that has classes; none for one without.",
+    ),
+    Control("subject", says=False),
+]
+
+
+def file_stem(model: str) -> str:
+    """Return the stem of a file of `model`: its id without slashes, which would name folders."""
+    return model.replace("/", "-")
+
+
+class Versions(BaseModel):
+    """The versions that painted the picture, for information alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    plein_air: str = Field(default="", max_length=40)
+    torch: str = Field(default="", max_length=40)
+    diffusers: str = Field(default="", max_length=40)
+
+
+class Filmed(Document):
+    """A request whose run leaves a film of one or several pictures, and which of them is meant."""
+
+    @property
+    @abstractmethod
+    def process(self) -> "Recipe":
+        """The reverse process."""
+
+    @property
+    @abstractmethod
+    def file_name(self) -> str:
+        """The name of a picture's file without its ending."""
+
+    @property
+    @abstractmethod
+    def small(self) -> Self:
+        """The same request at the model's own size."""
+
+    @abstractmethod
+    def for_picture(self, picture: int) -> Self:
+        """Return the same run, meaning its `picture`."""
+
+    @abstractmethod
+    def num_steps(self, num_train_timesteps: int) -> int:
+        """Count the steps of the run's film up to a second stage, with a model of that T."""
+
+
+class Recipe(Filmed):
+    """One run of the reverse process, and which of its pictures is meant.
+
+    People set the fields that have a description. One that is added to them is declared last, for
+    the API takes them in order.
+
+    Attributes:
+        format: Names the format; a reader refuses those it does not know.
+        weights: sha256 of the model's weights; empty where a person wrote the recipe by hand.
+        stage_weights: The second stage's, likewise; empty without one.
+        picture: Which of the pictures this recipe is about, from 0.
+        parent: The run that this one branches from.
+        frame: The parent's frame whose x_t this run starts from.
+        versions: What painted it.
+    """
+
+    png_key: ClassVar[str] = "plein-air-recipe"
+    max_json: ClassVar[int] = MAX_JSON
+    called: ClassVar[str] = "recipe"
+
+    format: Literal["plein-air/1"] = "plein-air/1"
+    model: ModelName
+    weights: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    sampler: Name = Field(
+        default="dpm-solver-sde",
+        description="The rule of each step.",
+        json_schema_extra={"enum": [*SAMPLER_KINDS]},
+    )
+    steps: Annotated[int, Control(says=False)] = Field(
+        default=50, ge=1, le=MAX_STEPS, description="Network steps from T to 0."
+    )
+    spacing: Annotated[Spacing, Control(everywhere=False)] = Field(
+        default="trailing", description="How the steps lie in 0 to T."
+    )
+    eta: Annotated[float, Control(step=0.05)] = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="0 is DDIM, 1 is DDPM; only the sampler ddim uses it.",
+    )
+    clip: Clip = True
+    seed: Seed = 0
+    pictures: Annotated[int, Control(says=False)] = Field(
+        default=1, ge=1, le=MAX_PICTURES, description="How many pictures, painted in one batch."
+    )
+    picture: int = Field(default=0, ge=0, lt=MAX_PICTURES)
+    precision: Computed = "exact"
+    label: Label = None
+    guidance_scale: Annotated[float, Control("guidance", step=0.5, everywhere=False)] = Field(
+        default=1.0,
+        ge=1,
+        le=MAX_GUIDANCE,
+        allow_inf_nan=False,
+        description="How hard the class pulls; 1 is no guidance.",
+    )
+    size: Annotated[int | None, Control(everywhere=False)] = Field(
+        default=None,
+        ge=1,
+        le=RATIO * MAX_SIDE,
+        description="The side in pixels: the model's own, which null is, or four times that.",
+    )
+    stage: Annotated[ModelName, Control(everywhere=False)] = Field(
+        default="brushwork-256", description="The second stage that paints it four times as large."
+    )
+    stage_steps: Annotated[int, Control(everywhere=False)] = Field(
+        default=12, ge=1, le=MAX_STAGE_STEPS, description="Network steps of the second stage."
+    )
+    stage_seed: Annotated[int, Control(everywhere=False)] = Field(
+        default=0,
+        ge=0,
+        le=MAX_SEED,
+        description="All noise of the second stage derives from it; picture i adds i.",
+    )
+    stage_noise: Annotated[int, Control(everywhere=False)] = Field(
+        default=0,
+        ge=0,
+        le=MAX_T,
+        description="The t, 0 for none, of the noise with which it is shown the small picture.",
+    )
+    back_projection: Annotated[bool, Control(everywhere=False)] = Field(
+        default=True,
+        description="Correct the large picture until it is the small one when reduced.",
+    )
+    stage_weights: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    parent: "Recipe | None" = None
+    frame: int | None = Field(default=None, ge=0, lt=MAX_STEPS)
+    versions: Versions = Versions()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.picture >= self.pictures:
+            raise ValueError(f"picture {self.picture} of {self.pictures} does not exist")
+        if (self.parent is None) != (self.frame is None):
+            raise ValueError("a branch names both its parent and the parent's frame")
+        if self.parent and self.frame is not None:
+            remaining = self.parent.steps - self.frame
+            if self.steps != remaining:
+                raise ValueError(
+                    f"a branch at frame {self.frame} of {self.parent.steps} has "
+                    f"{remaining} steps, not {self.steps}"
+                )
+        if len(self.ancestry) > MAX_BRANCHES:
+            raise ValueError(f"more than {MAX_BRANCHES} branches deep")
+        return self
+
+    @property
+    def process(self) -> "Recipe":
+        """The recipe itself."""
+        return self
+
+    @property
+    def file_name(self) -> str:
+        """The name of a picture's file without its ending: "impressionist-64-ddim-50-seed-42"."""
+        branch = f"-from-{self.parent.seed}-{self.frame}" if self.parent else ""
+        seed = self.seed + self.picture
+        stem = f"{file_stem(self.model)}-{self.sampler}-{self.steps}-seed-{seed}{branch}"
+        return f"{stem}{self.size_suffix}"
+
+    @property
+    def size_suffix(self) -> str:
+        """What the second stage adds to a picture's file name: "-256px-0", or nothing."""
+        return f"-{self.size}px-{self.stage_seed + self.picture}" if self.size else ""
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is said of a second stage where there is none."""
+        written = write(self).items()
+        return {name: value for name, value in written if self.size or name not in STAGE_FIELDS}
+
+    @property
+    def small(self) -> Self:
+        """The same recipe at the model's own size."""
+        own = {name: Recipe.model_fields[name].default for name in STAGE_FIELDS}
+        return self.model_copy(update=own) if self.size else self
+
+    @property
+    def later_steps(self) -> int:
+        """The second stage's steps; 0 where there is none."""
+        return self.stage_steps if self.size else 0
+
+    @property
+    def stage_seeds(self) -> range:
+        """A seed for the brushwork of each picture."""
+        return range(self.stage_seed, self.stage_seed + self.pictures)
+
+    def num_steps(self, num_train_timesteps: int) -> int:
+        """Return the recipe's steps, whatever the model's T."""
+        return self.steps
+
+    @property
+    def ancestry(self) -> "tuple[Recipe, ...]":
+        """The runs that this one branches from, nearest first."""
+        return (self.parent, *self.parent.ancestry) if self.parent else ()
+
+    @property
+    def is_guided(self) -> bool:
+        """Tell whether each step asks the network twice, with the class and without."""
+        return self.guidance_scale != 1
+
+    @property
+    def root(self) -> "Recipe":
+        """The run from x_T that this one descends from; the recipe itself where it is no branch."""
+        return self.ancestry[-1] if self.parent else self
+
+    @property
+    def noise_seeds(self) -> tuple[int, ...]:
+        """A seed for the noise of each picture.
+
+        A run from x_T takes seed, seed + 1, ... themselves, as a list of torch generators for
+        diffusers would. A branch's are derived, for its parent has drawn from that seed already.
+        """
+        seeds = range(self.seed, self.seed + self.pictures)
+        if not self.parent:
+            return tuple(seeds)
+        depth = len(self.ancestry)
+        return tuple(derived_seed(seed, depth) for seed in seeds)
+
+    def for_picture(self, picture: int) -> Self:
+        """Return the same run, meaning its `picture`."""
+        return self.model_copy(update={"picture": picture})
+
+    def to_link(self) -> str:
+        """Compress the JSON into characters that a URL's query takes as they are."""
+        return base64.urlsafe_b64encode(zlib.compress(self.to_json().encode(), 9)).decode()
+
+    @classmethod
+    def from_link(cls, text: str) -> Self:
+        """Read a recipe from a link's `recipe` parameter.
+
+        Raises:
+            RecipeError: If `text` is no recipe; decompression stops at the longest recipe's size.
+        """
+        try:
+            inflater = zlib.decompressobj()
+            packed = base64.b64decode(
+                text[:MAX_JSON].encode("ascii"), altchars=b"-_", validate=True
+            )
+            return cls.from_json(inflater.decompress(packed, MAX_JSON))
+        except (binascii.Error, zlib.error, UnicodeError) as error:
+            raise RecipeError(
+                "The link's recipe is damaged.",
+                "Copy the whole link again; mail programs sometimes break long ones.",
+            ) from error
+
+
+def read_recipe(data: bytes) -> Recipe:
+    """Read the recipe in a PNG file's text.
+
+    Raises:
+        RecipeError: If the file is no PNG, is too large, or has no usable recipe in it.
+    """
+    return Recipe.from_json(png_text(data, Recipe.png_key))

@@ -1,0 +1,95 @@
+"""The reverse process of a recipe: from noise, or from the very t that a picture was noised to."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from app.diffusion.conditioning import Condition
+from app.diffusion.denoiser import Denoiser
+from app.diffusion.forward import q_sample
+from app.diffusion.guidance import GuidedDenoiser
+from app.diffusion.reverse import Frame, reverse_process, spaced_timesteps
+from app.diffusion.samplers.registry import SAMPLER_KINDS
+from app.diffusion.schedule import NoiseSchedule, code_t
+from app.diffusion.seeds import SeededNoise, derived_seed
+from app.models.files import ModelInfo
+from app.models.loading import LoadedModel
+from app.painting.recipe import Recipe
+
+FIRST, SECOND, WAY_BACK = range(3)
+"""The purposes of derived seeds: the first picture's eps, the second's, the sampler's draws."""
+
+
+def steps_from(run: Recipe, t: int, num_train_timesteps: int) -> int:
+    """Count how many of `run`'s steps from T fall on the way from the paper's `t`, rounded up.
+
+    From T they are all of the steps, so that a run from T is a painting's.
+    """
+    return -(-run.steps * t // num_train_timesteps)
+
+
+def timesteps_from(run: Recipe, t: int, num_train_timesteps: int) -> Tensor:
+    """Return the code's timesteps from the paper's `t`, which is the first of them, down to 0."""
+    # The paper's t counts the code's timesteps up to and including it.
+    return spaced_timesteps(steps_from(run, t, num_train_timesteps), t, run.spacing)
+
+
+def draw_eps(seed: int, which: int, info: ModelInfo) -> Tensor:
+    """Draw a picture's eps (1, C, H, W), the FIRST or SECOND of an experiment with this `seed`."""
+    noise = SeededNoise([derived_seed(seed, which)])
+    return noise.draw((info.channels, info.size, info.size))
+
+
+def noised(schedule: NoiseSchedule, x_0: Tensor, t: int, eps: Tensor) -> Tensor:
+    """Noise `x_0` with `eps` to x_t at the paper's `t` (eq. 4)."""
+    return q_sample(schedule, x_0, torch.tensor([code_t(t)]), eps)
+
+
+def decode(
+    model: LoadedModel, run: Recipe, x_t: Tensor, t: int, seeds: Sequence[int]
+) -> Iterator[Frame]:
+    """Run the reverse process from `x_t` (B, C, H, W) at the paper's `t`.
+
+    Args:
+        model: The model that `run` names.
+        run: How to sample.
+        x_t: The noised or mixed pictures at `t`.
+        t: 0 to T; at 0 nothing is left to do, and the only Frame is `x_t` itself.
+        seeds: For each picture, the seed of what the sampler draws. Runs with one seed draw the
+            same noise at the same timestep, wherever they start.
+    """
+    if t == 0:
+        clean = model.schedule.level(code_t(0))
+        yield Frame(0, 0, code_t(0), clean, x_t=x_t, x_0_hat=x_t, eps_hat=None)
+        return
+    timesteps = timesteps_from(run, t, model.info.num_train_timesteps)
+    kind, noise = SAMPLER_KINDS[run.sampler], SeededNoise(seeds)
+    if kind.stochastic and not (kind.uses_eta and run.eta == 0):
+        for _ in range(run.steps - len(timesteps)):
+            noise.draw(x_t.shape[1:])
+    yield from frames_from(run, model, x_t, timesteps, noise)
+
+
+def frames_from(
+    recipe: Recipe, model: LoadedModel, x_start: Tensor, timesteps: Tensor, noise: SeededNoise
+) -> Iterator[Frame]:
+    """Run the reverse process of `recipe` from `x_start` (B, C, H, W) over the `timesteps`."""
+    return reverse_process(
+        denoiser_for(recipe, model),
+        model.schedule,
+        x_start,
+        timesteps,
+        sampler=SAMPLER_KINDS[recipe.sampler].make(model.schedule, timesteps, recipe.eta),
+        noise=noise,
+        clip=recipe.clip,
+        condition=Condition.of_label(recipe.label, len(x_start)),
+    )
+
+
+def denoiser_for(recipe: Recipe, model: LoadedModel) -> Denoiser:
+    """Return the network that `recipe` asks for, guided where the recipe asks for guidance."""
+    denoiser = model.denoiser(recipe.precision)
+    if recipe.guidance_scale == 1 or model.info.null_label is None:
+        return denoiser
+    return GuidedDenoiser(denoiser, recipe.guidance_scale, model.info.null_label)

@@ -1,1 +1,0 @@
-"""What a page, a shell and an API ask for, without gradio."""

@@ -1,1 +1,0 @@
-"""Training jobs: started, followed, stopped and resumed, whatever process dies meanwhile."""

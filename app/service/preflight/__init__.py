@@ -1,1 +1,0 @@
-"""What is looked at before the repository is sent to a Space."""

@@ -1,1 +1,0 @@
-"""The same work from a shell: one module for each command."""

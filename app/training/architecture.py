@@ -1,0 +1,248 @@
+"""The network to train, new or from a model's folder, and the model written to a folder."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self, cast
+
+import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from torch import Tensor, nn
+
+from app.datasets.labels import Classes
+from app.diffusion.denoiser import Target
+from app.diffusion.schedule import SCHEDULES, NoiseSchedule, noise_schedule
+from app.diffusion.seeds import derived_seed
+from app.errors import StudioError
+from app.files import read_json, replaced_folder, sync_below, write_bytes
+from app.models.files import ModelFiles
+from app.models.loading import load_unet, schedule_of
+from app.training.config import NetworkConfig, ScheduleConfig, TrainConfig
+
+_WEIGHTS: Final = 2
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model without its weights, as JSON can hold it.
+
+    Attributes:
+        unet: UNet2DModel's configuration.
+        scheduler: DDPMScheduler's configuration.
+        labels: The names of the model's classes; empty if it has none.
+        null_label: The label that stands for "any".
+    """
+
+    unet: dict[str, Any]
+    scheduler: dict[str, Any]
+    labels: tuple[str, ...] = ()
+    null_label: int | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read an architecture.json, the fields of this class.
+
+        Raises:
+            OSError, ValueError, KeyError, TypeError: If the file can't be read.
+        """
+        fields = read_json(path)
+        labels = tuple(fields["labels"])
+        return cls(fields["unet"], fields["scheduler"], labels, fields["null_label"])
+
+    @property
+    def channels(self) -> int:
+        """The channels of the pictures: 1 (grey) or 3."""
+        return int(self.unet["in_channels"])
+
+    @property
+    def learned_variance(self) -> bool:
+        """Tell whether the model learns its variance."""
+        return bool(self.unet["out_channels"] == 2 * self.channels)
+
+    @property
+    def target(self) -> Target:
+        """The quantity that the network predicts."""
+        return cast(Target, self.scheduler.get("prediction_type", "epsilon"))
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The noise schedule of the model's forward process."""
+        return noise_schedule(self.scheduler)
+
+    def network(self) -> UNet2DModel:
+        """Build the network on the meta device: its weights get storage when they are loaded."""
+        # diffusers notes which folder it read a model from; that folder is private.
+        config = {name: value for name, value in self.unet.items() if name != "_name_or_path"}
+        with torch.device("meta"):
+            return cast(UNet2DModel, UNet2DModel.from_config(config))
+
+
+@dataclass(frozen=True, eq=False)
+class InitialModel:
+    """A model to be trained: its architecture, and a network with weights in fp32."""
+
+    architecture: Architecture
+    network: UNet2DModel
+
+
+def new_initial_model(config: TrainConfig, classes: Classes | None) -> InitialModel:
+    """Build a network of random weights, which derive from the run's seed.
+
+    Raises:
+        StudioError: If diffusers can't build the network.
+    """
+    wish = config.network or NetworkConfig()
+    down = ["AttnDownBlock2D" if attends else "DownBlock2D" for attends in wish.attention]
+    up = ["AttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(wish.attention)]
+    with torch.random.fork_rng():
+        torch.manual_seed(derived_seed(config.seed, _WEIGHTS))
+        try:
+            network = UNet2DModel(
+                sample_size=config.phases[-1].size,
+                in_channels=wish.channels,
+                out_channels=wish.channels * (2 if config.objective == "hybrid" else 1),
+                block_out_channels=wish.block_out_channels,
+                layers_per_block=wish.layers_per_block,
+                attention_head_dim=wish.attention_head_dim,
+                norm_num_groups=wish.norm_num_groups,
+                down_block_types=tuple(down),
+                up_block_types=tuple(up),
+                num_class_embeds=classes.null_label + 1 if classes else None,
+            )
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise StudioError(f"No such network can be built: {error}.", "Change it.") from error
+    architecture = Architecture(
+        dict(network.config),
+        _scheduler_config(config.schedule or ScheduleConfig(), config),
+        classes.names if classes else (),
+        classes.null_label if classes else None,
+    )
+    return InitialModel(architecture, network)
+
+
+def _scheduler_config(schedule: ScheduleConfig, config: TrainConfig) -> dict[str, Any]:
+    name = next(theirs for theirs, ours in SCHEDULES.items() if ours == schedule.name)
+    scheduler = DDPMScheduler(
+        num_train_timesteps=schedule.num_train_timesteps,
+        beta_schedule=name,
+        beta_start=schedule.beta_start,
+        beta_end=schedule.beta_end,
+        prediction_type=config.prediction or "epsilon",
+        variance_type="learned_range" if config.objective == "hybrid" else "fixed_small",
+    )
+    return dict(scheduler.config)
+
+
+def check_architecture(
+    architecture: Architecture, config: TrainConfig, classes: Classes | None
+) -> None:
+    """Refuse a model that can't be trained as `config` says.
+
+    Raises:
+        StudioError: If sizes, prediction, variance or classes don't fit.
+    """
+    for wrong, message, hint in _misfits(architecture, config, classes):
+        if wrong:
+            raise StudioError(message, hint)
+
+
+def _misfits(
+    model: Architecture, config: TrainConfig, classes: Classes | None
+) -> list[tuple[bool, str, str]]:
+    factor = 2 ** (len(model.unet["block_out_channels"]) - 1)
+    uneven = [size for size in config.sizes if size % factor]
+    timesteps = model.schedule.num_train_timesteps
+    names = classes.names if classes else ()
+    return [
+        (
+            bool(uneven),
+            f"The network halves its pictures to 1/{factor}: it can't take {uneven} px.",
+            f"Choose sizes that {factor} divides.",
+        ),
+        (
+            config.prediction not in (None, model.target) or model.target == "sample",
+            f"The model predicts {model.target}, not {config.prediction or 'epsilon or v'}.",
+            "Leave `prediction` out, or start from a model that predicts epsilon or v.",
+        ),
+        (
+            model.learned_variance != (config.objective == "hybrid"),
+            "The model learns its variance." * model.learned_variance
+            or "The model's variance is fixed, and objective hybrid learns it.",
+            'objective "hybrid" needs a model with a learned variance, and such a model needs it.',
+        ),
+        (
+            bool(model.unet.get("num_class_embeds")) != bool(classes)
+            or (bool(classes) and tuple(model.labels) != names),
+            f"The model's classes are {list(model.labels) or 'none'}, "
+            f"the data's {list(names) or 'none'}.",
+            "Start from a model with these classes, or from random weights.",
+        ),
+        (
+            config.sample_steps > timesteps,
+            f"sample_steps is {config.sample_steps}, and the model has {timesteps} timesteps.",
+            "Choose fewer.",
+        ),
+    ]
+
+
+def export_model(
+    folder: Path,
+    architecture: Architecture,
+    weights: Mapping[str, Tensor],
+    *,
+    size: int,
+    half: bool = False,
+) -> None:
+    """Write a whole model that DDPMPipeline loads, or nothing, to `folder`, which mustn't exist.
+
+    Args:
+        folder: The folder to write.
+        architecture: The model without its weights.
+        weights: The weights, by the names of diffusers' state_dict.
+        size: The side of the model's pictures in pixels.
+        half: Whether to store the weights in fp16.
+
+    Raises:
+        OSError: If the model can't be written.
+    """
+    network = architecture.network()
+    module: nn.Module = network
+    dtype = torch.float16 if half else torch.float32
+    plain = {name: value.detach().cpu().to(dtype).contiguous() for name, value in weights.items()}
+    module.load_state_dict(plain, assign=True)
+    network.register_to_config(sample_size=size)
+    with replaced_folder(folder) as temporary:
+        scheduler = DDPMScheduler.from_config(architecture.scheduler)
+        DDPMPipeline(network, scheduler).save_pretrained(temporary)
+        if architecture.labels:
+            labels = {"labels": list(architecture.labels), "null_label": architecture.null_label}
+            write_bytes(temporary / "labels.json", json.dumps(labels, indent=2).encode())
+        sync_below(temporary)
+
+
+def load_initial_model(files: ModelFiles) -> InitialModel:
+    """Load the model in `files`, its weights in fp32 even if they are stored in fp16.
+
+    Raises:
+        ModelError: If the model's files are missing, broken, or no DDPM's.
+    """
+    schedule_of(files)  # refuses impossible numbers, naming the model
+    return InitialModel(architecture_of(files), load_unet(files))
+
+
+def architecture_of(files: ModelFiles) -> Architecture:
+    """Read the model in `files` without its weights.
+
+    Raises:
+        ModelError: If the model's configurations are missing, broken, or no DDPM's.
+    """
+    labels = files.labels
+    return Architecture(
+        files.unet_config,
+        files.scheduler_config,
+        tuple(labels.labels) if labels else (),
+        labels.null_label if labels else None,
+    )

@@ -1,0 +1,166 @@
+"""The pictures of a run: found, split into training and held-out, labelled, decoded."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from torch import Tensor
+
+from app.datasets.folder import (
+    DecodedPictures,
+    Skipped,
+    find_pictures,
+    fingerprint,
+    is_held_out,
+    load_pictures,
+)
+from app.datasets.labels import (
+    Classes,
+    LabelConfig,
+    class_names,
+    find_classes,
+    label_pictures,
+    paintings,
+)
+from app.errors import StudioError
+from app.images.reading import Treatment
+from app.training.architecture import Architecture
+from app.training.batches import stored_size
+from app.training.config import TrainConfig
+from app.training.trainer import TrainingData
+from app.training.validation import HeldOut
+
+MAX_HELD_OUT: Final = 512
+"""The most held-out pictures measured on; of more, every second is taken, or third, and so on."""
+
+Counter = Callable[[int], Callable[[], object]]
+"""Takes the number of pictures, and makes the function to call once for each picture."""
+
+
+@dataclass(frozen=True)
+class PictureFolder:
+    """A folder of pictures, and the names of those that count."""
+
+    folder: Path
+    names: tuple[str, ...]
+
+    @property
+    def files(self) -> frozenset[Path]:
+        """The resolved paths of the pictures, links followed."""
+        return frozenset((self.folder / name).resolve() for name in self.names)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The pictures and classes found in the folders, before any picture is decoded."""
+
+    training: PictureFolder
+    held_out: PictureFolder
+    labels: LabelConfig | None
+    classes: Classes | None
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Hashes of the pictures and labels, which show whether they changed."""
+        hashes = {
+            "data": fingerprint(self.training.folder, self.training.names),
+            "held_out": fingerprint(self.held_out.folder, self.held_out.names),
+        }
+        if self.labels is not None:
+            named = class_names(self.labels, (*self.training.names, *self.held_out.names))
+            table = json.dumps(sorted(named.items())).encode()
+            hashes["labels"] = hashlib.sha256(table).hexdigest()
+        return hashes
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """The pictures that a run trains on and is measured on, and those left out."""
+
+    training: TrainingData
+    held_out: dict[int, HeldOut]
+    skipped: tuple[Skipped, ...]
+
+
+def find(config: TrainConfig) -> Found:
+    """Find the pictures and classes in the folders that `config` names.
+
+    Raises:
+        StudioError: If there are no pictures to train on or to hold out, no classes, no titles
+            in the file that should have them, or held-out pictures among the training pictures.
+    """
+    folder = Path(config.data)
+    names = find_pictures(folder)
+    held_out = PictureFolder(folder, ())
+    if config.held_out is not None:
+        other = Path(config.held_out)
+        held_out = PictureFolder(other, find_pictures(other))
+        if both := PictureFolder(folder, names).files & held_out.files:
+            raise StudioError(
+                f"{len(both)} of {len(held_out.names)} held-out pictures are training pictures.",
+                "Name two folders, neither inside the other.",
+            )
+    elif config.held_out_share is not None:
+        share = config.held_out_share
+        chosen = tuple(name for name in names if is_held_out(name, share))
+        if not 0 < len(chosen) < len(names):
+            raise StudioError(
+                f"A held_out_share of {share} holds out {len(chosen)} of {len(names)} pictures.",
+                "Choose another share, or name a held_out folder.",
+            )
+        names = tuple(name for name in names if not is_held_out(name, share))
+        held_out = PictureFolder(folder, chosen)
+    classes = find_classes(config.labels, names) if config.labels else None
+    if config.titles:
+        paintings(names, Path(config.titles))  # read now, so that a bad file fails at once
+    return Found(PictureFolder(folder, names), held_out, config.labels, classes)
+
+
+def decode_all(
+    config: TrainConfig,
+    found: Found,
+    architecture: Architecture,
+    cache: Path,
+    counter: Counter = lambda total: lambda: None,
+) -> Decoded:
+    """Decode the pictures of `found`; `cache` is the folder for arrays that don't fit in memory.
+
+    Raises:
+        StudioError: If no picture of either folder can be used.
+    """
+    names = found.held_out.names
+    some = names[:: -(-len(names) // MAX_HELD_OUT) or 1]
+    count = counter(len(found.training.names) + len(some))
+    classes = found.classes
+
+    def decoded(
+        source: PictureFolder, cache: Path, crop_scale: float
+    ) -> tuple[DecodedPictures, Tensor | None]:
+        sizes = tuple(stored_size(size, crop_scale) for size in config.sizes)
+        pictures = load_pictures(
+            source.folder,
+            source.names,
+            Treatment(sizes, architecture.channels, config.fit, config.least_side),
+            memory_bytes=config.memory_mb * 2**20,
+            cache=cache,
+            progress=count,
+        )
+        if config.labels is None or classes is None:
+            return pictures, None
+        return pictures, label_pictures(config.labels, classes, pictures.names)
+
+    pictures, labels = decoded(found.training, cache, config.crop_scale)
+    training = TrainingData(pictures, labels, classes.null_label if classes else 0)
+    if not some:
+        return Decoded(training, {}, pictures.skipped)
+    # Held-out pictures are never cropped at random, so that the loss is always of the same pixels.
+    measured, labels = decoded(replace(found.held_out, names=some), cache / "held-out", 1.0)
+    timesteps = architecture.schedule.num_train_timesteps
+    held_out = {
+        size: HeldOut.made(pixels, labels, timesteps) for size, pixels in measured.pixels.items()
+    }
+    return Decoded(training, held_out, pictures.skipped + measured.skipped)

@@ -1,0 +1,404 @@
+"""Runs as messages to the page, sent a few times a second."""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final, TypeVar
+from uuid import uuid4
+
+import gradio as gr
+import numpy as np
+
+from app.diffusion.schedule import MAX_T
+from app.errors import RecipeError
+from app.images.arrays import Pixels
+from app.images.encoding import data_uri, jpeg_uri, png_bytes
+from app.images.pixels import joined
+from app.laboratory.experiments import Denoising, Mixing
+from app.laboratory.mix import MorphResult
+from app.models.files import ModelInfo
+from app.models.loading import LoadedModel
+from app.painting.film import FilmResult, Films, Moment, ReplayStep, kept_moments
+from app.painting.recipe import Filmed, Recipe
+from app.painting.runs import LoadedRun
+from app.ui.components.instrument import BrowserComponent
+from app.ui.components.layout import restarted, streaming
+from app.ui.components.messages import (
+    VIEWS,
+    Download,
+    End,
+    Failure,
+    FinishedPicture,
+    Frames,
+    Message,
+    PlayerFrame,
+    Progress,
+    Start,
+    Waiting,
+)
+from app.ui.components.player import FileType, Player, PlayerEvent
+from app.ui.errors import errors_to_page, explained
+
+YIELD_SECONDS: Final = 1 / 10
+
+BLOCK: Final = 8
+"""The side of JPEG's blocks; a tile that isn't a multiple is padded, lest neighbours bleed in."""
+
+Clock = Callable[[], float]
+Item = TypeVar("Item")
+Shown = TypeVar("Shown", bound=Filmed)
+Result = TypeVar("Result")
+Told = tuple[Message, Result | None]
+"""A message to the page, and the result that can be saved so far."""
+
+
+def run_name(recipe: Recipe) -> str:
+    """Name a run by its recipe, which the page sends back, and a random part that is unique."""
+    return f"{recipe.to_link()}.{uuid4().hex[:8]}"
+
+
+def recipe_of(run: str) -> Recipe:
+    """Read the recipe in a run's name, which comes from the browser, as warily as a link's.
+
+    Raises:
+        RecipeError: If the name holds no recipe.
+    """
+    return Recipe.from_link(run.partition(".")[0])
+
+
+class LatestRun:
+    """The newest run of each page, known by Gradio's session hash; safe between threads."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, object] = {}
+
+    def follow(
+        self, request: gr.Request, run: Generator[Item, None, None]
+    ) -> Generator[Item, None, None]:
+        """Yield what `run` yields until it ends, is closed, or another run of the page begins."""
+        page = str(request.session_hash)
+        self._newest[page] = run
+        try:
+            for message in run:
+                if self._newest.get(page) is not run:
+                    return
+                yield message
+        finally:
+            run.close()
+            if self._newest.get(page) is run:
+                del self._newest[page]
+
+
+class MessagePace:
+    """The pace of a run's messages to a page, so often at most; and the time that the run takes."""
+
+    def __init__(self, seconds: float = YIELD_SECONDS, clock: Clock = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._due, self._began = 0.0, clock()
+
+    @property
+    def due(self) -> bool:
+        """Tell whether a message is due."""
+        return self._clock() >= self._due
+
+    def told(self) -> None:
+        """Begin the wait for the next message, once the page has taken this one."""
+        self._due = self._clock() + self._seconds
+
+    @property
+    def seconds(self) -> float:
+        """The seconds since the run began."""
+        return self._clock() - self._began
+
+    def left(self, done: int, total: int) -> float:
+        """Estimate the seconds that a run still takes, when `done` of `total` steps are done."""
+        return self.seconds / max(1, done) * max(0, total - done)
+
+
+@dataclass
+class RunMessages:
+    """The messages of one run, which gather its frames between two yields and are numbered."""
+
+    title: str
+    pictures: int
+    tile: tuple[int, int]
+    steps: int
+    T: int = 1000
+    second: int | None = None
+    small: tuple[int, int] | None = None
+    enlarges: bool = False
+    run: str = field(default_factory=lambda: uuid4().hex)
+    _seq: int = 0
+    _waiting: list[PlayerFrame] = field(default_factory=list)
+
+    def start(self) -> Start:
+        """Return the first message."""
+        about = (self.run, self.title, self.pictures, self.tile, self.steps, self.T)
+        return Start(*about, self.second, self.small, self.enlarges)
+
+    def add(self, frame: PlayerFrame) -> None:
+        """Keep a frame for the next message."""
+        self._waiting.append(frame)
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether frames wait for the next message."""
+        return bool(self._waiting)
+
+    def tile_of(self, index: int) -> tuple[int, int]:
+        """Return a picture's width and height at a frame's index."""
+        return self.small if self.small and index < (self.second or 0) else self.tile
+
+    def frames(self, progress: Progress) -> Frames:
+        """Return the message with all frames since the last one."""
+        self._seq += 1
+        waiting, self._waiting = tuple(self._waiting), []
+        return Frames(self.run, self._seq, waiting, progress)
+
+    def end(self, pictures: Sequence[FinishedPicture] = ()) -> End:
+        """Return the last message; frames still waiting belong in a `frames` message before it."""
+        self._seq += 1
+        return End(self.run, self._seq, tuple(pictures))
+
+
+def film_messages(
+    films: Films[Shown],
+    begin: Callable[[], LoadedRun[Shown]],
+    *,
+    before: Iterable[Message] = (),
+    name: Callable[[Shown], str] = lambda _: uuid4().hex,
+    nearest: Callable[[LoadedModel, Pixels], Iterable[str]] = lambda _, pixels: [""] * len(pixels),
+    enlarges: Callable[[ModelInfo], bool] = lambda _: False,
+    clock: Clock = time.monotonic,
+) -> Generator[Message, None, None]:
+    """Do a run for a player: its start, its frames as they come, its end.
+
+    Each message brings all kept frames since the last one; there are at most 10 a second. An
+    error becomes a Failure, so that no player is left waiting.
+
+    Args:
+        films: Does the run.
+        begin: Makes the run, its model loaded.
+        before: Messages to send first.
+        name: Names a request's run.
+        nearest: Says which training paintings the first stage's pictures (B, H, W, 3) come
+            nearest to.
+        enlarges: Tells whether a second stage can still be asked for.
+        clock: Tells the time in seconds.
+    """
+    try:
+        yield from before
+        run = begin()
+        request, info, total = run.request, run.model.info, films.network_steps(run.request)
+        recipe, steps = request.process, request.num_steps(info.num_train_timesteps)
+        side = recipe.size or info.size
+        told = RunMessages(
+            title=title(request),
+            pictures=recipe.pictures,
+            tile=(side, side),
+            steps=steps + (1 + recipe.later_steps if recipe.size else 0),
+            T=info.num_train_timesteps,
+            second=steps + 1 if recipe.size else None,
+            small=(info.size, info.size) if recipe.size else None,
+            enlarges=not recipe.size and enlarges(info),
+            run=name(request),
+        )
+        yield told.start()
+        kept = kept_moments(recipe, steps, info.size)
+        areas = (told.tile_of(index) for index in kept)
+        quality = sheet_quality(recipe.pictures * len(VIEWS) * sum(w * h for w, h in areas))
+        pace = MessagePace(clock=clock)
+        for done, moment in enumerate(films.stream(run), start=1):
+            if isinstance(moment, Moment) and moment.index in kept:
+                told.add(_player_frame(moment, quality))
+            if done > total or pace.due:
+                yield told.frames(_progress(moment, pace.left(done, total)))
+                pace.told()
+        if told.waits:  # a run whose beginning was remembered takes fewer steps than it counts
+            yield told.frames(_progress(moment, 0.0))
+        results = films.pictures(run)
+        words = nearest(run.model, np.stack([result.small for result in results]))
+        yield told.end(tuple(map(finished_picture, results, words)))
+    except Exception as error:
+        yield failure(error)
+
+
+def again(
+    films: Films[Shown], run: LoadedRun[Shown], clock: Clock = time.monotonic
+) -> Iterator[Waiting]:
+    """Repeat a run that isn't remembered, and yield how far it is."""
+    token, pace, total = uuid4().hex, MessagePace(clock=clock), films.network_steps(run.request)
+    for done, moment in enumerate(films.stream(run), start=1):
+        if done > total or pace.due:
+            yield Waiting("painted again", _progress(moment, pace.left(done, total)), token)
+            pace.told()
+
+
+def _progress(moment: Moment | ReplayStep, seconds_left: float) -> Progress:
+    if isinstance(moment, ReplayStep):
+        return Progress(moment.step, moment.steps, None, seconds_left)
+    return Progress(moment.index, moment.total, moment.t, seconds_left)
+
+
+def _player_frame(moment: Moment, quality: int) -> PlayerFrame:
+    """Make a moment's frame, with its sheet of pictures as a JPEG of that `quality`."""
+    src = frame_sheet((moment.x_t, moment.x_0_hat, moment.eps_hat), quality)
+    return PlayerFrame(moment.index, moment.t, moment.snr_db, moment.signal, src)
+
+
+def sheet_quality(pixels: int) -> int:
+    """Choose the JPEG quality at which a run's `pixels` of noisy pictures stay within 15 MB."""
+    bytes_per_pixel = 15e6 / pixels
+    # Measured on noise at 4:4:4, where JPEG is at its worst: bytes per pixel at each quality.
+    costs = {85: 1.10, 80: 0.96, 75: 0.86}
+    return next((quality for quality, cost in costs.items() if cost <= bytes_per_pixel), 70)
+
+
+def frame_sheet(views: Sequence[Pixels | None], quality: int = 85) -> str:
+    """Join one frame's pictures in a JPEG data-URI: a row a view, a column a picture.
+
+    Args:
+        views: x_t, x_0_hat and eps_hat, each (B, H, W, 3); those that are None (eps_hat at the
+            end) must come last and are left out.
+        quality: The JPEG quality.
+    """
+    cells = np.stack([view for view in views if view is not None])
+    padding = [(0, 0), (0, 0), *((0, -side % BLOCK) for side in cells.shape[2:4]), (0, 0)]
+    return jpeg_uri(joined(np.pad(cells, padding, mode="edge")), quality)
+
+
+def failure(error: Exception) -> Failure:
+    """Turn `error` into the Failure that the player shows to a person."""
+    fault = explained(error)
+    return Failure(fault.message, fault.hint)
+
+
+def tell(films: Films[Shown], wish: Callable[[], Shown]) -> Iterator[Told[Shown]]:
+    """Run what `wish` asks for a player, and yield the experiment beside each message."""
+    run = films.complete(wish())
+    for message in film_messages(films, lambda: run):
+        yield message, run.request
+
+
+def failing(told: Iterator[Told[Result]]) -> Generator[Told[Result], None, None]:
+    """Yield what `told` yields; an error becomes a Failure."""
+    try:
+        yield from told
+    except Exception as error:
+        yield failure(error), None
+
+
+def wire_run(
+    button: gr.Button,
+    inputs: Sequence[gr.components.Component],
+    outputs: tuple[BrowserComponent, gr.State],
+    tell: Callable[..., Iterator[Told[Result]]],
+) -> None:
+    """Let `button` start a run, one at a time on each page, which the instrument can stop.
+
+    The last result stays when a run has none, after a failure for example.
+    """
+    runs = LatestRun()
+
+    def start(request: gr.Request, *values: Any) -> Iterator[tuple[Message, Any]]:
+        with closing(runs.follow(request, failing(tell(*values)))) as run:
+            for message, result in run:
+                yield message, gr.skip() if result is None else result
+
+    running = button.click(start, list(inputs), list(outputs), **restarted())
+    outputs[0].stop(fn=None, cancels=[running], api_visibility="private")
+
+
+def wire_player(
+    films: Films[Shown],
+    button: gr.Button,
+    inputs: Sequence[gr.components.Component],
+    outputs: tuple[Player, gr.State],
+    wish: Callable[..., Shown],
+) -> None:
+    """Let `button` start a player's run, and answer the player; the state holds the experiment."""
+
+    def asked(experiment: Shown | None, event: gr.EventData) -> Message:
+        told = PlayerEvent.of(event)
+        try:
+            if experiment is None or not 0 <= told.picture < experiment.process.pictures:
+                raise RecipeError("That run isn't kept any more.", "Run it again.")
+            if told.action in ("branch", "enlarge"):
+                raise RecipeError("A run from x_t has no branches.", "Run it from another t.")
+            return download(films.pictures(experiment)[told.picture], told.file_type)
+        except Exception as error:
+            return failure(error)
+
+    wire_run(button, inputs, outputs, lambda *values: tell(films, partial(wish, *values)))
+    player, last = outputs
+    player.select(errors_to_page(asked), last, player, **streaming())
+
+
+def download(result: FilmResult[Filmed] | MorphResult, what: FileType) -> Download:
+    """Make a strip or an animation of `result`, as a file to save."""
+    if what == "strip":
+        return Download.of(f"{result.name}-strip.png", result.strip())
+    return Download.of(f"{result.name}.{what}", result.animation(what))
+
+
+def finished_picture(result: FilmResult[Filmed], nearest: str = "") -> FinishedPicture:
+    """Turn a result into an entry of the player's row of finished pictures."""
+    finished, request = (
+        finished_file(result.request, result.png(), result.name, nearest),
+        result.request,
+    )
+    if not request.process.size or not request.num_steps(MAX_T):
+        return finished  # there is no other picture, or it is one that nothing was done to
+    small = request.small
+    png = data_uri(png_bytes(result.small, small), "image/png")
+    return replace(finished, small=png, small_name=f"{small.file_name}.png")
+
+
+def finished_file(request: Filmed, png: bytes, name: str, nearest: str = "") -> FinishedPicture:
+    """Return a finished picture's PNG, with what the player says of the picture."""
+    run = request.process
+    return FinishedPicture(
+        src=data_uri(png, "image/png"),
+        name=f"{name}.png",
+        recipe=title(request),
+        seed=run.seed + run.picture,
+        link=request.to_link() if isinstance(request, Recipe) else "",
+        nearest=nearest,
+    )
+
+
+def title(request: Filmed) -> str:
+    """Describe a request in a short line."""
+    words = summary(request.process)
+    match request:
+        case Denoising(t=0):
+            return f"enlarged · {words.partition(' steps · ')[2]}"
+        case Denoising():
+            return f"denoised from t = {request.t} · {words}"
+        case Mixing():
+            rule = request.rule.replace("_", " ")
+            return f"mixed at t = {request.t}, lambda {request.mix:g}, {rule} · {words}"
+        case _:
+            return words
+
+
+def summary(recipe: Recipe) -> str:
+    """Describe a recipe in a short line: "ddim · 50 steps · seed 42 · exact"."""
+    eta = f" · eta {recipe.eta:g}" if recipe.sampler == "ddim" else ""
+    branch = f" · branch at frame {recipe.frame}" if recipe.parent else ""
+    label = f" · class {recipe.label}" if recipe.label is not None else ""
+    brushwork = recipe.stage_seed + recipe.picture
+    large = f" · {recipe.size} px, brushwork {brushwork}" if recipe.size else ""
+    seed = recipe.seed + recipe.picture
+    return (
+        f"{recipe.sampler}{eta} · {recipe.steps} steps · seed {seed}"
+        f"{label}{branch}{large} · {recipe.precision}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Put a number of seconds in words: "12 s", "3 min 05 s"."""
+    whole = max(1, round(seconds))
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02} s"

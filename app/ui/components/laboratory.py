@@ -1,0 +1,273 @@
+"""The parts that the three laboratories' tabs have in common: controls that make experiments.
+
+A control has the name of the field that it sets. So one table reads an experiment from the
+controls, and sets the controls from a PNG that is dropped on the page.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gradio as gr
+from PIL import Image
+
+from app.errors import RecipeError
+from app.images.encoding import image_of, png_text
+from app.laboratory.experiments import (
+    AnyExperiment,
+    BoundRequest,
+    Chain,
+    Experiment,
+    ForwardStrip,
+    FromOneXt,
+    Grid,
+    PosteriorStep,
+    Subject,
+    even_rows,
+    parse_experiment,
+)
+from app.painting.film import Films
+from app.painting.recipe import Recipe
+from app.painting.sources import PictureSource, decoded
+from app.studio import Studio
+from app.ui.components.films import Told, wire_player, wire_run
+from app.ui.components.instrument import BrowserComponent, time_value
+from app.ui.components.layout import (
+    Header,
+    chosen_model,
+    light,
+    open_with,
+    stored,
+    stored_result,
+    streaming,
+)
+from app.ui.components.messages import Message
+from app.ui.components.picker import MAX_CHOSEN, Choice, Mode, Picker
+from app.ui.components.player import Player
+from app.ui.components.recipe_controls import Controls, add_rest, size_update
+from app.ui.errors import errors_to_page
+
+Kind = TypeVar("Kind", bound=Experiment)
+OneXt = TypeVar("OneXt", bound=FromOneXt)
+Result = TypeVar("Result")
+Shown = Callable[[Any, Choice], dict[str, Any]]
+"""Gives the values of controls that don't show the field that they are named after as it is."""
+
+
+class LabTab:
+    """A laboratory's tab: its picker, and its controls by the names of the fields that they set.
+
+    Attributes:
+        studio: The studio that does the work.
+        header: The page's model and precision.
+        tab: The tab's id.
+        info: The model that the page opens with.
+        picker: The picker of the pictures.
+        shared: The controls that all panels share.
+        forms: The controls that make experiments of each kind.
+    """
+
+    def __init__(self, studio: Studio, header: Header, tab: str, mode: Mode) -> None:
+        self.studio, self.header, self.tab = studio, header, tab
+        self.info = studio.models.describe(studio.settings.default_model)
+        self.picker = Picker(studio, tab, mode)
+        self.shared = Controls(
+            choice=self.picker.state, model=header.model, precision=header.precision
+        )
+        self.forms: dict[type[Experiment], Controls] = {}
+        self._shown: dict[type[Experiment], Shown] = {}
+
+    def form(
+        self, kind: type[Experiment], shown: Shown = lambda *_: {}, **own: gr.components.Component
+    ) -> Controls:
+        """List the controls of experiments of a `kind`: its `own`, and the shared ones it has.
+
+        A field of the kind's that has neither gets its control here.
+        """
+        fields = {*kind.model_fields, *(Recipe.model_fields if "run" in kind.model_fields else ())}
+        fields |= {"choice"} if kind.pictures() else set()
+        taken = {name: control for name, control in self.shared.items() if name in fields}
+        self.forms[kind], self._shown[kind] = Controls(taken, **own), shown
+        add_rest(self.forms[kind], kind, without=Recipe.model_fields)
+        return self.forms[kind]
+
+    def experiment(self, kind: type[Kind], *values: Any) -> Kind:
+        """Make the experiment that the `values` of its controls describe.
+
+        Raises:
+            RecipeError: If a value is missing, of a wrong type or out of range.
+        """
+        return self.made(kind, self.forms[kind].read(values))
+
+    def made(self, kind: type[Kind], values: Mapping[str, Any]) -> Kind:
+        """Make an experiment of controls' values, by name; those that it has no field for go."""
+        return kind.of(values, values["choice"].sources)
+
+    def follow_choice(
+        self, do: Callable[..., Message], instrument: BrowserComponent, *controls: Any
+    ) -> None:
+        """Send what `do` makes of the pictures, the model and `controls`, whenever one changes."""
+        inputs, doing = [self.picker.state, self.header.model, *controls], errors_to_page(do)
+        self.picker.changed(doing, inputs, instrument)
+        changes = [control.change for control in (self.header.model, *controls)]
+        for event in (self.header.page.load, *changes):
+            event(doing, inputs, instrument, **light())
+
+    def add_player(
+        self, kind: type[OneXt], films: Films[OneXt], opened: gr.Tab, button: gr.Button, label: str
+    ) -> None:
+        """Add the player of the runs that `button` starts; it opens with the kept one."""
+        with gr.Column(elem_classes="lab-player"):
+            player = Player(label=label)
+        name = str(kind.model_fields["experiment"].default)
+        open_with(opened, player, partial(stored, name))
+        kept = stored_result(lambda it: kind.from_json(it.read_bytes()), f"{name}-experiment.json")
+        outputs = player, gr.State(kept)
+        wire_player(films, button, self.forms[kind].all, outputs, partial(self.experiment, kind))
+
+    def wire_restoring(self) -> None:
+        """Let a PNG dropped on the page set the controls, and open the tab."""
+        picker, header = self.picker, self.header
+        controls = [control for form in self.forms.values() for control in form.all]
+        outputs = [picker.instrument, header.tabs, *dict.fromkeys(controls)]
+
+        def dropped(choice: Choice, png: bytes) -> dict[Any, Any]:
+            it = experiment_in(png)
+            if it is None or type(it) not in self.forms:
+                return {header.tabs: gr.skip()}
+            values = self._values(it, choice)
+            name = "bound" if isinstance(it, BoundRequest) else it.experiment.replace("_", " ")
+            if lost := not_restored(it, self.studio):
+                gr.Warning(
+                    f"The settings of this {name} are restored, but for its {' and '.join(lost)}, "
+                    "for which the page has no control."
+                )
+            else:
+                gr.Info(f"The settings of this {name} are restored: it can be done again.")
+            restored = {control: values[field] for field, control in self.forms[type(it)].items()}
+            if chosen := values.get("choice"):
+                restored[picker.instrument] = chosen.message()
+            return restored | {header.tabs: gr.Tabs(selected=self.tab)}
+
+        inputs = [picker.state, header.drop]
+        event = header.drop.upload(errors_to_page(dropped), inputs, outputs, **streaming())
+        picker.follow(event)
+
+    def _values(self, it: AnyExperiment, choice: Choice) -> dict[str, Any]:
+        kind, run = type(it), getattr(it, "run", None)
+        values: dict[str, Any] = {**(dict(run) if run else {}), **dict(it)}
+        model = values["model"]
+        if sources := [values[name] for name in kind.pictures()]:
+            images = [source_image(self.studio, model, source) for source in sources]
+            values["choice"] = choice.restored(images)
+        if "t" in values:
+            total = self.studio.models.describe(model).num_train_timesteps
+            values["t"] = time_value(values["t"], total)
+        if "size" in values:
+            info = self.studio.models.describe(model)
+            values["size"] = size_update(self.studio, info, large=bool(values["size"]))
+        if values.get("label") is None:
+            values["label"] = gr.skip()
+        values["model"] = chosen_model(self.studio, model)
+        return values | self._shown[kind](it, choice)
+
+
+def wire_instrument(
+    opened: gr.Tab,
+    button: gr.Button,
+    inputs: Sequence[gr.components.Component],
+    instrument: BrowserComponent,
+    *,
+    kept: tuple[Callable[[Path], Result], str],
+    first: Callable[[Result], Message],
+    tell: Callable[..., Iterator[Told[Result]]],
+    save: Callable[[Result, Mapping[str, Any]], Message],
+    missing: tuple[str, str],
+) -> None:
+    """Wire an instrument whose runs, that `button` starts, leave a result that can be saved.
+
+    Args:
+        opened: The tab that opens with the kept result.
+        button: Starts a run.
+        inputs: The controls whose values `tell` gets.
+        instrument: Shows the run.
+        kept: What reads the kept result, and the file where it may be.
+        first: Turns that into the first message.
+        tell: Does a run.
+        save: Makes the file of a result that the browser asks for in its own words.
+        missing: What to say where there is nothing to save, and what to do then.
+    """
+
+    @cache
+    def at_first() -> Result | None:
+        return stored_result(*kept)
+
+    def opening() -> Message | None:
+        result = at_first()
+        return None if result is None else first(result)
+
+    def saved(result: Result | None, event: gr.EventData) -> Message:
+        shown = result or at_first()
+        if shown is None:
+            raise RecipeError(*missing)
+        return save(shown, event._data if isinstance(event._data, dict) else {})
+
+    result = gr.State(None)
+    open_with(opened, instrument, opening)
+    wire_run(button, inputs, (instrument, result), tell)
+    instrument.select(errors_to_page(saved), result, instrument, **light())
+
+
+def experiment_in(png: bytes) -> AnyExperiment | None:
+    """Read the experiment in a PNG's text; None where there is none.
+
+    Raises:
+        RecipeError: If the experiment there can't be used.
+    """
+    try:
+        text = png_text(png, Experiment.png_key)
+    except RecipeError:
+        return None
+    return parse_experiment(text)
+
+
+def not_restored(it: AnyExperiment, studio: Studio) -> list[str]:
+    """Name the settings of an experiment that have no control, or not the page's value."""
+    match it:
+        case ForwardStrip() | Chain():
+            lost = {"schedule": it.schedule is not None}
+        case PosteriorStep():
+            lost = {"clipping": not it.clip}
+        case BoundRequest():
+            others = {subject.kind for subject in it.subjects} - {"picture"}
+            room = len(shown_subjects(it)) + len(others)
+            lost = {"pictures": room < len(it.subjects), "precision": it.precision != "exact"}
+        case _:
+            lost = {
+                "clipping": not it.run.clip,
+                "guidance": it.run.guidance_scale != 1,
+                "spacing": it.run.spacing != "trailing",
+                "second seed": getattr(it, "seed", it.run.seed) != it.run.seed,
+                "rows": isinstance(it, Grid) and shown_rows(it, studio) is None,
+                "weights": bool(studio.painter.differences(it.run)),
+            }
+    return [name for name, is_lost in lost.items() if is_lost]
+
+
+def shown_subjects(it: BoundRequest) -> list[Subject]:
+    """Return the pictures of a bound that the page has room for."""
+    return [s for s in it.subjects if s.kind == "picture" and s.source][:MAX_CHOSEN]
+
+
+def shown_rows(it: Grid, studio: Studio) -> int | None:
+    """Return the number of a grid's rows; None where they aren't the evenly spaced ones."""
+    total, count = studio.models.describe(it.run.model).num_train_timesteps, len(it.rows)
+    return count if count > 1 and it.rows == even_rows(total, count) else None
+
+
+def source_image(studio: Studio, model: str, source: PictureSource) -> Image.Image:
+    """Return a source's own picture, not as one model sees it; painted ones are painted again."""
+    if source.pixels is not None:
+        return decoded(source.pixels)
+    return image_of(studio.noise_lab.picture(model, source))

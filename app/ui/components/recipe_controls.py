@@ -1,0 +1,289 @@
+"""The controls of a reverse process, turned into a recipe and set from one."""
+
+import secrets
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Final
+
+import gradio as gr
+from pydantic import BaseModel
+
+from app.diffusion.cascade import RATIO
+from app.diffusion.samplers.registry import SAMPLER_KINDS
+from app.diffusion.seeds import MAX_SEED
+from app.errors import ModelError
+from app.fields import bounds, choices, control_of, declared, kinds
+from app.models.files import ModelInfo
+from app.models.stages import takes_pictures_of
+from app.painting.recipe import MAX_STEPS, Recipe
+from app.studio import Studio
+from app.ui.components.layout import note, quiet
+from app.ui.errors import errors_to_page
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A sampler with a number of steps that suits it."""
+
+    sampler: str
+    steps: int
+    eta: float = 0.0
+
+    def recipe(self, model: str, seed: int) -> Recipe:
+        """Make the recipe of one picture painted with the preset, in exact precision."""
+        return Recipe(model=model, sampler=self.sampler, steps=self.steps, eta=self.eta, seed=seed)
+
+
+PRESETS: Final = {
+    "quick": Preset("dpm-solver-sde", 25),
+    "fine": Preset("dpm-solver-sde", 100),
+    "the full 1000": Preset("ddpm", 1000),
+}
+DEFAULT: Final = Preset("dpm-solver-sde", 50)
+
+
+class Controls(dict[str, Any]):
+    """Components by the name of the recipe's field that they set, in the order of their values."""
+
+    @property
+    def all(self) -> list[gr.components.Component]:
+        """Every component, in order."""
+        return list(self.values())
+
+    def read(self, values: Sequence[Any]) -> dict[str, Any]:
+        """Return the controls' `values` by name, 50.0 as 50: a browser sends both alike."""
+        read = {name: whole(value) for name, value in zip(self, values, strict=True)}
+        return read | ({"size": read["size"] or None} if "size" in read else {})
+
+    def recipe(self, values: Sequence[Any]) -> Recipe:
+        """Make the recipe that the controls' `values` describe.
+
+        Raises:
+            RecipeError: If a value is missing, of a wrong type or out of range.
+        """
+        return Recipe.checked(self.read(values))
+
+    def updates(self, recipe: Recipe, info: ModelInfo) -> dict[str, Any]:
+        """Return the updates that set the controls to `recipe`, for the model that it names."""
+        shown = {
+            "eta": SAMPLER_KINDS[recipe.sampler].uses_eta,
+            "label": bool(info.labels),
+            "guidance_scale": info.null_label is not None,
+        }
+        return {
+            name: gr.update(value=getattr(recipe, name))
+            | ({"visible": shown[name]} if name in shown else {})
+            | ({"choices": label_choices(info)} if name == "label" else {})
+            for name in self
+        }
+
+
+MOST: Final = 10_000
+"""The largest number that a slider sets; one that may be larger, or none, gets a number box."""
+
+
+def control(model: type[BaseModel], name: str, **how: Any) -> Any:
+    """Build a field's control: a slider, a number, a list or a switch, as its model declares it.
+
+    Args:
+        model: The model that declares the field.
+        name: The field's name.
+        how: Gradio's arguments beside the declared ones, or instead of them.
+    """
+    it = declared(model)[name]
+    look, (least, largest) = control_of(it), bounds(it)
+    how = {
+        "value": None if it.is_required() else it.default,
+        "label": look.label or name,
+        "info": it.description if look.says else None,
+    } | how
+    if bool in kinds(it):
+        return gr.Checkbox(**how)
+    if choices(it) or "choices" in how:
+        return gr.Dropdown(**{"choices": list(choices(it))} | how)
+    if str in kinds(it):
+        return gr.Textbox(**how)
+    of = {"minimum": least, "maximum": largest}
+    if least is None or largest is None or largest > MOST or how["value"] is None:
+        return gr.Number(**of | {"precision": 0 if int in kinds(it) else None} | how)
+    step = look.step or (1 if int in kinds(it) else (largest - least) / 100)
+    return gr.Slider(**of | {"step": step} | how)
+
+
+def label_choices(info: ModelInfo) -> list[tuple[str, int]]:
+    """List the classes, as (name, index) pairs."""
+    return [(name, i) for i, name in enumerate(info.labels)]
+
+
+def sampler_choices(info: ModelInfo) -> list[tuple[str, str]]:
+    """List the samplers that the model can be painted with, as (label, name) pairs."""
+    return [
+        (kind.label, kind.name)
+        for kind in SAMPLER_KINDS.values()
+        if info.learned_variance or not kind.learned_variance
+    ]
+
+
+def most_steps(info: ModelInfo) -> int:
+    """Return the most steps that a recipe may ask of the model."""
+    return min(MAX_STEPS, info.num_train_timesteps)
+
+
+def seed_control(name: str = "seed", **how: Any) -> gr.Number:
+    """Build the control of a seed of a recipe, with a button that draws another."""
+    with gr.Row(elem_classes="studio-seed"):
+        seed: gr.Number = control(Recipe, name, **{"value": 42, "min_width": 120} | how)
+        dice = gr.Button("⟳", elem_classes="studio-dice", min_width=44, scale=0)
+    dice.click(lambda: secrets.randbelow(MAX_SEED + 1), outputs=seed, queue=False, **quiet())
+    return seed
+
+
+def label_control(studio: Studio, model: gr.Dropdown) -> gr.Dropdown:
+    """Build the control of the class to paint, shown where the chosen model has classes."""
+    info = studio.models.describe(studio.settings.default_model)
+    label: gr.Dropdown = control(
+        Recipe, "label", choices=label_choices(info), visible=bool(info.labels)
+    )
+
+    def model_changed(name: str, before: int | None) -> Any:
+        info = studio.models.describe(name)
+        known = before is not None and before < len(info.labels)
+        return gr.update(
+            choices=label_choices(info),
+            value=(before if known else 0) if info.labels else None,
+            visible=bool(info.labels),
+        )
+
+    model.change(following(model_changed), [model, label], label, **quiet())
+    return label
+
+
+def can_enlarge(studio: Studio, info: ModelInfo) -> bool:
+    """Tell whether there is a second stage here for the model's pictures."""
+    return bool(studio.models.stages()) and takes_pictures_of(info)
+
+
+def size_update(studio: Studio, info: ModelInfo, *, large: bool) -> dict[str, Any]:
+    """Return the update that sets the size, for a model, to its own, 0, or four times that."""
+    choices = [(f"as painted, {info.size} px", 0)]
+    if can_enlarge(studio, info):
+        choices += [(f"\u00d7 {RATIO}, {RATIO * info.size} px", RATIO * info.size)]
+    value = choices[-1 if large else 0][1]
+    return gr.update(choices=choices, value=value, visible=len(choices) > 1)
+
+
+def stage_controls(studio: Studio, model: gr.Dropdown, *, large: bool) -> Controls:
+    """Build the controls of the second stage: whether there is one, at first, and how it paints."""
+    stages, info = studio.models.stages(), studio.models.describe(studio.settings.default_model)
+    at_first = size_update(studio, info, large=large)
+    del at_first["__type__"]
+    size = gr.Radio(**at_first, label="size", elem_classes="studio-segments")
+    if not stages:
+        note("There is no second stage here that can be used: pictures keep the model's own size.")
+    with gr.Accordion("the brushwork", open=False, visible=bool(stages)):
+        controls = Controls(size=size)
+        names = [stage.id for stage in stages]
+        # A recipe may name another: whether it is here is for the service to say.
+        how = {"choices": names, "visible": len(names) > 1, "allow_custom_value": True}
+        controls["stage"] = control(Recipe, "stage", value=names[0] if names else "none", **how)
+        controls["stage_steps"] = control(
+            Recipe, "stage_steps", label="brushwork steps", info="8 are quick, 25 fine"
+        )
+        controls["stage_seed"] = seed_control("stage_seed", value=0, label="brushwork seed")
+        most = max([1, *(stage.low_res_noise for stage in stages)])
+        noise = control(Recipe, "stage_noise", maximum=most, label="noise at the hand-over, t")
+        controls["stage_noise"] = noise
+        controls["back_projection"] = control(Recipe, "back_projection", label="back-projection")
+
+    def model_changed(name: str, before: int) -> Any:
+        return size_update(studio, studio.models.describe(name), large=bool(before))
+
+    model.change(following(model_changed), [model, size], size, **quiet())
+    return controls
+
+
+def add_rest(controls: Controls, model: type[BaseModel], without: Collection[str] = ()) -> None:
+    """Build the controls of all fields of `model` that have none yet."""
+    for name in declared(model):
+        if name not in controls and name not in without:
+            controls[name] = control(model, name)
+
+
+_ELSEWHERE: Final = ("model", "precision", "label", "seed", "pictures")
+"""The fields of a laboratory's way back that have their controls elsewhere on the page."""
+
+
+def way_back(info: ModelInfo, steps: int) -> Controls:
+    """Build the controls of an experiment's way back that have no place elsewhere on the page."""
+    # The laboratories follow the paper.
+    samplers = {"choices": sampler_choices(info), "value": "ddpm", "info": None}
+    how: dict[str, dict[str, Any]] = {
+        "sampler": samplers | {"min_width": 110},
+        "steps": {"maximum": most_steps(info), "value": steps, "info": "counted from T"},
+        "eta": {"value": 1, "visible": False, "min_width": 100},
+    }
+    return Controls(
+        (name, control(Recipe, name, **{"min_width": 120} | how.get(name, {})))
+        for name, it in declared(Recipe).items()
+        if control_of(it).everywhere and name not in _ELSEWHERE
+    )
+
+
+def whole(value: Any) -> Any:
+    """Turn 50.0 into 50: a browser sends both alike, and an experiment tells them apart."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def follow_model(studio: Studio, model: gr.Dropdown, controls: Controls) -> None:
+    """Keep the controls within what the chosen model and sampler can do."""
+    sampler, built = controls["sampler"], controls["sampler"].value
+    guidance = [controls[name] for name in ("guidance_scale",) if name in controls]
+
+    def sampler_changed(name: str) -> tuple[Any, Any]:
+        kind = SAMPLER_KINDS[name]
+        about = gr.update(info=kind.about) if sampler.info else gr.skip()
+        return about, gr.update(visible=kind.uses_eta)
+
+    def model_changed(name: str, sampler: str, *scale: float) -> list[Any]:
+        info = studio.models.describe(name)
+        choices, guided = sampler_choices(info), info.null_label is not None
+        known = sampler in {name for _, name in choices}
+        return [
+            gr.update(choices=choices, value=sampler if known else built),
+            gr.update(maximum=most_steps(info)),
+            *(gr.update(value=each if guided else 1, visible=guided) for each in scale),
+        ]
+
+    # Through the queue, though they are quick: only there does Gradio show a message.
+    sampler.change(errors_to_page(sampler_changed), sampler, [sampler, controls["eta"]], **quiet())
+    outputs = [sampler, controls["steps"], *guidance]
+    inputs = [model, sampler, *guidance]
+    model.change(following(model_changed), inputs, outputs, **quiet())
+
+
+def following(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a handler of the chosen model; one that can't be used changes nothing.
+
+    `keep_usable` says so, once, and goes back to the model before.
+    """
+
+    @wraps(handler)
+    def wrapped(*values: Any) -> Any:
+        try:
+            return handler(*values)
+        except ModelError:
+            return gr.skip()
+
+    return errors_to_page(wrapped)
+
+
+def keep_usable(studio: Studio, model: gr.Dropdown) -> None:
+    """Go back to the last usable model where one is chosen that can't be used."""
+    usable = gr.State(studio.settings.default_model)
+
+    def chosen(name: str) -> str:
+        return studio.models.describe(name).id
+
+    checked = model.change(errors_to_page(chosen), model, usable, **quiet())
+    checked.failure(lambda before: before, usable, model, **quiet())

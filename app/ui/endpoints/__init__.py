@@ -1,0 +1,1 @@
+"""The API's endpoints: declaring and describing them."""

@@ -1,0 +1,80 @@
+"""The parts that the laboratories' endpoints have in common."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import gradio as gr
+from pydantic_core import to_json
+
+from app.documents import Document
+from app.fields import Fields
+from app.images.reading import read_picture
+from app.laboratory.experiments import Experiment
+from app.painting.film import FilmResult
+from app.painting.recipe import Filmed, Recipe
+from app.painting.sources import PictureSource
+from app.studio import Studio
+from app.ui.endpoints.arguments import Json, Shown
+from app.ui.endpoints.files import saved_file, uploaded
+
+Kind = TypeVar("Kind", bound=Experiment)
+
+
+def shown(studio: Studio, *names: str) -> Fields:
+    """Return the fields of `arguments.Shown`: the model, the fit, and others by their `names`."""
+    model = studio.settings.default_model
+    return Fields(Shown, ("model", "fit", *names), defaults={"model": model})
+
+
+def way_back(steps: int, *without: str) -> Fields:
+    """Return the fields of an experiment's reverse process, DDPM's unless a caller says otherwise.
+
+    Args:
+        steps: The default number of steps.
+        without: Fields that the endpoint doesn't have.
+    """
+    return Fields(
+        Recipe,
+        without=("model", *without),
+        everywhere=True,
+        renamed=VARIATIONS,
+        words={"steps": "Network steps from T to 0; a run from t takes a share."},
+        defaults={"sampler": "ddpm", "steps": steps, "eta": ETA},
+    )
+
+
+VARIATIONS: Final = {"pictures": "variations"}
+"""What a call says for the pictures of a run that starts from one."""
+
+ETA: Final = 1.0
+"""The default eta, at which variations differ."""
+
+
+def asked(studio: Studio, kind: type[Kind], how: Mapping[str, Any], *pictures: gr.FileData) -> Kind:
+    """Make the experiment that a call asks for: its fields, and its uploaded pictures."""
+    sources = [source_of(studio, picture, how["model"], how["fit"]) for picture in pictures]
+    return kind.of(how, sources)
+
+
+def source_of(studio: Studio, picture: gr.FileData, model: str, fit: str) -> PictureSource:
+    """Read an uploaded picture as `model` will see it."""
+    size = studio.models.describe(model).size
+    how: Any = fit  # `square` refuses what is neither crop nor squash
+    return PictureSource.squared(read_picture(uploaded(picture).read_bytes()), size, how)
+
+
+def films(results: Sequence[FilmResult[Filmed]]) -> tuple[list[gr.FileData], list[Json]]:
+    """Return finished pictures as files, and all it takes to paint each again."""
+    files = [saved_file(f"{result.name}.png", result.png()) for result in results]
+    return files, [described(result.request) for result in results]
+
+
+def described(request: Document) -> Json:
+    """Return a recipe or an experiment as JSON."""
+    return request.model_dump(mode="json", exclude_none=True)
+
+
+def plain(value: Any) -> Any:
+    """Return a dataclass of the service as JSON; numbers that aren't finite become null."""
+    return json.loads(to_json(value, inf_nan_mode="null"))

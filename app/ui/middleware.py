@@ -1,0 +1,176 @@
+"""The middleware before the page's server: a visitor's cookie, their share of requests, /status.
+
+A visitor is a random token in a cookie that no script can read.
+"""
+
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from http.cookies import CookieError, SimpleCookie
+from ipaddress import ip_address, ip_network
+from math import ceil
+from typing import Final
+
+import gradio as gr
+from gradio.context import LocalContext
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.limits import Visits
+from app.owners import ALONE
+from app.settings import Settings
+from app.studio import Status, Studio
+
+STATUS: Final = "/status"
+UPLOADS: Final = ("/gradio_api/upload", "/gradio_api/process_recording")
+COUNTED: Final = (
+    *(f"/gradio_api/{way}" for way in ("queue/join", "call/", "run/", "api/")),
+    *UPLOADS,
+)
+"""The paths by which work and files come in; fetches, answers and heartbeats aren't counted."""
+
+PRIVATE: Final = tuple(
+    map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7"))
+)
+
+MAX_NAME: Final = 200
+
+
+def gate(studio: Studio, page: gr.Blocks) -> Middleware:
+    """Return the gate of a studio's `page`, for `launch(app_kwargs={"middleware": [...]})`."""
+    return Middleware(
+        RateLimit,
+        visits=Visits(studio.limits.requests_per_minute),
+        # Gradio has no public way to ask how long its queue is.
+        status=lambda: studio.status(len(page._queue)),
+        proxies=studio.settings.proxies,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class RateLimit:
+    """Middleware that answers /status, and a visitor's requests beyond their share with 429.
+
+    Attributes:
+        app: The page's server.
+        visits: Counts the requests.
+        status: Tells how the studio is doing.
+        proxies: How many proxies stand in front.
+    """
+
+    app: ASGIApp
+    visits: Visits
+    status: Callable[[], Status]
+    proxies: int
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on."""
+        answer = self._answer(scope) if scope["type"] == "http" else None
+        await (answer or self.app)(scope, receive, send)
+
+    def _answer(self, scope: Scope) -> Response | None:
+        path = _path(scope)
+        if path == STATUS and scope["method"] in {"GET", "HEAD"}:
+            return JSONResponse(asdict(self.status()), headers={"Cache-Control": "no-store"})
+        if scope["method"] != "POST" or not path.startswith(COUNTED):
+            return None
+        seconds = ceil(self.visits.seconds_to_wait(visitor_of(scope, self.proxies)))
+        if not seconds:
+            return None
+        words = f"These are more requests than one visitor may make. Wait {seconds} s, then go on."
+        wait = {"Retry-After": str(seconds)}
+        if path.startswith(UPLOADS):  # The page shows the answer as it comes.
+            return PlainTextResponse(words, 429, wait)
+        return JSONResponse({"detail": words}, 429, wait)
+
+
+def visitor_of(scope: Scope, proxies: int) -> str:
+    """Return the address that sends a request, as the first of so many `proxies` in front saw it.
+
+    Each proxy adds the address it heard from to the end of X-Forwarded-For; whatever stands before
+    that came with the request, and may be invented. An address of a private network is taken for
+    one more proxy's, if another address stands before it. A request that passed fewer proxies
+    counts as sent by the address of its connection.
+    """
+    hops = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
+    seen = [hop.strip() for hop in hops[: max(0, len(hops) + 1 - proxies)]] if proxies else []
+    while len(seen) > 1 and _is_private(seen[-1]):
+        seen.pop()
+    told = seen[-1] if seen else ""
+    client = scope.get("client")
+    return told[:MAX_NAME] or (str(client[0]) if client else "")
+
+
+def _is_private(address: str) -> bool:
+    try:
+        seen = ip_address(address)
+    except ValueError:
+        return False
+    return any(seen in network for network in PRIVATE)
+
+
+COOKIE: Final = "plein_air_owner"
+MAX_AGE: Final = 400 * 24 * 3600
+"""The longest that browsers keep a cookie, in seconds; each visit renews it."""
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+@dataclass(frozen=True, eq=False)
+class VisitorCookie:
+    """Middleware that gives each visitor a token, by which they find their own jobs again."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; the page itself comes with the cookie."""
+        if scope["type"] != "http" or scope["method"] != "GET" or _path(scope) not in {"", "/"}:
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        token = token_in(headers.get("cookie", "")) or secrets.token_urlsafe(32)
+        secure = "; Secure" if _is_https(scope, headers) else ""
+        cookie = f"{COOKIE}={token}; Path=/; Max-Age={MAX_AGE}; HttpOnly; SameSite=Lax{secure}"
+
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).append("set-cookie", cookie)
+            await send(message)
+
+        await self.app(scope, receive, send_with_cookie)
+
+
+def token_in(header: str) -> str:
+    """Read the token in a Cookie header; "" where there is none, or nothing like one."""
+    try:
+        morsel = SimpleCookie(header).get(COOKIE)
+    except CookieError:
+        return ""
+    return morsel.value if morsel and _TOKEN.fullmatch(morsel.value) else ""
+
+
+def owner_of(settings: Settings, request: gr.Request | None) -> str:
+    """Return the owner who sends `request`; "" where the request names none."""
+    if settings.single_user:
+        return ALONE
+    if request is None or request.request is None:
+        return ""
+    return token_in(request.request.headers.get("cookie", ""))
+
+
+def asker(settings: Settings) -> str:
+    """Return the owner who sent the request being answered, as `owner_of` does."""
+    return owner_of(settings, LocalContext.request.get(None))
+
+
+def _path(scope: Scope) -> str:
+    # Behind a proxy the path begins with the root path, or the proxy has taken that away.
+    return str(scope["path"]).removeprefix(str(scope.get("root_path") or "").rstrip("/"))
+
+
+def _is_https(scope: Scope, headers: Headers) -> bool:
+    forwarded = headers.get("x-forwarded-proto", "").partition(",")[0].strip()
+    return (forwarded or scope["scheme"]) == "https"

@@ -1,0 +1,181 @@
+"""Grids and morphs while they are painted, sent to the instruments of assets/mix/mix.js."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Final, Self, TypeVar
+from uuid import uuid4
+
+from app.images.arrays import Pixels
+from app.images.encoding import png_uri
+from app.images.sheets import mix_label
+from app.laboratory.experiments import Grid, Morph, SeedMorph
+from app.laboratory.mix import GridResult, MixItem, MixLab, MixMoment, MorphResult
+from app.painting.runs import LoadedRun, Runs
+from app.ui.components.films import MessagePace, Told, duration, frame_sheet, summary
+from app.ui.components.layout import STORED
+from app.ui.components.messages import Finish, ForwardMessage, Message
+
+
+@dataclass(frozen=True)
+class PairMaterial(Message):
+    """Enough to mix two pictures at every t, lambda and rule; `key` names their choice."""
+
+    kind: ClassVar[str] = "pair"
+    key: str
+    first: ForwardMessage
+    second: ForwardMessage
+
+
+@dataclass(frozen=True)
+class MixPart(Message):
+    """One row's cells except the sources, or a few frames, on one sheet; `place` is the first's."""
+
+    kind: ClassVar[str] = "part"
+    run: str
+    place: int
+    src: str
+    finished: bool
+    words: str
+
+    @classmethod
+    def of(
+        cls, run: str, place: int, pictures: Pixels, finished: bool = True, words: str = ""
+    ) -> Self:
+        """Join pictures (n, H, W, 3) side by side, as a JPEG that is better for finished ones."""
+        return cls(run, place, frame_sheet([pictures], 92 if finished else 75), finished, words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixStart(Message):
+    """A new grid or morph: a box for every picture.
+
+    Attributes:
+        run: The run's name; later messages repeat it.
+        tile: A picture's width and height in pixels.
+        words: How long the run will take.
+        live: Whether the run is under way.
+        parts: The pictures of a stored run.
+    """
+
+    run: str
+    tile: tuple[int, int]
+    words: str
+    live: bool = True
+    parts: tuple[MixPart, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridStart(MixStart):
+    """A new grid, the two sources in their boxes.
+
+    Attributes:
+        columns: Headings, HTML written here.
+        rows: The heading of each row, HTML likewise.
+        first: The first source, a PNG.
+        second: The second source, a PNG.
+    """
+
+    kind: ClassVar[str] = "grid"
+    columns: tuple[str, ...]
+    rows: tuple[str, ...]
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MorphStart(MixStart):
+    """A new morph.
+
+    Attributes:
+        labels: The label under each frame.
+        ends: The names of the slider's ends.
+    """
+
+    kind: ClassVar[str] = "morph"
+    labels: tuple[str, ...]
+    ends: tuple[str, str]
+
+
+def grid_start(run: str, result: GridResult, words: str = "") -> GridStart:
+    """Return the message that a grid begins with, and the rows that `result` has."""
+    between = [f"{_unsaid('λ = ')}{mix_label(mix)}" for mix in result.experiment.mixes[1:-1]]
+    height, width = result.first.shape[:2]
+    return GridStart(
+        run=run,
+        columns=("A", "A again", *between, "B again", "B"),
+        rows=tuple(f"{_unsaid('t = ')}{t}" for t in result.experiment.rows),
+        tile=(width, height),
+        first=png_uri(result.first),
+        second=png_uri(result.second),
+        words=words or summary(result.experiment.run),
+        live=run != STORED,
+        parts=tuple(
+            MixPart.of(run, place, row) for place, row in enumerate(result.rows) if row is not None
+        ),
+    )
+
+
+def morph_start(
+    run: str, morph: Morph | SeedMorph, pictures: Pixels, words: str = ""
+) -> MorphStart:
+    """Return the message that a morph of `pictures` (n, H, W, 3) begins with; a kept has all."""
+    height, width = pictures.shape[1:3]
+    seeds, live = isinstance(morph, SeedMorph), run != STORED
+    return MorphStart(
+        run=run,
+        labels=tuple(mix_label(mix) for mix in morph.mixes),
+        tile=(width, height),
+        ends=(f"seed {morph.run.seed}", f"seed {morph.second}") if seeds else ("A", "B"),
+        words=words or summary(morph.run),
+        live=live,
+        parts=() if live else (MixPart.of(run, 0, pictures),),
+    )
+
+
+def _unsaid(words: str) -> str:
+    """Mark words, as HTML, that the page leaves out where there is no room for them."""
+    return f'<span class="lab-unsaid">{words}</span>'
+
+
+YIELD_SECONDS: Final = 1 / 5
+
+Asked = TypeVar("Asked", Grid, Morph | SeedMorph)
+Whole = TypeVar("Whole", GridResult, MorphResult)
+
+
+def tell_mix(
+    lab: MixLab, runs: Runs[Asked, MixItem | Whole, Whole], wish: Callable[[], Asked]
+) -> Iterator[Told[Whole]]:
+    """Paint a grid or a morph: its boxes, its rows or frames as they come, its end."""
+    run = lab.complete(wish())
+    it, words = run.request, estimate_words(lab, run)
+    result: Whole | None = None
+    name, pace, begun = uuid4().hex, MessagePace(YIELD_SECONDS), False
+    for item in runs.stream(run):
+        if isinstance(item, GridResult | MorphResult):
+            result = item
+        match it, item:
+            case Grid(), GridResult() if not begun:
+                yield grid_start(name, item, words), result
+                begun = True
+            case Morph() | SeedMorph(), MixMoment() if not begun:
+                yield morph_start(name, it, item.pictures, words), result
+                begun = True
+        if isinstance(item, MixMoment) and (item.finished or pace.due):
+            where = [f"step {item.step} of {item.steps}"]
+            where += [f"t = {item.t}"] if isinstance(it, Grid) else []
+            where += [f"{duration(pace.left(item.step, item.steps))} left"] if item.step else []
+            where_words = " · ".join(where)
+            yield MixPart.of(name, item.place, item.pictures, item.finished, where_words), result
+            pace.told()
+    yield Finish(name, f"finished in {duration(pace.seconds)} · {it.run.sampler}"), result
+
+
+def estimate_words(lab: MixLab, run: LoadedRun[Grid | Morph | SeedMorph]) -> str:
+    """Say how long a run will take: "63 pictures · 900 network steps · about 3 min 20 s"."""
+    it, estimate = run.request, lab.estimate(run)
+    pictures = len(it.mixes) * (len(it.rows) if isinstance(it, Grid) else 1)
+    return (
+        f"{pictures} pictures · {estimate.network_steps} network steps · "
+        f"about {duration(estimate.seconds)}"
+    )

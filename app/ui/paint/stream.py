@@ -1,0 +1,84 @@
+"""Paintings and their files as messages to the player of Paint."""
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from functools import cache, partial
+
+from app.images.encoding import data_uri
+from app.painting.examples import Example
+from app.painting.recipe import Recipe
+from app.studio import Studio
+from app.ui.components.films import (
+    Clock,
+    again,
+    download,
+    failure,
+    film_messages,
+    finished_file,
+    run_name,
+    summary,
+)
+from app.ui.components.messages import FilmMessage, FrameInfo, Message, Waiting
+from app.ui.components.player import FileType
+from app.ui.components.recipe_controls import can_enlarge
+
+
+def paint_messages(
+    studio: Studio, wish: Callable[[], Recipe], clock: Clock = time.monotonic
+) -> Generator[Message, None, None]:
+    """Paint what `wish` asks for a player, and say so first if a model must be loaded."""
+    films, recipe = studio.painter.films, cache(wish)
+    return film_messages(
+        films,
+        lambda: films.complete(recipe()),
+        before=_loading(studio, recipe),
+        name=run_name,
+        nearest=studio.novelty.in_words,
+        enlarges=partial(can_enlarge, studio),
+        clock=clock,
+    )
+
+
+def _loading(studio: Studio, wish: Callable[[], Recipe]) -> Iterator[Waiting]:
+    recipe = wish()
+    if {recipe.model, *([recipe.stage] if recipe.size else [])} - set(studio.models.shelf.ids):
+        yield Waiting("loading the model")
+
+
+def film_message(studio: Studio, example: Example) -> FilmMessage:
+    """Turn a stored example into the message that opens it at once."""
+    recipe = example.recipe
+    return FilmMessage(
+        run=run_name(recipe),
+        title=summary(recipe),
+        tile=example.tile,
+        steps=example.total,
+        frames=tuple(
+            FrameInfo(m.index, m.t, float("inf") if m.snr_db is None else m.snr_db, m.signal)
+            for m in example.moments
+        ),
+        src=data_uri(example.film, "image/jpeg"),
+        finished=(finished_file(recipe, example.png, example.name, example.nearest),),
+        enlarges=can_enlarge(studio, studio.models.describe(recipe.model)),
+    )
+
+
+def file_messages(
+    studio: Studio, recipe: Recipe, what: FileType, clock: Clock = time.monotonic
+) -> Generator[Message, None, None]:
+    """Make a strip or an animation of a run's picture, as a file to save.
+
+    A run that isn't remembered is painted again first, as far as one request may go, and the
+    player is told how far it is. An error becomes a Failure.
+    """
+    films = studio.painter.films
+    try:
+        if films.remembered(recipe) is None:
+            yield from _loading(studio, lambda: recipe)
+            run = films.complete(recipe)
+            recipe = run.request
+            if films.remembered(recipe) is None:
+                yield from again(films, run, clock)
+        yield download(films.pictures(recipe)[recipe.picture], what)
+    except Exception as error:
+        yield failure(error)

@@ -1,0 +1,178 @@
+"""Paint: the easel. Controls on the left, the player and its examples on the right."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import astuple
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from app.diffusion.samplers.registry import SAMPLER_KINDS
+from app.diffusion.seeds import MAX_SEED
+from app.painting.examples import Example, load_examples
+from app.painting.recipe import STAGE_FIELDS, Recipe, read_recipe
+from app.settings import ASSETS
+from app.studio import Studio
+from app.ui.components import recipe_controls as easel
+from app.ui.components.films import LatestRun, failure, recipe_of
+from app.ui.components.laboratory import experiment_in
+from app.ui.components.layout import Header, chosen_model, quiet, restarted
+from app.ui.components.messages import Message
+from app.ui.components.player import Player, PlayerEvent
+from app.ui.components.recipe_controls import Controls, follow_model
+from app.ui.errors import errors_to_page
+from app.ui.paint.stream import file_messages, film_message, paint_messages
+
+
+def paint_tab(studio: Studio, header: Header, _: gr.Tab) -> None:
+    """Build the tab, which has the header's `drop` among its controls."""
+    examples = load_examples(ASSETS / "showcase")
+    with gr.Row(elem_classes="studio-easel"):
+        with gr.Column(elem_classes="studio-controls", scale=0, min_width=300):
+            fields, variations = _controls(studio, header)
+            paint = gr.Button("Paint", variant="primary", elem_classes="studio-paint")
+            with gr.Row(elem_id="recipe-drop"):
+                # Not inside "more": what is folded away is not on the page, and can't take a drop.
+                header.drop.render()
+        with gr.Column(elem_classes="studio-pictures", scale=1):
+            player = Player(
+                film_message(studio, examples[0]) if examples else None, label="painting"
+            )
+            if examples:
+                _example_row(studio, examples, player)
+    follow_model(studio, header.model, fields)
+    runs = LatestRun()
+    _wire_painting(studio, fields, variations, paint, player, runs)
+    _wire_recipes(studio, fields, player, header, runs)
+
+
+def _controls(studio: Studio, header: Header) -> tuple[Controls, gr.Slider]:
+    """Build the controls of the recipe's fields, and that of a branch's variations."""
+    info = studio.models.describe(studio.settings.default_model)
+    with gr.Row(elem_classes="studio-presets"):
+        presets = {name: gr.Button(name, size="sm", min_width=60) for name in easel.PRESETS}
+    fields = Controls(model=header.model, precision=header.precision)
+    kind = SAMPLER_KINDS[easel.DEFAULT.sampler]
+    choices = easel.sampler_choices(info)
+    fields["sampler"] = easel.control(Recipe, "sampler", choices=choices, info=kind.about)
+    fields["steps"] = easel.control(Recipe, "steps")
+    fields["eta"] = easel.control(Recipe, "eta", visible=kind.uses_eta)
+    fields["seed"] = easel.seed_control()
+    fields["pictures"] = easel.control(Recipe, "pictures", value=4)
+    fields["label"] = easel.label_control(studio, header.model)
+    guided = info.null_label is not None
+    fields["guidance_scale"] = easel.control(Recipe, "guidance_scale", visible=guided)
+    fields |= easel.stage_controls(studio, header.model, large=True)
+    with gr.Accordion("more", open=False):
+        easel.add_rest(fields, Recipe)
+        variations = gr.Slider(
+            1, 8, value=4, step=1, label="variations", info="of a branch painted from the slider"
+        )
+    for name, button in presets.items():
+        values = partial(astuple, easel.PRESETS[name])
+        preset = [fields[field] for field in ("sampler", "steps", "eta")]
+        button.click(values, outputs=preset, queue=False, **quiet())
+    return fields, variations
+
+
+def _example_row(studio: Studio, examples: tuple[Example, ...], player: Player) -> None:
+    gallery = gr.Gallery(
+        [(str(e.folder / f"{e.name}.png"), f"seed {e.recipe.seed}") for e in examples],
+        label="painted by this model",
+        columns=len(examples),
+        allow_preview=False,
+        show_label=True,
+        interactive=False,
+        height="auto",
+        elem_classes="studio-examples",
+    )
+
+    def open_example(event: gr.SelectData) -> Message:
+        return film_message(studio, examples[int(event.index)])
+
+    gallery.select(open_example, outputs=player, queue=False, **quiet())
+
+
+def _wire_painting(
+    studio: Studio,
+    fields: Controls,
+    variations: gr.Slider,
+    paint: gr.Button,
+    player: Player,
+    runs: LatestRun,
+) -> None:
+    def start(request: gr.Request, *values: Any) -> Iterator[Message]:
+        run = paint_messages(studio, lambda: fields.recipe(values))
+        yield from runs.follow(request, run)
+
+    brushwork = Controls((name, fields[name]) for name in STAGE_FIELDS if name in fields)
+    del brushwork["size"]
+
+    def asked(
+        variations: float, event: gr.EventData, request: gr.Request, *values: Any
+    ) -> Iterator[Message]:
+        try:
+            wish = PlayerEvent.of(event)
+            recipe = recipe_of(wish.run).for_picture(wish.picture)
+        except Exception as error:
+            yield failure(error)
+            return
+        if wish.action in ("animate", "strip"):
+            file = file_messages(studio, recipe, wish.file_type)
+            # Two files of a remembered run may be made at once; painting again is a run itself.
+            at_hand = studio.painter.films.remembered(recipe) is not None
+            yield from file if at_hand else runs.follow(request, file)
+            return
+        if wish.action == "enlarge":
+            again = partial(studio.painter.enlargement, recipe, brushwork.read(values))
+        else:
+            seed = secrets.randbelow(MAX_SEED + 1)
+            again = partial(studio.painter.branch, recipe, wish.frame, int(variations), seed)
+        yield from runs.follow(request, paint_messages(studio, again))
+
+    painting = paint.click(start, fields.all, player, **restarted())
+    asking = player.select(asked, [variations, *brushwork.all], player, **restarted())
+    player.stop(fn=None, cancels=[painting, asking], api_visibility="private")
+
+
+def _wire_recipes(
+    studio: Studio, fields: Controls, player: Player, header: Header, runs: LatestRun
+) -> None:
+    branch = gr.State("")
+
+    def restore(recipe: Recipe) -> list[Any]:
+        studio.painter.complete(recipe)
+        if difference := studio.painter.differences(recipe):
+            gr.Warning(difference)
+        elif not recipe.parent:
+            gr.Info("The recipe is restored: Paint makes the same picture again.")
+        info = studio.models.describe(recipe.model)
+        brushwork = {name: getattr(recipe, name) for name in STAGE_FIELDS}
+        updates = fields.updates(recipe.root.model_copy(update=brushwork), info)
+        updates["size"] = easel.size_update(studio, info, large=bool(recipe.size))
+        updates["model"] = chosen_model(studio, recipe.model)
+        return [*updates.values(), recipe.to_json() if recipe.parent else ""]
+
+    def dropped(png: bytes) -> Any:
+        if experiment_in(png) is not None:
+            return {branch: ""}  # a laboratory's PNG; the laboratory's tab deals with it
+        return restore(read_recipe(png))
+
+    def opened(request: gr.Request) -> Any:
+        link = request.query_params.get("recipe")
+        return restore(Recipe.from_link(link)) if link else gr.skip()
+
+    def paint_branch(recipe: str, request: gr.Request) -> Iterator[Message]:
+        # The controls can't say where a branch began, so the branch is painted at once.
+        if recipe:
+            run = paint_messages(studio, partial(Recipe.from_json, recipe))
+            yield from runs.follow(request, run)
+
+    outputs = [*fields.all, branch]
+    for event in (
+        header.drop.upload(errors_to_page(dropped), header.drop, outputs, **quiet()),
+        header.page.load(errors_to_page(opened), None, outputs, **quiet()),
+    ):
+        painting = event.success(paint_branch, branch, player, **restarted())
+        player.stop(fn=None, cancels=[painting], api_visibility="private")

@@ -1,1 +1,0 @@
-"""One module for each tab of the page."""

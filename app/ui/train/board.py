@@ -1,0 +1,249 @@
+"""A job on the Train tab: in words, as news for a page, and checked for copies."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar, Final, Self
+
+from app.errors import StudioError
+from app.images.encoding import jpeg_uri
+from app.images.pixels import evenly_spaced
+from app.images.reading import own_picture, square
+from app.jobs.copies import CopyCheck
+from app.jobs.job import Job, JobState
+from app.jobs.storage import Storage, disk_usage
+from app.novelty.nearest import nearness
+from app.studio import Studio
+from app.ui.components.messages import Message
+from app.ui.train.messages import (
+    Ask,
+    CurveLines,
+    Detail,
+    JobLine,
+    Log,
+    News,
+    Room,
+    SampleGrids,
+    Seen,
+)
+
+_MAY: Final[dict[JobState, tuple[Ask, ...]]] = {
+    JobState.QUEUED: ("stop", "rename"),
+    JobState.RUNNING: ("stop", "rename"),
+    JobState.SAVING: ("rename",),
+    JobState.DONE: ("extend", "rename", "delete"),
+    JobState.STOPPED: ("resume", "extend", "rename", "delete"),
+    JobState.INTERRUPTED: ("resume", "stop", "rename"),
+    JobState.FAILED: ("resume", "rename", "delete"),
+}
+
+
+def job_line(job: Job) -> JobLine:
+    """Describe the job as the list shows it."""
+    model: tuple[Ask, ...] = ("paint", "download", "compare") if job.saved_step >= 0 else ()
+    keep: Ask = "unkeep" if job.kept else "keep"
+    return JobLine(
+        id=job.id,
+        name=job.name,
+        state=str(job.state),
+        words=progress(job) + (" · kept" if job.kept else ""),
+        share=round(min(1.0, job.step / max(1, job.total_steps)), 4),
+        may=(*model, *_MAY[job.state], keep),
+        models=job.model_steps,
+    )
+
+
+def progress(job: Job) -> str:
+    """Say how far a job is: "step 37 of 200 · 14.2 pictures/s · 1 min left"."""
+    at = f"step {job.step:,} of {job.total_steps:,}"
+    match job.state:
+        case JobState.QUEUED:
+            return f"waits for its turn{', at ' + at if job.step else ''}"
+        case JobState.RUNNING if not job.step:
+            return "reads its pictures"
+        case JobState.RUNNING if job.seconds_left is not None:
+            left = f"{duration(job.seconds_left)} left"
+            return f"{at} · {job.pictures_per_second:.3g} pictures/s · {left}"
+        case JobState.INTERRUPTED:
+            return f"at {at}; goes on by itself"
+        case JobState.DONE:
+            return f"{job.total_steps:,} steps"
+        case _:
+            return at
+
+
+def duration(seconds: float) -> str:
+    """Put a number of seconds in words, in one unit: "40 s", "3 min", "2.5 h"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"
+
+
+def size(taken: int) -> str:
+    """Put a number of bytes in words, in MB or GB."""
+    return f"{taken / 1e9:.1f} GB" if taken >= 1e9 else f"{taken / 1e6:.0f} MB"
+
+
+MAX_SAMPLES: Final = 60
+"""The most sample grids that a page keeps; of more, evenly spaced ones are shown."""
+
+MAX_DRAWN: Final = 32
+"""The most jobs whose curves are kept as they were last sent."""
+
+
+class TrainView:
+    """A view of the jobs, for pages."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._workshop = studio.workshop
+        self._drawn = lru_cache(MAX_DRAWN)(self._draw)
+
+    def news(self, owner: str, seen: Seen) -> News | None:
+        """Return what is new to a page that shows what `seen` says; None where nothing is."""
+        jobs = self._workshop.jobs.board.jobs(owner)
+        listing, lines, room = self._list(jobs)
+        chosen = next((job for job in jobs if job.id == seen.job), jobs[0] if jobs else None)
+        news = News(chosen.id if chosen else "")
+        if seen.listing != listing:
+            news = replace(news, listing=listing, jobs=lines, room=room)
+        if chosen is None:
+            return news if news.jobs is not None else None
+        same = chosen.id == seen.job
+        known = seen if same else Seen(log=None if seen.log is None else "")
+        news = replace(
+            news,
+            detail=self._detail(owner, chosen, known),
+            curves=self._curves(owner, chosen, known),
+            samples=self._samples(owner, chosen, known),
+            log=self._log(owner, chosen, known),
+        )
+        return None if same and news == News(chosen.id) else news
+
+    def chosen(self, owner: str, job_id: str) -> News | None:
+        """Return all about one job, for a page that is to turn to it."""
+        news = self.news(owner, Seen(job=job_id))
+        return None if news is None else replace(news, choose=True)
+
+    def _list(self, jobs: tuple[Job, ...]) -> tuple[str, tuple[JobLine, ...], Room]:
+        lines = tuple(job_line(job) for job in jobs)
+        settings = self._studio.settings
+        room = _room(disk_usage(settings.data_dir, settings.job_quota_mb), jobs)
+        return _mark(repr((lines, room))), lines, room
+
+    def _detail(self, owner: str, job: Job, seen: Seen) -> Detail | None:
+        mark = _mark(f"{job.total_steps} {job.state is JobState.FAILED} {job.message}")
+        if mark == seen.detail:
+            return None
+        config = self._workshop.jobs.config(owner, job.id)
+        facts = {
+            "base model": self._base(job.base_model),
+            "pictures": self._pictures(owner, job.set_id),
+            "steps": f"{job.total_steps:,} of {config.batch_size} pictures",
+            "learning rate": f"{config.learning_rate:g}",
+            "averages": ", ".join(f"{sigma:g}" for sigma in config.ema_sigma_rels),
+            "held out": f"{config.held_out_share:.0%}" if config.held_out_share else "none",
+            "noise": "matched to pictures" if config.immiscible else "independent",
+            "variance": "learned" if config.objective == "hybrid" else "fixed",
+            "classes": "the set's" if config.labels else "none",
+            "saved": f"every {config.save_every:,} steps",
+            "seed": str(config.seed),
+        }
+        fault = f"{job.message} {job.hint}".strip()
+        return Detail(mark, fault, tuple(facts.items()), config.sample_every)
+
+    def _curves(self, owner: str, job: Job, seen: Seen) -> CurveLines | None:
+        mark = f"{job.step}-{job.saved_step}-{job.state}"
+        return None if mark == seen.curves else self._drawn(owner, job.id, mark)
+
+    def _draw(self, owner: str, job_id: str, mark: str) -> CurveLines:
+        return CurveLines.of(self._workshop.jobs.curves(owner, job_id), mark)
+
+    def _samples(self, owner: str, job: Job, seen: Seen) -> SampleGrids | None:
+        found = self._workshop.jobs.samples(owner, job.id)
+        shown = [found[i] for i in evenly_spaced(MAX_SAMPLES, len(found))]
+        steps = tuple(sample.step for sample in shown)
+        if steps == seen.samples:
+            return None
+        new = (
+            (s.step, _jpeg(s.path, s.path.stat().st_mtime_ns))
+            for s in shown
+            if s.step not in seen.samples
+        )
+        tile = self._workshop.jobs.config(owner, job.id).sizes[-1]
+        return SampleGrids(tile, steps, tuple(new))
+
+    def _log(self, owner: str, job: Job, seen: Seen) -> Log | None:
+        if seen.log is None:
+            return None
+        text = self._workshop.jobs.log(owner, job.id)
+        mark = _mark(text)
+        return None if mark == seen.log else Log(mark, text)
+
+    def _base(self, model_id: str) -> str:
+        try:
+            return self._studio.models.describe(model_id).summary
+        except StudioError:
+            return "another job's, which has gone on or was deleted"
+
+    def _pictures(self, owner: str, set_id: str) -> str:
+        try:
+            found = self._workshop.sets.show(owner, set_id)
+        except StudioError:
+            return "no longer listed"
+        return f"{len(found):,}, {'cropped' if found.fit == 'crop' else 'squashed'}"
+
+
+def _room(storage: Storage, jobs: tuple[Job, ...]) -> Room:
+    old = storage.old(jobs, time.time())
+    return Room(
+        f"Jobs take {size(storage.taken)} of {size(storage.allowed)}.",
+        tuple((job.id, f"{job.name}, {size(storage.by_job[job.id])}") for job in old),
+    )
+
+
+def _mark(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+@lru_cache(maxsize=4 * MAX_SAMPLES)
+def _jpeg(path: Path, _changed: int) -> str:
+    return jpeg_uri(own_picture(path), 92)
+
+
+@dataclass(frozen=True)
+class CopyCheckPair:
+    """A sample and the training picture nearest to it, as data-URIs, and how near that is."""
+
+    sample: str
+    nearest: str
+    words: str
+    copied: bool
+
+
+@dataclass(frozen=True)
+class CopyCheckMessage(Message):
+    """The newest samples of a job, compared with its training pictures."""
+
+    kind: ClassVar[str] = "comparison"
+    job: str
+    pairs: tuple[CopyCheckPair, ...]
+
+    @classmethod
+    def of(cls, job_id: str, found: Sequence[CopyCheck]) -> Self:
+        """Make the message that shows the checks `found` to the page."""
+        return cls(job_id, tuple(_pair(each) for each in found))
+
+
+def _pair(each: CopyCheck) -> CopyCheckPair:
+    nearest = square(own_picture(each.file), each.sample.shape[0], "squash")
+    return CopyCheckPair(
+        jpeg_uri(each.sample), jpeg_uri(nearest), nearness(each.nearest), each.nearest.is_copy
+    )

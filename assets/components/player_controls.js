@@ -1,0 +1,93 @@
+// What a person does with the player: keys, slider, buttons. `actions` carries it out.
+
+const KEYS = {
+  ArrowLeft: (actions, event) => actions.step(event.shiftKey ? -10 : -1),
+  ArrowDown: (actions, event) => actions.step(event.shiftKey ? -10 : -1),
+  ArrowRight: (actions, event) => actions.step(event.shiftKey ? 10 : 1),
+  ArrowUp: (actions, event) => actions.step(event.shiftKey ? 10 : 1),
+  Home: (actions) => actions.toStart(),
+  End: (actions) => actions.toEnd(),
+  " ": (actions) => actions.play(),
+};
+
+function wireKeys(root, slider, actions) {
+  // Where nothing else would take the key: here, nowhere, or on a button such as "Paint".
+  const isHere = (target) =>
+    root.contains(target) || target === document.body || target.matches("button:not([role])");
+  const listen = (event) => {
+    if (!root.isConnected) return document.removeEventListener("keydown", listen);
+    if (!root.offsetParent || !isHere(event.target)) return;
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const key = KEYS[event.key];
+    const vertical = event.key === "ArrowUp" || event.key === "ArrowDown";
+    if (!key || (vertical && event.target !== slider)) return; // elsewhere they scroll the page
+    if (event.key === " " && event.target.closest("button, a")) return; // presses that button
+    event.preventDefault();
+    key(actions, event);
+  };
+  document.addEventListener("keydown", listen);
+}
+
+function wireSlider(slider, actions) {
+  const track = slider.querySelector(".player-track");
+  const drag = (event) => {
+    const box = track.getBoundingClientRect();
+    actions.toShare(Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)));
+  };
+  slider.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    slider.setPointerCapture(event.pointerId);
+    slider.focus({ preventScroll: true });
+    event.preventDefault();
+    drag(event);
+  });
+  slider.addEventListener("pointermove", (event) => {
+    if (slider.hasPointerCapture(event.pointerId)) drag(event);
+  });
+}
+
+async function copyLink(root, actions) {
+  const url = new URL(location.href);
+  url.search = "";
+  url.searchParams.set("recipe", actions.link());
+  const button = root.querySelector(".player-link");
+  try {
+    await navigator.clipboard.writeText(url.href);
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Link"), 2000);
+  } catch {
+    actions.notify(`This browser does not let a page copy. The link: ${url.href}`);
+  }
+}
+
+function wireControls(root, actions) {
+  const slider = root.querySelector(".player-slider");
+  const on = (selector, act) => {
+    root.addEventListener("click", (event) => {
+      const target = event.target.closest(selector);
+      if (target && root.contains(target) && !target.disabled) act(target, event);
+    });
+  };
+  wireKeys(root, slider, actions);
+  wireSlider(slider, actions);
+  on("[data-do=previous]", () => actions.step(-1));
+  on("[data-do=next]", () => actions.step(1));
+  on("[data-do=play]", () => actions.play());
+  on(".player-follow", () => actions.toEnd());
+  on(".player-stop", () => actions.stop());
+  on(".player-moments button", (button) => actions.toFrame(Number(button.dataset.i)));
+  on(".player-pictures button", (button) => actions.choose(Number(button.dataset.picture)));
+  on(".player-views button", (button) => actions.look({ show: button.dataset.show }));
+  on(".player-grid button", (button) => actions.look({ grid: button.dataset.grid }));
+  on(".player-pixels", (button) => actions.look({ pixels: button.ariaPressed !== "true" }));
+  on(".player-stage.grid canvas", (canvas, event) => {
+    const picture = pictureUnder(canvas, event, actions.pictures());
+    if (picture >= 0) actions.choose(picture);
+  });
+  on(".player-notice button", (button) => (button.parentElement.hidden = true));
+  on(".player-link", () => copyLink(root, actions));
+  on("[data-ask]", (button) => {
+    actions.ask(button.dataset.ask, button.dataset.format);
+    if (button.dataset.ask !== "branch" && button.dataset.ask !== "enlarge") button.setAttribute("aria-busy", "true");
+  });
+}

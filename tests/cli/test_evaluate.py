@@ -1,0 +1,160 @@
+"""`evaluate` and `index` from a shell."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from app.__main__ import main
+from tests.conftest import save_tiny_model
+from tests.torchrun import torchrun
+from tests.training.pictures import landscapes, save_pictures
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder with `paintings`, `validation` and `empty`."""
+    save_pictures(tmp_path / "data" / "paintings", landscapes(40, seed=1))
+    save_pictures(tmp_path / "data" / "validation", landscapes(20, seed=2))
+    (tmp_path / "data" / "empty").mkdir()
+    return tmp_path / "data"
+
+
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+
+Shell = Callable[..., Answer]
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Runs a command with the models of a folder."""
+
+    def run(models: Path, *arguments: object) -> Answer:
+        monkeypatch.setenv("PLEIN_AIR_MODELS", str(models))
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Answer(ended.value.code, said.out, said.err)
+
+    return run
+
+
+def test_index_then_evaluate_prints_a_table_and_writes_json(
+    shell: Shell, model_root: Path, data: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(model_root / "tiny", models / "tiny")
+    paintings, validation = data / "paintings", data / "validation"
+    made = shell(models, "index", "tiny", "--data", paintings, "--held-out", validation)
+    assert made.code == 0, made.err
+    assert "indexed 40 pictures" in made.out
+    assert (models / "tiny" / "novelty.safetensors").is_file()
+
+    out = tmp_path / "figures.json"
+    done = shell(
+        models, "evaluate", "tiny", "--data", validation, "--sampler", "ddim:2:17",
+        "--sampler", "ddpm:3", "--count", 16, "--no-style", "--out", out,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "| ddim | 2 | 17 / 20 |" in done.out
+    assert "| ddpm | 3 | 16 / 20 |" in done.out
+    assert "nearest training picture of" in done.out
+    assert "ddpm 3: 100%" in done.err
+    found = json.loads(out.read_text())
+    assert [row["plan"]["sampler"] for row in found["rows"]] == ["ddim", "ddpm"]
+    assert found["rows"][0]["novelty"]["pictures"] == 17
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.slow
+def test_two_processes_paint_the_pictures_that_one_paints(
+    shell: Shell, model_root: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["evaluate", "tiny", "--data", str(data / "validation"), "--no-style"]
+    arguments += ["--sampler", "ddim:3:40", "--precision", "exact"]
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    alone = shell(model_root, *arguments, "--out", one)
+    assert alone.code == 0, alone.err
+    shared = torchrun("-m", "app", *arguments, "--out", str(two))
+    assert shared.returncode == 0, shared.stderr
+    assert shared.stdout.count("precision exact") == 1  # the first process alone prints
+    assert "ddim 3: 100%" in shared.stderr
+    ours, theirs = (json.loads(out.read_text())["rows"][0]["comparison"] for out in (one, two))
+    assert ours["samples"] == 40
+    for figure in ("patches", "mean"), ("spectrum", "error"), ("spaces", 0, "squared_mmd"):
+        mine, other = ours, theirs
+        for key in figure:
+            mine, other = mine[key], other[key]
+        assert mine == pytest.approx(other, rel=1e-3)  # intervals too: the order is the same
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("evaluate", "nobody", "--data", "{validation}"), "no model 'nobody'"),
+        (("evaluate", "tiny", "--data", "{missing}"), "There is no folder"),
+        (("evaluate", "tiny", "--data", "{empty}"), "no picture in"),
+        (("evaluate", "tiny", "--data", "{validation}", "--train", "{empty}"), "no picture in"),
+        (("evaluate", "tiny", "--data", "{validation}", "--sampler", "magic:5"), "no sampler"),
+        (("evaluate", "tiny", "--data", "{validation}", "--sampler", "ddim"), "sampler:steps"),
+        (("evaluate", "tiny", "--data", "{validation}", "--sampler", "ddim:1001"), "1000"),
+        (("evaluate", "tiny", "--data", "{validation}", "--count", "3"), "can't be judged"),
+        (("evaluate", "tiny", "--data", "{validation}", "--out", "{missing}/x.json"), "be written"),
+        (("evaluate", "tiny", "--data", "{validation}", "--precision", "vague"), "precision"),
+        (("evaluate", "tiny"), "--data"),
+        (("index", "nobody", "--data", "{validation}"), "no model 'nobody'"),
+        (("index", "tiny", "--data", "{empty}"), "no picture in"),
+        (("index", "tiny", "--data", "{validation}", "--manifest", "{missing}"), "can't be read"),
+    ],
+)  # fmt: skip
+def test_a_wrong_word_gets_an_answer_before_any_time_is_spent(
+    shell: Shell, model_root: Path, data: Path, arguments: tuple[str, ...], reason: str
+) -> None:
+    places = {name: data / name for name in ("validation", "empty", "missing")}
+    said = shell(model_root, *(text.format(**places) for text in arguments))
+    assert said.code != 0
+    assert reason in said.err
+    assert "reading" not in said.err
+    assert said.out == ""
+
+
+def test_a_missing_style_network_is_said_before_any_time_is_spent(
+    shell: Shell, model_root: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.evaluation.features.find_spec", lambda name: None)
+    said = shell(model_root, "evaluate", "tiny", "--data", data / "validation")
+    assert said.code == 1
+    assert "pip install" in said.err
+    assert "reading" not in said.err
+
+
+def test_a_stale_index_is_said_before_any_time_is_spent(
+    shell: Shell, model_root: Path, data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(model_root / "tiny", tmp_path / "tiny")
+    paintings = data / "paintings"
+    assert shell(tmp_path, "index", "tiny", "--data", paintings).code == 0
+    save_tiny_model(tmp_path / "tiny", block_out_channels=(16, 24))
+    said = shell(tmp_path, "evaluate", "tiny", "--data", data / "validation", "--no-style")
+    assert said.code == 1
+    assert "other weights" in said.err
+    assert "reading" not in said.err
+
+
+def test_pictures_too_small_to_be_judged_are_refused(
+    shell: Shell, data: Path, tmp_path: Path
+) -> None:
+    save_tiny_model(tmp_path / "small", sample_size=8)
+    said = shell(tmp_path, "evaluate", "small", "--data", data / "validation", "--no-style")
+    assert said.code == 1
+    assert "too small to be judged" in said.err

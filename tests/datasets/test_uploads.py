@@ -1,0 +1,277 @@
+"""Uploads become sets: each kept once, seen by those who brought it, whatever is in the files."""
+
+import csv
+import json
+import os
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.datasets import ingest
+from app.datasets.ingest import MAX_SIDE
+from app.datasets.uploads import Sets, Upload
+from app.errors import StudioError, UploadError
+from app.settings import Settings
+from tests.images.test_reading import declared
+from tests.training.tiny import save_pictures
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "data", single_user=False)
+
+
+def uploads(folder: Path, count: int = 5) -> list[Upload]:
+    files = sorted(save_pictures(folder, count).rglob("*.png"))
+    return [Upload(path, path.name) for path in files]
+
+
+def size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def zipped(folder: Path, path: Path) -> Upload:
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*.png")):
+            archive.write(file, file.relative_to(folder))
+    return Upload(path, "my pictures.zip")
+
+
+def test_pictures_are_squared_and_the_unusable_named(settings: Settings, tmp_path: Path) -> None:
+    files = uploads(tmp_path / "in")
+    Image.new("RGB", (600, 400), (0, 0, 255)).save(tmp_path / "wide.jpg")
+    (tmp_path / "text.txt").write_text("no picture")
+    (tmp_path / "huge.png").write_bytes(declared(60_000, 60_000))
+    Image.new("L", (15, 40)).save(tmp_path / "small.png")
+    for name in ("wide.jpg", "text.txt", "huge.png", "small.png"):
+        files.append(Upload(tmp_path / name, name))
+    files.append(replace(files[0], name="../again.png"))
+
+    kept = Sets(settings).add("me", files)
+    assert len(kept) == 6
+    sizes = sorted(size(path) for path in kept.files)
+    assert sizes == [(20, 20)] * 5 + [(MAX_SIDE, MAX_SIDE)]
+    assert [name for name, _ in kept.skipped] == [
+        "text.txt", "huge.png", "small.png", "../again.png"
+    ]  # fmt: skip
+    reasons = dict(kept.skipped)
+    assert "no picture" in reasons["text.txt"]
+    assert "too many pixels" in reasons["huge.png"]
+    assert "fewer than 16" in reasons["small.png"]
+    assert reasons["../again.png"] == f"it is the same as {files[0].name}"
+
+
+def test_the_same_upload_is_kept_once_for_all_who_bring_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in")
+    mine = sets.add("me", files)
+    theirs = sets.add("them", [zipped(tmp_path / "in", tmp_path / "a.zip")])
+    assert mine.id == theirs.id
+    assert sets.add("me", files, "squash").id != mine.id
+    assert len(sets.list("me")) == 2
+    assert len(sets.list("them")) == 1
+    with pytest.raises(UploadError, match="no such set"):
+        sets.show("nobody", mine.id)
+    sets.release(mine.id, "me")
+    assert sets.show("them", mine.id).folder.is_dir()
+    sets.release(mine.id, "them")
+    assert not mine.folder.exists()
+
+
+def test_who_brings_equal_pictures_learns_nothing_of_others_names(
+    settings: Settings, tmp_path: Path
+) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in")
+    (tmp_path / "text.txt").write_text("no picture")
+    secret = [replace(each, name=f"secret {i}.png") for i, each in enumerate(files)]
+    mine = sets.add("me", [*secret, Upload(tmp_path / "text.txt", "secret.txt")])
+    theirs = sets.add("them", files)
+    assert (mine.id, mine.folder) == (theirs.id, theirs.folder)
+    assert set(theirs.names) == {each.name for each in files}
+    assert theirs.skipped == ()
+    assert "secret" not in theirs.titles.read_text()
+    [again] = sets.list("me")
+    assert again == mine
+    assert set(mine.names) == {each.name for each in secret}
+    assert [name for name, _ in mine.skipped] == ["secret.txt"]
+
+    job = sets.hold(theirs, "job")
+    sets.release(mine.id, "them")
+    assert (job.names, job.skipped) == (theirs.names, theirs.skipped)
+    assert job.titles.is_file()
+    sets.release(mine.id, "me")
+    kept = [path for path in mine.folder.rglob("*") if path.is_file() and path.suffix != ".png"]
+    assert not any("secret" in path.read_text() for path in kept)
+
+
+def test_a_set_of_before_each_had_names_is_read(settings: Settings, tmp_path: Path) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in")
+    mine = sets.add("me", files)
+    path = mine.folder / "set.json"
+    fields = json.loads(path.read_text())
+    for picture, name in zip(fields["pictures"], mine.names, strict=True):
+        picture["name"] = name
+    path.write_text(json.dumps(fields | {"skipped": [["a.txt", "it is no picture"]]}))
+    for marker in (mine.folder / "holders").iterdir():
+        marker.write_bytes(b"")
+    mine.titles.rename(mine.folder / "titles.csv")
+    [old] = sets.list("me")
+    assert old.names == mine.names
+    assert old.skipped == (("a.txt", "it is no picture"),)
+    assert old.titles == mine.folder / "titles.csv"
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff", None])
+def test_a_damaged_set_is_in_nobodys_way_and_mended_by_uploading_it_again(
+    damage: bytes | None, settings: Settings, tmp_path: Path
+) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in", 8)
+    mine = sets.add("me", files[:5])
+    path = mine.folder / "set.json"
+    path.unlink()
+    if damage is not None:
+        path.write_bytes(damage)
+    mine.files[0].unlink()
+    theirs = sets.add("them", files)
+    assert sets.list("them") == (theirs,)
+    assert sets.list("me") == ()
+    with pytest.raises(UploadError, match="no such set"):
+        sets.show("me", mine.id)
+    assert sets.add("them", files[:5]).id == mine.id
+    assert sets.list("me") == (mine,)
+    assert all(file.is_file() for file in mine.files)
+    path.write_bytes(b"")
+    sets.release(mine.id, "them")
+    sets.release(mine.id, "me")
+    assert not mine.folder.exists()
+
+
+def test_a_set_is_on_the_disk_before_it_counts_as_kept(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        "app.datasets.uploads.sync_below",
+        lambda folder: synced.extend(path.name for path in folder.rglob("*")),
+    )
+    mine = Sets(settings).add("me", uploads(tmp_path / "in"))
+    assert {"set.json", *(file.name for file in mine.files)} <= set(synced)
+
+
+def test_sets_are_listed_as_they_were_brought(settings: Settings, tmp_path: Path) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in", 7)
+    brought = [sets.add("me", files[: 4 + i]).id for i in (0, 1, 2, 3, 1)]
+    assert [found.id for found in sets.list("me")] == [brought[i] for i in (0, 2, 3, 4)]
+
+
+def test_what_killed_processes_left_is_swept_away(settings: Settings, tmp_path: Path) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in", 6)
+    nobodys = sets.add("me", files[:5])
+    for marker in (nobodys.folder / "holders").iterdir():
+        marker.unlink()
+    root = nobodys.folder.parent
+    for name in (".new-killed", ".new-being-read", ".tmp-old-set"):
+        (root / name / "pictures").mkdir(parents=True)
+    os.utime(root / ".new-killed", (0, 0))
+    mine = sets.add("me", files)
+    assert {path.name for path in root.iterdir()} == {".lock", ".new-being-read", mine.id}
+
+
+def test_who_does_not_say_who_they_are_has_no_sets(settings: Settings, tmp_path: Path) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in")
+    mine = sets.add("me", files)
+    for act in (
+        lambda: sets.add("", files),
+        lambda: sets.list(""),
+        lambda: sets.show("", mine.id),
+        lambda: sets.hold(mine, ""),
+        lambda: sets.release(mine.id, ""),
+    ):
+        with pytest.raises(StudioError, match="who you are"):
+            act()
+
+
+def test_the_folders_of_a_zip_become_classes(settings: Settings, tmp_path: Path) -> None:
+    save_pictures(tmp_path / "in", 6)
+    upload = zipped(tmp_path / "in", tmp_path / "a.zip")
+    kept = Sets(settings).add("me", [upload], labels=True)
+    assert kept.labels == ("garden", "river")
+    with kept.manifest.open(encoding="utf-8", newline="") as file:
+        table = {row["file"]: row["label"] for row in csv.DictReader(file)}
+    named = dict(zip((path.name for path in kept.files), kept.names, strict=True))
+    assert {named[file].split("/")[0]: label for file, label in table.items()} == {
+        "garden": "garden",
+        "river": "river",
+    }
+
+
+def test_what_can_not_be_kept_is_refused(settings: Settings, tmp_path: Path) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in")
+    with pytest.raises(UploadError, match="Only 3"):
+        sets.add("me", files[:3])
+    with pytest.raises(UploadError, match="empty"):
+        sets.add("me", [])
+    with (tmp_path / "big.zip").open("wb") as file:
+        file.truncate(3_000_000_000)
+    with pytest.raises(UploadError, match="more than"):
+        sets.add("me", [Upload(tmp_path / "big.zip", "big.zip")])
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr("../one.png", b"")
+    with pytest.raises(UploadError, match=r"\.\./one\.png"):
+        sets.add("me", [Upload(tmp_path / "bad.zip", "bad.zip")])
+    with pytest.raises(UploadError, match="no room"):
+        Sets(settings.model_copy(update={"upload_quota_mb": 0})).add("me", files)
+    assert sets.list("me") == ()
+    assert [path.name for path in (settings.data_dir / "sets").iterdir()] == [".lock"]
+
+
+def test_names_and_what_is_left_out_are_bounded(settings: Settings, tmp_path: Path) -> None:
+    files = uploads(tmp_path / "in")
+    deep = "/".join(["d" * 250] * 20)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(files[0].path, f"{deep}/a garden.png")
+        for i in range(ingest.MAX_SKIPPED + 20):
+            archive.writestr(f"{deep}/{i}.txt", b"no picture")
+    given = [Upload(tmp_path / "a.zip", "a.zip"), *files[1:], replace(files[1], name="x" * 9_000)]
+    kept = Sets(settings).add("me", given)
+    [garden] = [name for name in kept.names if name.endswith("/a garden.png")]
+    assert len(garden) == ingest.MAX_NAME
+    assert all(len(name) <= ingest.MAX_NAME for name, _ in kept.skipped)
+    assert len(kept.skipped) == ingest.MAX_SKIPPED + 1
+    assert kept.skipped[-1] == ("21 more", "for reasons like these")
+
+
+def test_a_picture_that_ends_its_reader_is_named_and_nothing_else_ends(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = uploads(tmp_path / "in")
+    noise = np.random.default_rng(0).integers(0, 256, (6_000, 8_000, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "greedy.jpg", quality=1)
+    # Its memory allows for an ordinary picture only, as if this one were far larger.
+    limited = tmp_path / "limited"
+    limited.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(ingest.__file__).parents[2])!r})\n"
+        "from app.datasets import ingest\n"
+        "ingest.MEMORY = 400 << 20\n"
+        "ingest.main()\n"
+    )
+    monkeypatch.setattr("app.datasets.ingest.READER", (str(limited),))
+    with pytest.raises(UploadError, match=r"greedy\.jpg.*memory"):
+        Sets(settings).add("me", [*files, Upload(tmp_path / "greedy.jpg", "greedy.jpg")])
+
+
+def test_a_reader_that_fails_otherwise_blames_no_picture(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("raise OSError('no space left')\n")
+    monkeypatch.setattr("app.datasets.ingest.READER", (str(broken),))
+    with pytest.raises(UploadError, match="could not be read to its end"):
+        Sets(settings).add("me", uploads(tmp_path / "in"))

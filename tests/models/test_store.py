@@ -1,0 +1,259 @@
+"""Models are found, described and loaded; broken ones are refused with a reason."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+
+from app.errors import ModelError
+from app.models.files import CHECKSUMS, WEIGHTS, ModelFiles
+from app.models.store import MAX_ADOPTED, ModelStore
+from app.settings import BUNDLED_MODELS
+
+
+@pytest.fixture
+def root(model_root: Path, tmp_path: Path) -> Path:
+    """A folder of our own with one model, `tiny`, to break."""
+    shutil.copytree(model_root / "tiny", tmp_path / "tiny")
+    return tmp_path
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def cut_weights(folder: Path) -> None:
+    weights = folder / "unet" / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def cut_header(folder: Path) -> None:
+    weights = folder / "unet" / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:50])
+
+
+def not_safetensors(folder: Path) -> None:
+    (folder / "unet" / WEIGHTS).write_bytes(b"PK\x03\x04 a zip that says it is safetensors")
+
+
+def pickle(folder: Path) -> None:
+    (folder / "unet" / WEIGHTS).rename(folder / "unet" / "diffusion_pytorch_model.bin")
+
+
+def no_weights(folder: Path) -> None:
+    (folder / "unet" / WEIGHTS).unlink()
+
+
+def other_checksum(folder: Path) -> None:
+    (folder / CHECKSUMS).write_text(f"{'0' * 64}  unet/{WEIGHTS}\n")
+
+
+def wider(folder: Path) -> None:
+    edit(folder / "unet" / "config.json", block_out_channels=[16, 64])
+
+
+def deeper(folder: Path) -> None:
+    edit(folder / "unet" / "config.json", layers_per_block=2)
+
+
+def other_class(folder: Path) -> None:
+    edit(folder / "unet" / "config.json", _class_name="UNet2DConditionModel")
+
+
+def latent(folder: Path) -> None:
+    edit(folder / "unet" / "config.json", in_channels=4, out_channels=4)
+
+
+def huge(folder: Path) -> None:
+    edit(folder / "unet" / "config.json", sample_size=100_000)
+
+
+def not_json(folder: Path) -> None:
+    (folder / "unet" / "config.json").write_text("{")
+
+
+def no_object(folder: Path) -> None:
+    (folder / "scheduler" / "scheduler_config.json").write_text("[]")
+
+
+def no_scheduler(folder: Path) -> None:
+    (folder / "scheduler" / "scheduler_config.json").unlink()
+
+
+def other_schedule(folder: Path) -> None:
+    edit(folder / "scheduler" / "scheduler_config.json", beta_schedule="exp")
+
+
+def impossible_betas(folder: Path) -> None:
+    edit(folder / "scheduler" / "scheduler_config.json", beta_start=2.0)
+
+
+def flow(folder: Path) -> None:
+    edit(folder / "scheduler" / "scheduler_config.json", prediction_type="flow_prediction")
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (cut_weights, "truncated"),
+        (cut_header, "truncated"),
+        (not_safetensors, "truncated or no safetensors"),
+        (pickle, "pickle"),
+        (no_weights, f"no {WEIGHTS}"),
+        (other_checksum, CHECKSUMS),
+        (wider, "don't fit"),
+        (deeper, "don't fit"),
+        (other_class, "UNet2DConditionModel"),
+        (latent, "channels"),
+        (huge, "sample_size"),
+        (not_json, "config.json is no JSON"),
+        (no_object, "no JSON object"),
+        (no_scheduler, "no scheduler_config.json"),
+        (other_schedule, "beta_schedule"),
+        (impossible_betas, "noise schedule"),
+        (flow, "prediction_type"),
+    ],
+)
+def test_a_broken_model_is_refused_with_the_reason(
+    root: Path, damage: Callable[[Path], None], reason: str
+) -> None:
+    damage(root / "tiny")
+    with pytest.raises(ModelError, match=reason) as caught:
+        ModelStore([root]).load("tiny")
+    assert "tiny" in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_broken_model_leaves_the_others_as_they_were(root: Path, model_root: Path) -> None:
+    store = ModelStore([root, model_root])
+    before = store.load("learned")
+    cut_weights(root / "tiny")
+    with pytest.raises(ModelError):
+        store.load("tiny")
+    assert store.load("learned") is before
+    assert [info.id for info in store.list()] == ["classes", "learned"]
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "reason"),
+    [
+        ("unet/config.json", {"num_class_embeds": "10"}, "num_class_embeds is not a whole number"),
+        ("unet/config.json", {"num_class_embeds": 10**9}, "num_class_embeds .* at most 10000"),
+        ("unet/config.json", {"sample_size": [16, 16]}, "sample_size is not a whole number"),
+        ("unet/config.json", {"block_out_channels": "wide"}, "block_out_channels"),
+        ("unet/config.json", {"layers_per_block": 10**9}, "layers_per_block .* at most 32"),
+        ("scheduler/scheduler_config.json", {"beta_schedule": ["linear"]}, "beta_schedule"),
+        ("scheduler/scheduler_config.json", {"prediction_type": {}}, "prediction_type"),
+        ("scheduler/scheduler_config.json", {"beta_end": "0.02"}, "beta_end is not a number"),
+        (
+            "scheduler/scheduler_config.json",
+            {"num_train_timesteps": 10**10},
+            "num_train_timesteps .* at most 10000",
+        ),
+    ],
+)
+def test_an_odd_configuration_is_refused_by_its_name_and_left_out_of_the_list(
+    root: Path, model_root: Path, file: str, changes: dict[str, object], reason: str
+) -> None:
+    store = ModelStore([root, model_root])
+    edit(root / "tiny" / file, **changes)
+    assert [info.id for info in store.list()] == ["classes", "learned"]
+    with pytest.raises(ModelError, match=reason) as caught:
+        store.describe("tiny")
+    assert caught.value.hint.startswith("Mend that file")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"block_out_channels": [16_384, 16_384]},
+        {"time_embedding_type": "learned", "num_train_timesteps": 10_000},
+        {"num_class_embeds": 10_000},
+    ],
+)
+def test_nothing_is_allocated_for_a_network_that_the_weights_do_not_fit(
+    root: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
+) -> None:
+    monkeypatch.setattr(UNet2DModel, "from_pretrained", None)
+    edit(root / "tiny" / "unet" / "config.json", **changes)
+    with pytest.raises(ModelError, match=r"don't fit config\.json"):
+        ModelStore([root]).load("tiny")
+
+
+def test_a_network_that_can_not_be_built_is_refused(root: Path) -> None:
+    edit(root / "tiny" / "unet" / "config.json", norm_num_groups=0)
+    with pytest.raises(ModelError, match="no network that can be built"):
+        ModelStore([root]).load("tiny")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("unet/config.json", b"[" * 200_000),
+        ("unet/config.json", b"\xff"),
+        (f"unet/{WEIGHTS}", b"PK"),
+    ],
+)
+def test_odd_bytes_leave_the_other_models_in_the_list(
+    root: Path, model_root: Path, name: str, content: bytes
+) -> None:
+    (root / "tiny" / name).write_bytes(content)
+    store = ModelStore([root, model_root])
+    assert [info.id for info in store.list()] == ["classes", "learned"]
+
+
+@pytest.mark.parametrize("name", ["nobody", "../tiny", "/etc", "", "tiny/unet"])
+def test_a_name_is_never_a_path(root: Path, name: str) -> None:
+    with pytest.raises(ModelError, match="no model"):
+        ModelStore([root / "tiny", root]).load(name)
+
+
+def test_of_too_many_adopted_models_the_first_is_forgotten(root: Path) -> None:
+    store = ModelStore([root])
+    models = [ModelFiles(f"adopted-{i}", root) for i in range(MAX_ADOPTED + 1)]
+    for model in models:
+        store.adopt(model)
+    assert [store.find(model.id) for model in models[1:]] == models[1:]
+    with pytest.raises(ModelError, match="no model 'adopted-0'"):
+        store.find("adopted-0")
+
+
+def test_models_are_described_without_loading_weights(model_root: Path) -> None:
+    infos = {info.id: info for info in ModelStore([model_root]).list()}
+    assert infos["tiny"].size == 16
+    assert infos["tiny"].labels == ()
+    assert infos["learned"].learned_variance
+    assert infos["classes"].labels == ("garden", "river", "street")
+    assert infos["classes"].null_label == 3
+    expected = sum(p.numel() for p in ModelStore([model_root]).load("tiny")._unet.parameters())
+    assert infos["tiny"].parameters == expected
+
+
+def test_the_flat_layout_of_early_models_loads_too(root: Path) -> None:
+    folder = root / "tiny"
+    for nested in ("unet", "scheduler"):
+        for file in (folder / nested).iterdir():
+            file.rename(folder / file.name)
+        (folder / nested).rmdir()
+    assert ModelStore([root]).load("tiny").info.size == 16
+
+
+@pytest.mark.parametrize("table", ['{"labels": 3}', '{"labels": ["a"], "null_label": 9}', "{}"])
+def test_labels_that_do_not_fit_are_refused(model_root: Path, tmp_path: Path, table: str) -> None:
+    shutil.copytree(model_root / "classes", tmp_path / "classes")
+    (tmp_path / "classes" / "labels.json").write_text(table)
+    with pytest.raises(ModelError, match=r"labels\.json"):
+        ModelStore([tmp_path]).load("classes")
+
+
+def test_the_bundled_model_is_what_its_card_says() -> None:
+    model = ModelStore([BUNDLED_MODELS]).load("impressionist-64")
+    assert (model.info.size, model.info.num_train_timesteps) == (64, 1000)
+    assert model.schedule.betas[0].item() == pytest.approx(1e-4)
+    assert model.schedule.betas[-1].item() == pytest.approx(0.02)
+    assert model.weights in (BUNDLED_MODELS / "impressionist-64" / "README.md").read_text()
+    assert all(p.dtype == torch.float32 for p in model._unet.parameters())

@@ -1,0 +1,246 @@
+"""Painting: recipes come true, branches start where they say, streams share and stop."""
+
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.diffusion.conditioning import Condition
+from app.diffusion.denoiser import Prediction
+from app.diffusion.samplers.registry import SAMPLER_KINDS
+from app.errors import RecipeError, StudioError
+from app.images.arrays import Pixels
+from app.models.store import ModelStore
+from app.networks.executor import DeviceExecutor
+from app.networks.unet import SharedDenoiser
+from app.painting.film import MAX_KEPT, MAX_KEPT_TILES, Moment, ReplayStep, kept_frames
+from app.painting.painter import Painter
+from app.painting.recipe import Recipe, read_recipe
+
+SAMPLERS = [name for name, kind in SAMPLER_KINDS.items() if not kind.learned_variance]
+
+
+@pytest.fixture
+def painter(model_root: Path) -> Painter:
+    return Painter(ModelStore([model_root]))
+
+
+def recipe(**changes: object) -> Recipe:
+    return Recipe.checked({"model": "tiny", "steps": 6, "seed": 42} | changes)
+
+
+def moments(painter: Painter, wish: Recipe) -> list[Moment]:
+    return [moment for moment in painter.films.stream(wish) if isinstance(moment, Moment)]
+
+
+def painting(painter: Painter, wish: Recipe) -> Pixels:
+    return moments(painter, wish)[-1].x_t
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_same_recipe_paints_the_same_picture(model_root: Path, sampler: str) -> None:
+    wish = recipe(sampler=sampler, eta=0.5, pictures=2)
+    first = painting(Painter(ModelStore([model_root])), wish)
+    again = painting(Painter(ModelStore([model_root])), Recipe.from_json(wish.to_json()))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first[0], first[1])
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_picture_is_its_seeds_whatever_batch_it_is_in(painter: Painter, sampler: str) -> None:
+    batch = painting(painter, recipe(sampler=sampler, pictures=3, seed=41))
+    alone = painting(painter, recipe(sampler=sampler, seed=42))
+    assert np.abs(batch[1].astype(int) - alone[0].astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_training_that_begins_half_way_changes_hardly_a_picture(
+    model_root: Path, sampler: str
+) -> None:
+    beside = ModelStore([model_root], threads=2)
+    wish = recipe(sampler=sampler, pictures=2)
+    undisturbed = painting(Painter(ModelStore([model_root], threads=2)), wish).astype(int)
+    stream = Painter(beside).films.stream(wish)
+    for _ in range(3):
+        next(stream)
+    assert isinstance(beside.executor, DeviceExecutor)
+    beside.executor.keep_to(1)
+    *_, last = stream
+    assert isinstance(last, Moment)
+    assert np.abs(last.x_t - undisturbed).max() <= 1
+
+
+def test_moments_run_from_noise_to_a_clean_picture(painter: Painter) -> None:
+    run = moments(painter, recipe())
+    assert [m.index for m in run] == list(range(7))
+    assert run[0].t == 1000
+    assert run[-1].t == 0
+    assert [m.signal for m in run] == sorted(m.signal for m in run)
+    assert run[-1].eps_hat is None
+    assert np.array_equal(run[-1].x_t, run[-1].x_0_hat)
+
+
+@pytest.mark.parametrize("frame", [0, 1, 5])
+@pytest.mark.parametrize("sampler", ["ddpm", "dpm-solver"])
+def test_a_branch_starts_from_its_parents_exact_x_t(
+    painter: Painter, sampler: str, frame: int
+) -> None:
+    parent = recipe(sampler=sampler, pictures=3).for_picture(1)
+    branch = painter.branch(parent, frame, variations=2, seed=9)
+    origin, run = moments(painter, parent)[frame], moments(painter, branch)
+    assert run[0].t == origin.t
+    for variation in range(2):
+        assert np.array_equal(run[0].x_t[variation], origin.x_t[1])
+    if frame < 5:
+        assert not np.array_equal(run[-1].x_t[0], run[-1].x_t[1])
+
+
+def test_a_branch_of_a_branch_retraces_both(painter: Painter) -> None:
+    first = painter.branch(recipe(sampler="ddpm"), 2, variations=2, seed=1).for_picture(1)
+    second = painter.branch(first, 1, variations=1, seed=1)
+    stream = list(painter.films.stream(second))
+    retraced = [step for step in stream if isinstance(step, ReplayStep)]
+    assert [(s.step, s.steps) for s in retraced] == [(1, 2), (2, 2), (1, 1)]
+    assert len(stream) == painter.network_steps(second) + 1
+    origin = moments(painter, first)[1]
+    assert np.array_equal(moments(painter, second)[0].x_t[0], origin.x_t[1])
+
+
+@pytest.mark.parametrize("frame", [-1, 6, 99])
+def test_only_moments_before_the_finished_painting_branch(painter: Painter, frame: int) -> None:
+    with pytest.raises(RecipeError, match="can't be painted on from"):
+        painter.branch(recipe(), frame, 1, 0)
+
+
+def test_results_carry_the_recipe_that_paints_them_again(painter: Painter) -> None:
+    wish = painter.complete(recipe(sampler="ddpm", pictures=2)).request
+    for i, result in enumerate(painter.films.pictures(wish)):
+        again = read_recipe(result.png())
+        assert again == wish.for_picture(i)
+        assert again.weights
+        assert again.versions.torch
+        shown = np.asarray(Image.open(io.BytesIO(result.png())))
+        assert np.array_equal(shown, painting(painter, again)[again.picture])
+        assert read_recipe(result.strip()) == again
+        assert Image.open(io.BytesIO(result.animation("gif"))).format == "GIF"
+    assert {r.name for r in painter.films.pictures(wish)} == {
+        "tiny-ddpm-6-seed-42",
+        "tiny-ddpm-6-seed-43",
+    }
+
+
+def test_a_film_is_painted_once(painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
+    wish = recipe()
+    film = painter.films.result(wish)
+    monkeypatch.setattr(painter.films, "stream", None)
+    assert painter.films.result(wish.for_picture(0)) is film
+
+
+def test_guidance_and_labels_reach_the_network(painter: Painter) -> None:
+    garden = painting(painter, recipe(model="classes", label=0))
+    street = painting(painter, recipe(model="classes", label=2))
+    strong = painting(painter, recipe(model="classes", label=0, guidance_scale=8.0))
+    assert not np.array_equal(garden, street)
+    assert not np.array_equal(garden, strong)
+
+
+def test_a_learned_variance_is_used(painter: Painter) -> None:
+    learned = painting(painter, recipe(model="learned", sampler="ddpm-learned"))
+    fixed = painting(painter, recipe(model="learned", sampler="ddpm"))
+    assert not np.array_equal(learned, fixed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"sampler": "magic"}, "no sampler 'magic'"),
+        ({"model": "nobody"}, "no model 'nobody'"),
+        ({"sampler": "ddpm-learned"}, "did not learn its variance"),
+        ({"label": 1}, "has no classes"),
+        ({"guidance_scale": 2.0}, "can't be guided"),
+        ({"model": "classes"}, "paints classes"),
+        ({"model": "classes", "label": 7}, "no class 7"),
+    ],
+)
+def test_what_a_model_can_not_paint_is_refused_before_any_step(
+    painter: Painter, changes: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(StudioError, match=reason):
+        painter.complete(recipe(**changes))
+    with pytest.raises(StudioError, match=reason):
+        next(painter.films.stream(recipe(**changes)))
+
+
+def test_other_weights_are_said(painter: Painter) -> None:
+    assert painter.differences(painter.complete(recipe()).request) == ""
+    assert "other weights" in painter.differences(recipe(weights="0" * 64))
+
+
+def test_two_paintings_at_once_both_advance_and_stay_themselves(painter: Painter) -> None:
+    wishes = [recipe(sampler="ddpm", seed=seed, steps=40) for seed in (1, 2)]
+    alone = [painting(painter, wish) for wish in wishes]
+    order: list[int] = []
+    finals: dict[int, Pixels] = {}
+
+    both = threading.Barrier(2)
+
+    def paint(which: int) -> None:
+        both.wait()
+        for moment in painter.films.stream(wishes[which]):
+            assert isinstance(moment, Moment)
+            order.append(which)
+            finals[which] = moment.x_t
+
+    threads = [threading.Thread(target=paint, args=(i,)) for i in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(finals[i], alone[i]) for i in (0, 1))
+    first_done = min(len(order) - 1 - order[::-1].index(i) for i in (0, 1))
+    late = order[first_done + 1 :]
+    assert len(late) < 35, "one painting waited for the whole of the other"
+
+
+def test_closing_a_painting_ends_the_networks_work(
+    painter: Painter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    real = SharedDenoiser.predict
+
+    def counted(
+        self: SharedDenoiser, x_t: object, t: object, condition: Condition | None
+    ) -> Prediction:
+        calls.append(1)
+        return real(self, x_t, t, condition)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SharedDenoiser, "predict", counted)
+    stream = painter.films.stream(recipe(steps=50))
+    next(stream), next(stream)
+    assert isinstance(stream, Iterator)
+    stream.close()
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("pictures", [1, 4, 16])
+@pytest.mark.parametrize("steps", [1, 2, 50, 250, 1000])
+def test_kept_frames_are_even_and_have_first_and_last(steps: int, pictures: int) -> None:
+    kept = kept_frames(steps, pictures, 64)
+    assert kept[0] == 0
+    assert kept[-1] == steps
+    assert len(kept) <= min(MAX_KEPT, MAX_KEPT_TILES // (3 * pictures), steps + 1)
+    gaps = np.diff(kept)
+    assert gaps.max() - gaps.min() <= 1
+
+
+def test_fewer_frames_of_large_pictures_are_kept() -> None:
+    for side in (16, 32, 64):
+        assert kept_frames(1000, 4, side) == kept_frames(1000, 4, 64)
+    large = kept_frames(1000, 4, 256)
+    assert len(large) * 4 * 3 * 256**2 <= MAX_KEPT_TILES * 64**2
+    assert (large[0], large[-1]) == (0, 1000)
+    assert kept_frames(1000, 16, 1024) == (0, 1000)

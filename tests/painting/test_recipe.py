@@ -1,0 +1,112 @@
+"""Recipes survive every way they travel, and hostile ones are refused with a reason."""
+
+import base64
+import json
+import zlib
+
+import pytest
+
+from app.diffusion.seeds import MAX_SEED
+from app.errors import RecipeError
+from app.painting.recipe import MAX_BRANCHES, MAX_JSON, Recipe
+
+PLAIN = Recipe(model="tiny", weights="a" * 64, sampler="ddpm", steps=50, seed=7, pictures=4)
+
+
+def branch_of(parent: Recipe, frame: int = 1) -> Recipe:
+    return Recipe(model="tiny", steps=parent.steps - frame, parent=parent, frame=frame)
+
+
+@pytest.mark.parametrize("recipe", [PLAIN, PLAIN.for_picture(3), branch_of(branch_of(PLAIN, 20))])
+def test_a_recipe_survives_json_and_link(recipe: Recipe) -> None:
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    assert Recipe.from_link(recipe.to_link()) == recipe
+
+
+def test_json_names_every_choice_so_that_later_defaults_change_nothing() -> None:
+    fields = json.loads(PLAIN.to_json())
+    assert set(fields) >= {"eta", "clip", "spacing", "precision", "format", "guidance_scale"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"steps": 0}, "at least 1"),
+        ({"steps": 1001}, "at most 1000"),
+        ({"steps": 10**30}, "at most 1000"),
+        ({"steps": "50"}, "whole number"),
+        ({"steps": 2.5}, "whole number"),
+        ({"steps": True}, "whole number"),
+        ({"eta": 1.5}, "at most 1"),
+        ({"eta": float("nan")}, "finite number"),
+        ({"seed": -1}, "at least 0"),
+        ({"seed": MAX_SEED + 1}, "at most"),
+        ({"pictures": 17}, "at most 16"),
+        ({"pictures": 2, "picture": 2}, "does not exist"),
+        ({"precision": "double"}, "'exact' or 'fast'"),
+        ({"spacing": "wide"}, "'leading', 'trailing' or 'linspace'"),
+        ({"model": "../../etc/passwd"}, "no name"),
+        ({"model": ".."}, "no name"),
+        ({"model": "a/b/c"}, "no name"),
+        ({"model": "a/b@/refs"}, "no name"),
+        ({"model": "a/b@refs/../.."}, "no name"),
+        ({"weights": "xyz"}, "no name"),
+        ({"guidance_scale": 1e9}, "at most 20"),
+        ({"label": -1}, "at least 0"),
+        ({"frame": 3}, "names both"),
+        ({"shell": "rm"}, "no field"),
+        ({"format": "plein-air/2"}, "plein-air/1"),
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(fields: dict[str, object], reason: str) -> None:
+    text = json.dumps({"model": "tiny"} | fields)
+    with pytest.raises(RecipeError, match="can't be used") as caught:
+        Recipe.from_json(text)
+    assert reason in str(caught.value)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "{", '{"model": 3}', "\x00", "[" * 5000])
+def test_what_is_no_recipe_is_refused(text: str) -> None:
+    with pytest.raises(RecipeError):
+        Recipe.from_json(text)
+
+
+def test_a_recipe_longer_than_any_is_refused_unread() -> None:
+    with pytest.raises(RecipeError, match="characters long"):
+        Recipe.from_json(" " * (MAX_JSON + 1))
+
+
+def test_branches_end_at_a_depth_that_still_fits() -> None:
+    deepest = PLAIN
+    for _ in range(MAX_BRANCHES):
+        deepest = branch_of(deepest)
+    assert len(deepest.to_json()) < MAX_JSON
+    with pytest.raises(ValueError, match="branches deep"):
+        branch_of(deepest)
+
+
+def test_a_branch_has_its_parents_remaining_steps() -> None:
+    with pytest.raises(ValueError, match="has 30 steps"):
+        Recipe(model="tiny", steps=31, parent=PLAIN, frame=20)
+
+
+def test_a_branch_never_draws_its_parents_noise_again() -> None:
+    child = branch_of(PLAIN).model_copy(update={"seed": PLAIN.seed, "pictures": 4})
+    grandchild = branch_of(child).model_copy(update={"seed": PLAIN.seed, "pictures": 4})
+    seeds = {*PLAIN.noise_seeds, *child.noise_seeds, *grandchild.noise_seeds}
+    assert len(seeds) == 12
+    assert PLAIN.noise_seeds == (7, 8, 9, 10)
+
+
+@pytest.mark.parametrize("link", ["", "!", "abc", "é", base64.urlsafe_b64encode(b"x").decode()])
+def test_damaged_links_are_refused(link: str) -> None:
+    with pytest.raises(RecipeError):
+        Recipe.from_link(link)
+
+
+def test_a_link_that_inflates_is_cut_at_the_size_of_a_recipe() -> None:
+    bomb = base64.urlsafe_b64encode(zlib.compress(b" " * 4_000_000, 9)).decode()
+    assert len(bomb) < MAX_JSON
+    with pytest.raises(RecipeError):
+        Recipe.from_link(bomb)

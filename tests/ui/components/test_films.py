@@ -1,0 +1,112 @@
+"""What a player is told: of runs, and of files that are made of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import ANY
+
+import pytest
+from PIL import Image
+
+from app.laboratory.experiments import Denoising, Mixing
+from app.painting.recipe import Recipe
+from app.painting.sources import PictureSource
+from app.settings import Settings
+from app.studio import Studio
+from app.ui.components.films import tell
+from app.ui.components.messages import Download, End, Failure, Frames, Start, Waiting
+from app.ui.paint.stream import file_messages, paint_messages
+
+WISH = Recipe(model="tiny", sampler="ddim", steps=6, seed=3, pictures=2, picture=1)
+
+
+@pytest.fixture
+def studio(model_root: Path, tmp_path: Path) -> Studio:
+    return Studio(
+        Settings(
+            models_dir=model_root, data_dir=tmp_path, device="cpu", threads=1, picture_steps=100
+        )
+    )
+
+
+def test_a_model_is_said_to_be_loaded_before_it_is(studio: Studio) -> None:
+    painting = paint_messages(studio, lambda: WISH)
+    assert next(painting) == Waiting("loading the model", token=ANY)
+    assert studio.models.shelf.ids == ()
+    assert isinstance(next(painting), Start)
+    painting.close()
+    assert isinstance(next(paint_messages(studio, lambda: WISH)), Start)
+
+
+def test_a_file_of_a_forgotten_run_tells_of_its_painting(studio: Studio) -> None:
+    *waits, file = file_messages(studio, WISH, "strip", clock=iter(range(1000)).__next__)
+    assert isinstance(waits[0], Waiting)
+    assert waits[0].words == "loading the model"
+    steps = [w.progress.step for w in waits if isinstance(w, Waiting) and w.progress]
+    assert steps == [*range(7)]
+    assert isinstance(file, Download)
+    assert file.name == "tiny-ddim-6-seed-4-strip.png"
+    (again,) = file_messages(studio, WISH, "gif")
+    assert isinstance(again, Download)
+
+
+def test_a_file_is_given_up_with_its_stream(studio: Studio) -> None:
+    painting = file_messages(studio, WISH, "gif")
+    assert [type(next(painting)) for _ in range(2)] == [Waiting, Waiting]
+    painting.close()
+    assert studio.painter.films.remembered(studio.painter.complete(WISH).request) is None
+
+
+def test_a_file_takes_no_more_work_than_a_painting_may(studio: Studio) -> None:
+    more = WISH.model_copy(update={"steps": 1000})
+    *_, failure = file_messages(studio, more, "gif")
+    assert isinstance(failure, Failure)
+    assert "more than this open studio computes" in failure.message
+
+
+def test_a_run_loads_and_checks_its_model_once(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def noted(what: str, do: Callable[..., object]) -> Callable[..., object]:
+        def noting(*arguments: object) -> object:
+            done.append(what)
+            return do(*arguments)
+
+        return noting
+
+    monkeypatch.setattr(studio.models, "load", noted("load", studio.models.load))
+    monkeypatch.setattr(studio.painter, "_check", noted("check", studio.painter._check))
+    assert isinstance([*paint_messages(studio, lambda: WISH)][-1], End)
+    assert done == ["load", "check"]
+
+    source = PictureSource.of(Image.new("RGB", (16, 16), "green"))
+    denoising = Denoising(run=Recipe(model="tiny", steps=4), source=source, t=500)
+    mixing = Mixing(run=denoising.run, first=source, second=source, t=500, mix=0.5)
+    for told in (
+        tell(studio.noise_lab.films, lambda: denoising),
+        tell(studio.mix_lab.films, lambda: mixing),
+    ):
+        done.clear()
+        *_, (last, _) = told
+        assert isinstance(last, End)
+        assert done == ["load", "check"]
+
+
+@pytest.mark.parametrize("steps", [3, 300])
+def test_a_run_whose_beginning_is_remembered_tells_all_its_frames(
+    model_root: Path, tmp_path: Path, steps: int
+) -> None:
+    settings = Settings(models_dir=model_root, data_dir=tmp_path, device="cpu", threads=1)
+    studio = Studio(settings)
+    small = Recipe(model="tiny", steps=steps, seed=3)
+    large = small.model_copy(update={"size": 64, "stage_steps": 3})
+    studio.painter.films.result(studio.painter.complete(small))
+    start, *told = paint_messages(studio, lambda: large, clock=lambda: 0.0)
+    messages = told if isinstance(start, Start) else told[1:]
+    indices = [
+        frame.i for message in messages if isinstance(message, Frames) for frame in message.frames
+    ]
+    assert indices[-4:] == [steps + 1, steps + 2, steps + 3, steps + 4]
+    assert len(indices) == len(set(indices)) == min(steps + 1, 250) + 4
+    assert isinstance(messages[-1], End)

@@ -1,0 +1,50 @@
+"""The sizes that a page offers, for each model and without any second stage."""
+
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from app.models.store import ModelStore
+from app.painting.recipe import Recipe
+from app.settings import Settings
+from app.studio import Studio
+from app.ui.components.recipe_controls import size_update, stage_controls
+from tests.conftest import save_tiny_model
+
+
+@pytest.fixture
+def studio(model_root: Path, tmp_path: Path) -> Studio:
+    return Studio(Settings(models_dir=model_root, data_dir=tmp_path, default_model="tiny"))
+
+
+def test_a_models_own_size_is_the_first_choice_and_four_times_that_the_other(
+    studio: Studio,
+) -> None:
+    info = studio.models.describe("tiny")
+    update = size_update(studio, info, large=True)
+    assert [side for _, side in update["choices"]] == [0, 64]
+    assert (update["value"], update["visible"]) == (64, True)
+    assert size_update(studio, info, large=False)["value"] == 0
+
+
+def test_a_grey_model_has_its_own_size_alone(studio: Studio, tmp_path: Path) -> None:
+    save_tiny_model(tmp_path / "grey", in_channels=1, out_channels=1)
+    info = ModelStore([tmp_path]).describe("grey")
+    update = size_update(studio, info, large=True)
+    assert (update["choices"], update["value"]) == ([("as painted, 16 px", 0)], 0)
+    assert not update["visible"]
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_controls_make_a_recipe_with_and_without_a_stage(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    if not here:
+        monkeypatch.setattr(studio.models, "stages", tuple)
+    with gr.Blocks():
+        controls = stage_controls(studio, gr.Dropdown(["tiny"], value="tiny"), large=True)
+    sent = [control.preprocess(control.value) for control in controls.all]
+    recipe = Recipe.checked(controls.read(sent) | {"model": "tiny"})
+    assert recipe.size == (64 if here else None)
+    assert controls["size"].visible is here

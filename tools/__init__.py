@@ -1,0 +1,1 @@
+"""Tools for developers of the studio, which are not shipped with it."""

@@ -1,0 +1,1 @@
+"""Write docs/api.md and docs/openapi.json."""

@@ -1,0 +1,1 @@
+"""Measure the studio against diffusers' own pipeline."""
