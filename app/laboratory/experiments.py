@@ -37,7 +37,7 @@ from app.laboratory.fields import (
 )
 from app.models.files import ModelInfo
 from app.painting.recipe import Clip, Computed, Filmed, Label, ModelName, Recipe, Seed, file_stem
-from app.painting.sampling import steps_from
+from app.painting.sampling import steps_from, timesteps_from
 from app.painting.sources import ExperimentPart, PictureSource
 
 MAX_EXPERIMENT: Final = 4_000_000
@@ -130,6 +130,13 @@ class FromOneXt(FromXt, Filmed):
     def process(self) -> Recipe:
         """The experiment's run."""
         return self.run
+
+    def num_steps(self, num_train_timesteps: int) -> int:
+        """Count the network steps up to a second stage, with a model of that T."""
+        (t,), T = self.starts(num_train_timesteps), num_train_timesteps
+        if not (t and self.run.is_truncated):
+            return super().num_steps(T)
+        return self.run.steps_of(timesteps_from(self.run, t, T))
 
     @property
     def file_name(self) -> str:

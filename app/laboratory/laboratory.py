@@ -63,7 +63,7 @@ class Laboratory:
         info = self._models.describe(experiment.run.model)
         painting = self._sources.network_steps(*experiment.sources)
         steps = experiment.num_steps(info.num_train_timesteps)
-        return painting + steps + experiment.run.later_steps
+        return painting + steps + experiment.run.is_truncated + experiment.run.later_steps
 
     def _x_0(self, experiment: FromXt, info: ModelInfo) -> Replaying[tuple[Tensor, ...]]:
         """Return the experiment's sources, (1, C, H, W) each, painting them if need be."""
@@ -89,7 +89,8 @@ def _steps_of_both(
     info: ModelInfo, _: LoadedStage | None, experiment: FromOneXt, *__: object
 ) -> tuple[int, int]:
     steps, batch = steps_of(info, experiment)
-    return steps + STAGE_COST * experiment.run.later_steps, batch
+    run = experiment.run
+    return steps + run.is_truncated + STAGE_COST * run.later_steps, batch
 
 
 def steps_of(info: ModelInfo, experiment: FromXt, *_: object) -> tuple[int, int]:

@@ -149,11 +149,11 @@ class FilmResult(Generic[Shown_co]):
 
     @property
     def small(self) -> Pixels:
-        """The first stage's finished picture; without a second stage, the picture."""
+        """The picture that the first stage handed over; without a second stage, the picture."""
         recipe, total = self.request.process, self.film[-1].total
         last = total - 1 - recipe.stage_steps if recipe.size else total
         (moment,) = (moment for moment in self.film if moment.index == last)
-        return np.asarray(moment.x_t[recipe.picture])
+        return np.asarray(moment.x_0_hat[recipe.picture])
 
     def png(self) -> bytes:
         """Return the picture at its own size as a PNG, with the request inside."""
@@ -190,7 +190,7 @@ class Films(Runs[Shown, Moment | ReplayStep, Film]):
             if isinstance(moment, Moment) and moment.index in kept:
                 film.append(moment)
             yield moment
-        if request.process.size and steps:
+        if request.process.size and steps and not request.process.is_truncated:
             small = (replace(m, total=steps) for m in film if m.index <= steps)
             self._keep(request.small, Film(small))
         return self._keep(request, Film(film))

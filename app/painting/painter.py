@@ -10,9 +10,9 @@ from torch import Tensor
 
 from app import __version__
 from app.diffusion.cascade import RATIO
-from app.diffusion.reverse import Frame, spaced_timesteps
+from app.diffusion.reverse import Frame
 from app.diffusion.samplers.registry import SAMPLER_KINDS
-from app.diffusion.schedule import NoiseSchedule
+from app.diffusion.schedule import paper_t
 from app.diffusion.seeds import SeededNoise
 from app.errors import RecipeError
 from app.images.pixels import to_unit
@@ -24,7 +24,7 @@ from app.painting.film import MAX_BYTES, Film, Films, Moment, ReplayStep
 from app.painting.recipe import Recipe, Versions
 from app.painting.runs import LoadedRun
 from app.painting.sampling import frames_from
-from app.painting.stages import both_stages, check_stage, stage_moments
+from app.painting.stages import HandOver, both_stages, check_stage, stage_moments
 
 
 class Painter:
@@ -103,11 +103,12 @@ class Painter:
         Raises:
             RecipeError: If the frame isn't one to paint on from, or there are too many branches.
         """
-        if recipe.size and recipe.steps <= frame <= recipe.steps + recipe.stage_steps:
+        steps = recipe.num_steps(self.models.describe(recipe.model).num_train_timesteps)
+        if recipe.size and steps <= frame <= steps + recipe.stage_steps:
             return Recipe.checked(recipe.model_dump() | {"stage_seed": seed, "picture": 0})
-        if not 0 <= frame < recipe.steps:
+        if not 0 <= frame < steps:
             raise RecipeError(
-                f"Frame {frame} of {recipe.steps} can't be painted on from.",
+                f"Frame {frame} of {steps} can't be painted on from.",
                 "Move the slider to a moment before the finished painting.",
             )
         kind = SAMPLER_KINDS[recipe.sampler]
@@ -126,24 +127,33 @@ class Painter:
             }
         )
 
-    def enlargement(self, recipe: Recipe, brushwork: Mapping[str, object]) -> Recipe:
+    def enlargement(self, recipe: Recipe, frame: int, brushwork: Mapping[str, object]) -> Recipe:
         """Return the recipe that paints the same pictures anew at four times their side.
 
-        Raises:
-            RecipeError: If a value of `brushwork`, fields of the second stage, is out of range.
-        """
-        size = RATIO * self.models.describe(recipe.model).size
-        return Recipe.checked(recipe.model_dump() | dict(brushwork) | {"size": size})
+        The first stage hands over at its `frame`.
 
-    @staticmethod
-    def network_steps(recipe: Recipe) -> int:
+        Raises:
+            RecipeError: If a value of `brushwork`, fields of the second stage, is out of range, or
+                the frame is the second stage's.
+        """
+        info = self.models.describe(recipe.model)
+        if not 0 <= frame <= recipe.num_steps(info.num_train_timesteps):
+            raise RecipeError(
+                "A picture of the second stage can't be handed to it.",
+                "Move the slider to a moment of the first stage.",
+            )
+        path = [*map(paper_t, recipe.timesteps(info.num_train_timesteps).tolist()), 0]
+        asked = {"size": RATIO * info.size, "stage_truncation": path[frame]}
+        return Recipe.checked(recipe.model_dump() | dict(brushwork) | asked)
+
+    def network_steps(self, recipe: Recipe) -> int:
         """Count the network steps that painting `recipe` takes, its parents' included."""
-        retraced = (run.frame or 0 for run in (recipe, *recipe.ancestry))
-        return recipe.steps + sum(retraced) + recipe.later_steps
+        return _network_steps(self.models.describe(recipe.model), recipe)
 
     def _painted(self, run: LoadedRun[Recipe]) -> Iterator[Moment | ReplayStep]:
         recipe = run.request
-        film = self.films.remembered(recipe.small) if run.stage else None
+        whole = run.stage and not recipe.is_truncated
+        film = self.films.remembered(recipe.small) if whole else None
         if film is None:
             return self._stream(run.model, run.stage, recipe)
         total = recipe.steps + 1 + recipe.stage_steps
@@ -180,16 +190,23 @@ def _moments(
 ) -> Iterator[Moment | ReplayStep]:
     """Paint `recipe` with both stages; only with the second, if it is given what the first left."""
     if stage and small is not None:
-        return stage_moments(stage, recipe, small, recipe.steps)
+        return stage_moments(stage, recipe, HandOver(small, recipe.stage_noise), recipe.steps)
     frames = _branched(model, recipe) if recipe.parent else _frames(model, recipe)
-    return both_stages(frames, recipe.steps, recipe, stage)
+    return both_stages(frames, recipe.num_steps(model.info.num_train_timesteps), recipe, stage)
 
 
 def _steps(
-    _: ModelInfo, __: LoadedStage | None, recipe: Recipe, small: Tensor | None = None
+    info: ModelInfo, _: LoadedStage | None, recipe: Recipe, small: Tensor | None = None
 ) -> tuple[int, int]:
-    first = Painter.network_steps(recipe.small) if small is None else 0
+    first = 0 if small is not None else _network_steps(info, recipe) - recipe.later_steps
     return first + STAGE_COST * recipe.later_steps, recipe.pictures
+
+
+def _network_steps(info: ModelInfo, recipe: Recipe) -> int:
+    retraced = sum(run.frame or 0 for run in (recipe, *recipe.ancestry))
+    # At the hand-over of a truncated run the network is asked for x_0_hat.
+    steps = recipe.num_steps(info.num_train_timesteps) + recipe.is_truncated
+    return retraced + steps + recipe.later_steps
 
 
 def _branched(model: LoadedModel, recipe: Recipe) -> Iterator[Frame | ReplayStep]:
@@ -212,7 +229,8 @@ def _frames(model: LoadedModel, recipe: Recipe, x_start: Tensor | None = None) -
     if x_start is None:
         side = model.info.size
         x_start = noise.draw((model.info.channels, side, side))
-    return frames_from(recipe, model, x_start, _timesteps(recipe, model.schedule), noise)
+    timesteps = recipe.timesteps(model.info.num_train_timesteps)
+    return frames_from(recipe, model, x_start, timesteps, noise)
 
 
 def _check_label(recipe: Recipe, model: LoadedModel) -> None:
@@ -231,9 +249,3 @@ def _check_label(recipe: Recipe, model: LoadedModel) -> None:
         )
     if recipe.guidance_scale != 1 and info.null_label is None:
         raise RecipeError(f"{info.id} can't be guided.", "Set the guidance scale to 1.")
-
-
-def _timesteps(recipe: Recipe, schedule: NoiseSchedule) -> Tensor:
-    if recipe.parent:
-        return _timesteps(recipe.parent, schedule)[recipe.frame :]
-    return spaced_timesteps(recipe.steps, schedule.num_train_timesteps, recipe.spacing)

@@ -18,9 +18,10 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from torch import Tensor
 
 from app.diffusion.cascade import RATIO
-from app.diffusion.reverse import Spacing
+from app.diffusion.reverse import Spacing, spaced_timesteps
 from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.diffusion.schedule import MAX_T
 from app.diffusion.seeds import MAX_SEED, derived_seed
@@ -41,7 +42,7 @@ MAX_JSON: Final = 8192
 
 STAGE_FIELDS: Final = (
     *("size", "stage", "stage_weights", "stage_steps", "stage_seed", "stage_noise"),
-    "back_projection",
+    *("back_projection", "stage_truncation"),
 )
 """The recipe's fields that say how a second stage enlarges its pictures."""
 
@@ -221,6 +222,13 @@ class Recipe(Filmed):
         default=True,
         description="Correct the large picture until it is the small one when reduced.",
     )
+    stage_truncation: Annotated[int, Control(everywhere=False)] = Field(
+        default=0,
+        ge=0,
+        le=MAX_T,
+        description="The t at which the first stage hands over, 0 when it is finished: x_t where "
+        "the second stage knows as much noise, else x_0_hat.",
+    )
     stage_weights: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     parent: "Recipe | None" = None
     frame: int | None = Field(default=None, ge=0, lt=MAX_STEPS)
@@ -279,13 +287,31 @@ class Recipe(Filmed):
         return self.stage_steps if self.size else 0
 
     @property
+    def is_truncated(self) -> bool:
+        """Tell whether the first stage hands over before its end."""
+        return bool(self.size and self.stage_truncation)
+
+    @property
     def stage_seeds(self) -> range:
         """A seed for the brushwork of each picture."""
         return range(self.stage_seed, self.stage_seed + self.pictures)
 
+    def timesteps(self, num_train_timesteps: int) -> Tensor:
+        """Return the code's timesteps of the recipe's own steps, (steps,) int64, descending."""
+        if self.parent:
+            return self.parent.timesteps(num_train_timesteps)[self.frame :]
+        return spaced_timesteps(self.steps, num_train_timesteps, self.spacing)
+
+    def steps_of(self, timesteps: Tensor) -> int:
+        """Count how many of the first stage's `timesteps` are done before it hands over."""
+        # The code's t from the truncation on are the paper's beyond it.
+        return int((timesteps >= self.stage_truncation).sum())
+
     def num_steps(self, num_train_timesteps: int) -> int:
-        """Return the recipe's steps, whatever the model's T."""
-        return self.steps
+        """Count the recipe's steps up to a second stage, with a model of that T."""
+        if not self.stage_truncation:
+            return self.steps
+        return self.steps_of(self.timesteps(num_train_timesteps))
 
     @property
     def ancestry(self) -> "tuple[Recipe, ...]":

@@ -1,8 +1,8 @@
 """The second stage of a painting: the small picture painted anew at four times its side."""
 
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -11,10 +11,10 @@ from app.diffusion.cascade import BANDS, RATIO, back_projected, enlarged
 from app.diffusion.conditioning import Condition
 from app.diffusion.reverse import Frame, reverse_process, spaced_timesteps
 from app.diffusion.samplers.solvers import dpm_solver
-from app.diffusion.schedule import code_t
+from app.diffusion.schedule import code_t, paper_t
 from app.diffusion.seeds import SeededNoise
 from app.errors import RecipeError
-from app.images.pixels import to_unit
+from app.images.pixels import picture_pixels, to_unit
 from app.models.files import ModelInfo
 from app.models.loading import LoadedStage
 from app.models.stages import StageInfo, check_enlarges, low_res_schedule
@@ -48,40 +48,68 @@ def check_stage(recipe: Recipe, info: ModelInfo, stage: StageInfo) -> None:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class HandOver:
+    """What the first stage hands to the second.
+
+    Attributes:
+        low_res: The small pictures or the estimate of them, (B, 3, h, w) in [-1, 1].
+        t: The paper's t, 0 for none, of the noise with which the second stage is shown them.
+        x_t: The pictures with that noise; None where they are still to be noised.
+    """
+
+    low_res: Tensor
+    t: int
+    x_t: Tensor | None = None
+
+    @classmethod
+    def at(cls, frame: Frame, recipe: Recipe, stage: StageInfo) -> Self:
+        """Hand over at a `frame` of the first stage.
+
+        That is x_t itself where it has no more noise than the stage knows, truncated conditioning
+        augmentation (section 4.2), else x_0_hat, to be noised as `recipe` says.
+        """
+        # In 8 bits, so that the picture that is saved is the one that is enlarged.
+        low_res = to_unit(picture_pixels(frame.x_0_hat))
+        alpha_bar = low_res_schedule().alphas_cumprod[: stage.low_res_noise]
+        clean = frame.eps_hat is None
+        if clean or not len(alpha_bar) or frame.level.signal < alpha_bar[-1] * (1 - 1e-6):
+            return cls(low_res, recipe.stage_noise)
+        nearest = int((alpha_bar - frame.level.signal).abs().argmin())
+        return cls(low_res, paper_t(nearest), frame.x_t)
+
+
 def both_stages(
     frames: Iterator[Frame | ReplayStep], steps: int, recipe: Recipe, stage: LoadedStage | None
 ) -> Iterator[Moment | ReplayStep]:
-    """Show the `frames` of the first stage, which has so many `steps`, and then the second's."""
+    """Show the first `steps` of the first stage's `frames`, and then the second stage's."""
     if stage is None:
         return map(shown, frames)
-    return _both(
-        map(partial(shown, total=steps + 1 + recipe.stage_steps), frames), steps, recipe, stage
-    )
+    return _both(frames, steps, recipe, stage)
 
 
 def _both(
-    moments: Iterator[Moment | ReplayStep], steps: int, recipe: Recipe, stage: LoadedStage
+    frames: Iterator[Frame | ReplayStep], steps: int, recipe: Recipe, stage: LoadedStage
 ) -> Iterator[Moment | ReplayStep]:
-    for moment in moments:
-        yield moment
-        if isinstance(moment, Moment) and moment.index == steps:
-            small = to_unit(moment.x_t)
-    yield from stage_moments(stage, recipe, small, steps)
+    total = steps + 1 + recipe.stage_steps
+    for item in frames:
+        yield shown(item, total)
+        if isinstance(item, Frame) and item.index == steps:
+            given = HandOver.at(item, recipe, stage.info)
+            break
+    yield from stage_moments(stage, recipe, given, steps)
 
 
-def stage_frames(stage: LoadedStage, recipe: Recipe, low_res: Tensor) -> Iterator[Frame]:
-    """Run the second stage's reverse process over the bands of the pictures `low_res`.
+def stage_frames(stage: LoadedStage, recipe: Recipe, given: HandOver) -> Iterator[Frame]:
+    """Run the second stage's reverse process over the bands of the pictures that it is `given`.
 
-    Args:
-        stage: The stage that `recipe` names.
-        recipe: How to sample. Each picture's generator draws the noise of the small picture first,
-            then z_T, then the sampler's.
-        low_res: The small pictures, (B, 3, h, w) in [-1, 1].
+    Each picture's generator draws the noise of the small picture first, then z_T, then the
+    sampler's.
     """
-    noise = SeededNoise(recipe.stage_seeds)
+    low_res, noise = given.low_res, SeededNoise(recipe.stage_seeds)
     eps, z = noise.draw(low_res.shape[1:]), noise.draw((BANDS, *low_res.shape[2:]))
-    given = noised(low_res_schedule(), low_res, recipe.stage_noise, eps)
-    level = torch.tensor([max(0, code_t(recipe.stage_noise))])
+    x_t = noised(low_res_schedule(), low_res, given.t, eps) if given.x_t is None else given.x_t
+    level = torch.tensor([max(0, code_t(given.t))])
     s_noise = 1 + stage.s_noise / recipe.stage_steps
     timesteps = spaced_timesteps(recipe.stage_steps, stage.info.num_train_timesteps)
     return reverse_process(
@@ -92,27 +120,27 @@ def stage_frames(stage: LoadedStage, recipe: Recipe, low_res: Tensor) -> Iterato
         sampler=dpm_solver(stage.schedule, timesteps, sde=True, s_noise=s_noise),
         noise=noise,
         clip=False,
-        condition=Condition(low_res=given, low_res_t=level.expand(len(low_res))),
+        condition=Condition(low_res=x_t, low_res_t=level.expand(len(low_res))),
     )
 
 
 def stage_moments(
-    stage: LoadedStage, recipe: Recipe, low_res: Tensor, before: int
+    stage: LoadedStage, recipe: Recipe, given: HandOver, before: int
 ) -> Iterator[Moment]:
-    """Paint the pictures `low_res` (B, 3, h, w) anew, and yield the large ones as they emerge.
+    """Paint the small pictures `given` anew, and yield the large ones as they emerge.
 
     In x_t and x_0_hat stand the bicubically enlarged pictures with the bands of z_t and z_0_hat, in
     eps_hat the bands of the noise alone, its luma of unit variance. Indices count on from the
     `before` steps of the first stage.
     """
-    begun, bands = enlarged(low_res), stage.bands
-    for frame in stage_frames(stage, recipe, low_res):
+    begun, bands = enlarged(given.low_res), stage.bands
+    for frame in stage_frames(stage, recipe, given):
         x_t, x_0_hat = (begun + bands.residual(z) for z in (frame.x_t, frame.x_0_hat))
         eps_hat = frame.eps_hat
         if eps_hat is not None:
             eps_hat = bands.residual(eps_hat) / bands.luma_std
         if frame.eps_hat is None and recipe.back_projection:
-            x_t = x_0_hat = back_projected(x_t, low_res)
+            x_t = x_0_hat = back_projected(x_t, given.low_res)
         index = before + 1 + frame.index
         large = replace(frame, index=index, x_t=x_t, x_0_hat=x_0_hat, eps_hat=eps_hat)
         yield Moment.of(large, before + 1 + frame.total)

@@ -304,7 +304,9 @@ function mountPlayer(element, trigger, props, watch) {
       if (!waiting) button.removeAttribute("aria-busy");
     }
     find("[data-ask=branch]").disabled = !over || Boolean(waiting) || at < 0 || film.frames[at].i >= run.steps;
-    find("[data-ask=enlarge]").hidden = !run?.enlarges;
+    const enlarge = find("[data-ask=enlarge]");
+    enlarge.hidden = !run?.enlarges;
+    enlarge.disabled ||= at < 0 || film.frames[at].i >= (run.second ?? Infinity) - 1;
     find(".player-link").disabled = !about?.link;
     find(".player-actions").title = about?.recipe ?? "";
     showNearest(about?.nearest ?? "");

@@ -82,7 +82,7 @@ const MARKUP = `
       <button type="button" class="player-quiet" data-ask="animate" data-format="gif" title="the run as a moving picture">GIF</button>
       <button type="button" class="player-quiet" data-ask="animate" data-format="webp" title="the run as a moving picture, smaller">WebP</button>
       <button type="button" class="player-quiet" data-ask="strip" title="ten moments in a row, as a PNG">Strip</button>
-      <button type="button" class="player-quiet" data-ask="enlarge" title="the same pictures, painted anew four times as large" hidden>× 4</button>
+      <button type="button" class="player-quiet" data-ask="enlarge" title="hand the pictures of this moment to the second stage, which paints them four times as large" hidden>× 4 here</button>
       <button type="button" class="player-quiet" data-ask="branch" title="paint on from this moment with new noise">Branch here</button>
       <button type="button" class="player-quiet player-link" title="copy a link that restores these settings">Link</button>
     </div>

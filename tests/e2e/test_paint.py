@@ -236,11 +236,23 @@ def test_a_picture_is_painted_as_large_as_one_wishes(page: Page, tmp_path: Path)
     expect(page.locator(".player")).to_have_attribute("data-frames", "9")
     expect(page.locator(".player-second")).to_be_hidden()
     expect(page.locator(".player-save-small")).to_be_hidden()
-    page.get_by_role("button", name="× 4").click()  # noqa: RUF001
+    page.get_by_role("button", name="× 4 here").click()  # noqa: RUF001
     expect(page.locator(".player-title")).to_have_text(re.compile("64 px, brushwork 0"))
     expect_state(page, "finished")
     assert saved(page).size == 64
-    expect(page.get_by_role("button", name="× 4")).to_be_hidden()  # noqa: RUF001
+    enlarge = page.get_by_role("button", name="× 4 here")  # noqa: RUF001
+    expect(enlarge).to_be_disabled()
+    slider = page.locator(".player-slider")
+    slider.press("Home")
+    for _ in range(3):
+        slider.press("ArrowRight")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("^t 625,"))
+    enlarge.click()
+    expect(page.locator(".player-title")).to_have_text(re.compile("64 px from t = 625, brush"))
+    expect_state(page, "finished")
+    expect(page.locator(".player")).to_have_attribute("data-frames", str(4 + 13))
+    expect(page.locator(".player-save-small")).to_be_hidden()
+    assert saved(page).stage_truncation == 625
     page.get_by_text("the brushwork").click()
     set_number(page, "brushwork steps", 3)
     set_number(page, "brushwork seed", 7)

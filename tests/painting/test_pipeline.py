@@ -14,7 +14,7 @@ from app.images.pixels import to_unit
 from app.models.store import ModelStore
 from app.painting.recipe import Recipe
 from app.painting.sources import decoded
-from app.painting.stages import stage_moments
+from app.painting.stages import HandOver, stage_moments
 from app.settings import BUNDLED_MODELS
 from tests.conftest import save_tiny_stage
 from tests.laboratory.pictures import upload
@@ -44,7 +44,7 @@ def test_it_gives_the_same_picture_from_the_same_noise(
         stage_noise=noise, back_projection=back_projection,
     )  # fmt: skip
     low_res = to_unit(np.stack([np.asarray(each) for each in small]))
-    *_, last = stage_moments(stage, recipe, low_res, 0)
+    *_, last = stage_moments(stage, recipe, HandOver(low_res, noise), 0)
     for mine, other in zip(last.x_t, theirs, strict=True):
         assert isinstance(other, Image.Image)
         assert np.abs(np.asarray(other).astype(int) - mine).max() <= 1

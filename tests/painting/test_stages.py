@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from app.diffusion.cascade import reduced
+from app.diffusion.reverse import Frame
+from app.diffusion.schedule import code_t
 from app.errors import LimitError, ModelError, StudioError
 from app.images.pixels import to_unit
 from app.limits import Limits
@@ -17,6 +20,7 @@ from app.painting.painter import Painter
 from app.painting.recipe import STAGE_FIELDS, Recipe, read_recipe
 from app.painting.runs import at_once
 from app.painting.sources import PictureSource, Sources
+from app.painting.stages import HandOver
 from tests.conftest import save_tiny_model
 from tests.laboratory.pictures import network_calls
 
@@ -112,9 +116,62 @@ def test_the_laboratories_go_on_with_the_small_picture(painter: Painter) -> None
     assert np.array_equal(pixels, moments(painter, recipe().small)[-1].x_t[0])
 
 
+def test_a_truncated_first_stage_hands_over_what_it_has(painter: Painter) -> None:
+    whole = moments(painter, recipe(steps=20).small)
+    # Its moments are at t = 1000, 950, ..., 50, 0; tiny's stage knows noise up to t = 91.
+    for t, steps in ((60, 19), (400, 12), (1000, 0)):
+        wish = recipe(steps=20, stage_truncation=t)
+        with network_calls() as calls:
+            found = moments(painter, wish)
+        assert [m.index for m in found] == list(range(steps + 5))
+        assert {m.total for m in found} == {steps + 4}
+        assert len(calls.t) == painter.network_steps(wish) == steps + 1 + 3
+        for before, here in zip(whole, found[: steps + 1], strict=False):
+            assert (before.t, before.x_t.tobytes()) == (here.t, here.x_t.tobytes())
+        (result,) = painter.films.pictures(wish)
+        assert np.array_equal(result.small, whole[steps].x_0_hat[0])
+
+
+def test_x_t_is_handed_over_up_to_the_noise_that_the_stage_knows(painter: Painter) -> None:
+    def handed(t: int, **changes: object) -> tuple[HandOver, Frame]:
+        stage = painter.models.load_stage("brushwork-256")
+        level = painter.models.load("tiny").schedule.level(code_t(t))
+        x_t, x_0_hat = (torch.full((1, 3, 16, 16), value) for value in (1.7, 0.2))
+        frame = Frame(3, 9, code_t(t), level, x_t, x_0_hat, eps_hat=x_t if t else None)
+        return HandOver.at(frame, recipe(stage_noise=30, **changes), stage.info), frame
+
+    for t in (1, 50, 91):
+        given, frame = handed(t)
+        assert given.t == t
+        assert given.x_t is frame.x_t
+    for t in (0, 92, 500):
+        given, _ = handed(t)
+        assert (given.t, given.x_t) == (30, None)
+        # What is enlarged is what can be saved: 8 bits.
+        assert given.low_res.unique().tolist() == [pytest.approx(153 / 127.5 - 1)]
+
+
+def test_a_truncated_run_is_enlarged_and_branched_by_its_frames(painter: Painter) -> None:
+    whole = recipe(steps=20, stage_seed=4).small
+    early = painter.enlargement(whole, 12, {"stage_seed": 4, "stage_steps": 3})
+    assert early == recipe(steps=20, stage_seed=4, stage_truncation=400)
+    assert painter.enlargement(early, 12, {"stage_seed": 5, "stage_steps": 3}) == early.model_copy(
+        update={"stage_seed": 5}
+    )
+    assert painter.enlargement(whole, 20, {}).stage_truncation == 0
+    with pytest.raises(StudioError, match="picture of the second stage"):
+        painter.enlargement(early, 13, {})
+    assert painter.branch(early, 13, 1, 77) == early.model_copy(update={"stage_seed": 77})
+    branch = painter.branch(early, 4, 1, 77)
+    assert (branch.steps, branch.stage_truncation) == (16, 400)
+    found = moments(painter, branch)
+    assert [m.t for m in found][:10] == [*range(800, 399, -50), 1000]
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
+        ({"stage_truncation": -1}, "stage_truncation is -1"),
         ({"size": 32}, "doesn't paint pictures of 32 px"),
         ({"size": 64, "stage": "another"}, "no second stage 'another'"),
         ({"stage_noise": 92}, "never seen small pictures as noisy"),

@@ -185,7 +185,7 @@ def film_messages(
         name: Names a request's run.
         nearest: Says which training paintings the first stage's pictures (B, H, W, 3) come
             nearest to.
-        enlarges: Tells whether a second stage can still be asked for.
+        enlarges: Tells whether a second stage can be asked for.
         clock: Tells the time in seconds.
     """
     try:
@@ -202,7 +202,7 @@ def film_messages(
             T=info.num_train_timesteps,
             second=steps + 1 if recipe.size else None,
             small=(info.size, info.size) if recipe.size else None,
-            enlarges=not recipe.size and enlarges(info),
+            enlarges=enlarges(info),
             run=name(request),
         )
         yield told.start()
@@ -349,8 +349,9 @@ def finished_picture(result: FilmResult[Filmed], nearest: str = "") -> FinishedP
         finished_file(result.request, result.png(), result.name, nearest),
         result.request,
     )
-    if not request.process.size or not request.num_steps(MAX_T):
-        return finished  # there is no other picture, or it is one that nothing was done to
+    run = request.process
+    if not run.size or run.is_truncated or not request.num_steps(MAX_T):
+        return finished  # there is no other finished picture, or nothing was done to it
     small = request.small
     png = data_uri(png_bytes(result.small, small), "image/png")
     return replace(finished, small=png, small_name=f"{small.file_name}.png")
@@ -390,7 +391,8 @@ def summary(recipe: Recipe) -> str:
     branch = f" · branch at frame {recipe.frame}" if recipe.parent else ""
     label = f" · class {recipe.label}" if recipe.label is not None else ""
     brushwork = recipe.stage_seed + recipe.picture
-    large = f" · {recipe.size} px, brushwork {brushwork}" if recipe.size else ""
+    early = f" from t = {recipe.stage_truncation}" if recipe.is_truncated else ""
+    large = f" · {recipe.size} px{early}, brushwork {brushwork}" if recipe.size else ""
     seed = recipe.seed + recipe.picture
     return (
         f"{recipe.sampler}{eta} · {recipe.steps} steps · seed {seed}"

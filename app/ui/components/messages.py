@@ -101,7 +101,7 @@ class Start(Message):
         T: The training's number of timesteps.
         second: The index at which the second stage begins; None where there is none.
         small: A picture's width and height before that.
-        enlarges: Whether a second stage can still be asked for.
+        enlarges: Whether a second stage can be asked for.
         seq: The message's number, 0.
     """
 

@@ -195,6 +195,13 @@ def stage_controls(studio: Studio, model: gr.Dropdown, *, large: bool) -> Contro
         noise = control(Recipe, "stage_noise", maximum=most, label="noise at the hand-over, t")
         controls["stage_noise"] = noise
         controls["back_projection"] = control(Recipe, "back_projection", label="back-projection")
+        controls["stage_truncation"] = control(
+            Recipe,
+            "stage_truncation",
+            label="hand-over, t",
+            info=f"0: the finished picture. Up to {most} x\u209c itself is handed over; above, "
+            "x\u0302\u2080 with the noise chosen",
+        )
 
     def model_changed(name: str, before: int) -> Any:
         return size_update(studio, studio.models.describe(name), large=bool(before))

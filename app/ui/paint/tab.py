@@ -125,7 +125,7 @@ def _wire_painting(
             yield from file if at_hand else runs.follow(request, file)
             return
         if wish.action == "enlarge":
-            again = partial(studio.painter.enlargement, recipe, brushwork.read(values))
+            again = partial(studio.painter.enlargement, recipe, wish.frame, brushwork.read(values))
         else:
             seed = secrets.randbelow(MAX_SEED + 1)
             again = partial(studio.painter.branch, recipe, wish.frame, int(variations), seed)
