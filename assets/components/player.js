@@ -31,10 +31,11 @@ function mountPlayer(element, trigger, props, watch) {
   let waiting = ""; // the token of what is done before what was asked for
   let heard = 0; // when the last message came
   let queue = Promise.resolve(); // messages are dealt with one after the other
-  const look = { show: "all", grid: "one", pixels: false };
+  const look = { show: "all", grid: "one", pixels: false, compare: false };
 
   const stoppedWords = () => `stopped at step ${film.frames.at(-1)?.i ?? 0} of ${run.steps}`;
   const isLive = () => root.dataset.state === "live";
+  const second = () => run?.second ?? Infinity; // where the second stage begins
   const atEnd = () => film && at === film.frames.length - 1;
 
   // ---- a run begins, grows, ends
@@ -56,9 +57,9 @@ function mountPlayer(element, trigger, props, watch) {
     spoken = -SPOKEN_EVERY;
     find(".player-notice").hidden = true;
     slider.setAttribute("aria-valuemax", message.steps);
-    const second = message.second ?? null;
-    root.style.setProperty("--second", second === null ? "" : (second - 0.5) / message.steps);
-    find(".player-second").hidden = second === null;
+    const enlarged = second() < Infinity;
+    root.style.setProperty("--second", enlarged ? (second() - 0.5) / message.steps : "");
+    find(".player-second").hidden = find(".player-compare").hidden = !enlarged;
     setState(message.finished ? "finished" : "live");
     buildMoments(message.steps);
     buildPictures(message.pictures ?? 1);
@@ -170,7 +171,8 @@ function mountPlayer(element, trigger, props, watch) {
     const mine = film;
     wanted = position;
     moveThumb(film.frames[position]);
-    await Promise.all([film.decode(film.frames[position]), position && film.decode(film.frames[position - 1])]);
+    const needed = [position, position - 1, small()].filter((k) => k >= 0);
+    await Promise.all(needed.map((k) => film.decode(film.frames[k])));
     if (mine !== film || wanted !== position) return;
     at = position;
     paintStage();
@@ -185,7 +187,7 @@ function mountPlayer(element, trigger, props, watch) {
   function moveThumb({ i, t, snr_db, signal }) {
     root.style.setProperty("--at", run.steps ? i / run.steps : 1);
     slider.setAttribute("aria-valuenow", i);
-    const enlarging = i >= (run.second ?? Infinity) ? "second stage, " : "";
+    const enlarging = i >= second() ? "second stage, " : "";
     slider.setAttribute("aria-valuetext", `${enlarging}t ${t}, signal ${percent(signal)} percent`);
     find("[data-read=t]").textContent = t;
     find("[data-read=snr]").textContent = decibels(snr_db);
@@ -210,15 +212,22 @@ function mountPlayer(element, trigger, props, watch) {
   function paintStage() {
     if (at < 0) return;
     const pictures = look.grid === "all" ? everyPicture() : [picture];
+    const compares = look.compare && look.grid === "one" && film.frames[at].i >= second();
+    dividers.show(compares);
     for (const [view, canvas] of canvases) {
       if (!canvas.clientWidth) continue;
-      paintTiles(canvas, pictures.map((p) => film.tileAt(at, view, p)), { pixels: look.pixels });
+      paintTiles(canvas, pictures.map((p) => film.tileAt(at, view, p)), look);
+      if (compares && view !== "eps_hat") {
+        paintBefore(canvas, film.tileAt(small(), "x_0_hat", picture), dividers.share(), look);
+      }
     }
     const empty = film.frames[at].t === 0;
     find(".player-empty").hidden = !empty;
     find("[data-view=eps_hat]").classList.toggle("dim", empty);
   }
 
+  // The position of the small picture that is enlarged, or -1.
+  const small = () => (second() < Infinity ? film.nearest(second() - 1) : -1);
   const everyPicture = () => Array.from({ length: run.pictures ?? 1 }, (_, n) => n);
   const smallView = () => (look.show === "x_0_hat" ? "x_0_hat" : "x_t");
 
@@ -281,6 +290,7 @@ function mountPlayer(element, trigger, props, watch) {
     press("[data-grid=one]", look.grid === "one");
     press("[data-grid=all]", look.grid === "all");
     press(".player-pixels", look.pixels);
+    press(".player-compare", look.compare);
     for (const button of findAll("[data-picture]")) {
       button.setAttribute("aria-pressed", String(Number(button.dataset.picture) === picture));
     }
@@ -306,7 +316,7 @@ function mountPlayer(element, trigger, props, watch) {
     find("[data-ask=branch]").disabled = !over || Boolean(waiting) || at < 0 || film.frames[at].i >= run.steps;
     const enlarge = find("[data-ask=enlarge]");
     enlarge.hidden = !run?.enlarges;
-    enlarge.disabled ||= at < 0 || film.frames[at].i >= (run.second ?? Infinity) - 1;
+    enlarge.disabled ||= at < 0 || film.frames[at].i >= second() - 1;
     find(".player-link").disabled = !about?.link;
     find(".player-actions").title = about?.recipe ?? "";
     showNearest(about?.nearest ?? "");
@@ -366,6 +376,10 @@ function mountPlayer(element, trigger, props, watch) {
       Object.assign(look, change);
       showLook();
     },
+    compare(on) {
+      if (on && film?.frames[at]?.i < second()) actions.toEnd();
+      actions.look({ compare: on, ...(on && { grid: "one" }) });
+    },
     ask(action, format) {
       const frame = film.frames[Math.max(at, 0)].i;
       trigger("select", { action, run: run.run, picture, frame, ...(format && { format }) });
@@ -384,6 +398,7 @@ function mountPlayer(element, trigger, props, watch) {
     notify,
   };
   wireControls(root, actions);
+  const dividers = wireDividers(root, () => paintStage());
   new ResizeObserver(() => requestAnimationFrame(repaint)).observe(stage);
 
   // ---- messages

@@ -28,22 +28,56 @@ function wireKeys(root, slider, actions) {
   document.addEventListener("keydown", listen);
 }
 
-function wireSlider(slider, actions) {
-  const track = slider.querySelector(".player-track");
+// A press on `handle`, and dragging it on, is a share of the width of `area`.
+function wireDrag(handle, area, toShare) {
   const drag = (event) => {
-    const box = track.getBoundingClientRect();
-    actions.toShare(Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)));
+    const box = area.getBoundingClientRect();
+    toShare(Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)));
   };
-  slider.addEventListener("pointerdown", (event) => {
+  handle.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
-    slider.setPointerCapture(event.pointerId);
-    slider.focus({ preventScroll: true });
+    handle.setPointerCapture(event.pointerId);
+    handle.focus({ preventScroll: true });
     event.preventDefault();
     drag(event);
   });
-  slider.addEventListener("pointermove", (event) => {
-    if (slider.hasPointerCapture(event.pointerId)) drag(event);
+  handle.addEventListener("pointermove", (event) => {
+    if (handle.hasPointerCapture(event.pointerId)) drag(event);
   });
+}
+
+const DIVIDER_KEYS = {
+  ArrowLeft: (share) => share - 0.05,
+  ArrowRight: (share) => share + 0.05,
+  Home: () => 0,
+  End: () => 1,
+};
+
+// The dividers between the small picture, enlarged, and the large one; all stand at the same share.
+function wireDividers(root, moved) {
+  let at = 0.5;
+  const dividers = [...root.querySelectorAll(".player-divider")];
+  const move = (share) => {
+    at = Math.max(0, Math.min(1, share));
+    root.style.setProperty("--divider", at);
+    for (const divider of dividers) {
+      divider.setAttribute("aria-valuenow", Math.round(at * 100));
+      divider.setAttribute("aria-valuetext", `the small picture on ${Math.round(at * 100)} percent`);
+    }
+    moved();
+  };
+  for (const divider of dividers) {
+    wireDrag(divider, divider.parentElement, move);
+    divider.addEventListener("keydown", (event) => {
+      const key = DIVIDER_KEYS[event.key];
+      if (!key || event.altKey || event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      event.stopPropagation(); // not a moment of the run
+      move(key(at));
+    });
+  }
+  move(at);
+  return { share: () => at, show: (on) => dividers.forEach((divider) => (divider.hidden = !on)) };
 }
 
 async function copyLink(root, actions) {
@@ -69,7 +103,7 @@ function wireControls(root, actions) {
     });
   };
   wireKeys(root, slider, actions);
-  wireSlider(slider, actions);
+  wireDrag(slider, slider.querySelector(".player-track"), actions.toShare);
   on("[data-do=previous]", () => actions.step(-1));
   on("[data-do=next]", () => actions.step(1));
   on("[data-do=play]", () => actions.play());
@@ -79,6 +113,7 @@ function wireControls(root, actions) {
   on(".player-pictures button", (button) => actions.choose(Number(button.dataset.picture)));
   on(".player-views button", (button) => actions.look({ show: button.dataset.show }));
   on(".player-grid button", (button) => actions.look({ grid: button.dataset.grid }));
+  on(".player-compare", (button) => actions.compare(button.ariaPressed !== "true"));
   on(".player-pixels", (button) => actions.look({ pixels: button.ariaPressed !== "true" }));
   on(".player-stage.grid canvas", (canvas, event) => {
     const picture = pictureUnder(canvas, event, actions.pictures());

@@ -22,11 +22,15 @@ function icon(name) {
   return `<svg viewBox="0 0 24 24" class="${solid}" aria-hidden="true"><path d="${ICONS[name]}"/></svg>`;
 }
 
+const NO_NOISE = "<p class='player-empty' hidden>no noise is left to predict</p>";
+const DIVIDER = `<div class="player-divider" role="slider" tabindex="0" hidden aria-valuemin="0" aria-valuemax="100"
+  aria-label="divider between the small picture and the large one"></div>`;
+
 function viewMarkup(view) {
   return `<figure class="player-view" data-view="${view}">
     <figcaption>${MATHS[view]}<span>${WORDS[view]}</span></figcaption>
     <div class="player-box"><canvas role="img" aria-label="${WORDS[view]}"></canvas>
-    ${view === "eps_hat" ? "<p class='player-empty' hidden>no noise is left to predict</p>" : ""}</div>
+    ${view === "eps_hat" ? NO_NOISE : DIVIDER}</div>
   </figure>`;
 }
 
@@ -46,6 +50,8 @@ const MARKUP = `
       ><button type="button" data-show="x_0_hat" aria-label="only the painting it expects">${MATHS.x_0_hat}</button
       ><button type="button" data-show="x_t" aria-label="only the picture so far">${MATHS.x_t}</button>
     </div>
+    <button type="button" class="player-quiet player-compare" aria-pressed="false" hidden
+      title="the small picture, enlarged, beside the large one, with a divider to drag">compare</button>
     <button type="button" class="player-quiet player-pixels" aria-pressed="false"
       title="smooth enlargement or bare pixels">pixels</button>
   </div>
@@ -128,6 +134,18 @@ function paint(context, tile, x, y, width, height, pixels) {
   context.imageSmoothingEnabled = !pixels;
   context.imageSmoothingQuality = "high";
   context.drawImage(...(pixels ? tile : enlarged(tile, width)), x, y, width, height);
+}
+
+// What was before, over the left `share` of a canvas.
+function paintBefore(canvas, tile, share, { pixels }) {
+  if (!tile) return;
+  const context = canvas.getContext("2d");
+  context.save();
+  context.beginPath();
+  context.rect(0, 0, Math.round(canvas.width * share), canvas.height);
+  context.clip();
+  paint(context, tile, 0, 0, canvas.width, canvas.height, pixels);
+  context.restore();
 }
 
 // One picture over the whole canvas, or several in a square grid. False if one isn't there yet.

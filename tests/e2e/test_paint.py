@@ -15,6 +15,7 @@ from app.images.encoding import png_bytes
 from app.painting.recipe import Recipe, read_recipe
 from app.settings import BUNDLED_MODELS
 from tests.e2e.lab_page import SIZES, resize, set_number
+from tests.e2e.mouse import drag
 from tools.server import Server
 
 pytestmark = pytest.mark.e2e
@@ -228,6 +229,45 @@ def test_one_run_goes_through_both_stages(page: Page) -> None:
     other = saved(page)
     assert other.small == large.small
     assert other.stage_seed != large.stage_seed
+
+
+HALVES = """() => {
+    const canvas = document.querySelector("[data-view=x_0_hat] canvas");
+    const [width, height] = [canvas.width >> 1, canvas.height];
+    const half = (x) => canvas.getContext("2d").getImageData(x, 0, width - 20, height).data.join();
+    return [half(0), half(canvas.width - width + 20)];
+}"""
+
+
+def test_a_divider_compares_the_small_picture_with_the_large_one(page: Page) -> None:
+    painted(page)
+    player, slider = page.locator(".player"), page.locator(".player-slider")
+    dividers = page.locator(".player-divider")
+    frame = player.get_attribute("data-i")
+    whole = page.evaluate(HALVES)
+    page.get_by_role("button", name="compare").click()
+    expect(dividers.first).to_be_visible()
+    expect(dividers.first).to_have_attribute("aria-valuenow", "50")
+    compared = page.evaluate(HALVES)
+    assert compared[0] != whole[0]
+    assert compared[1] == whole[1]
+    dividers.nth(1).press("End")
+    assert page.evaluate(HALVES)[1] != whole[1]
+    for _ in range(3):
+        dividers.nth(1).press("ArrowLeft")
+    expect(dividers.first).to_have_attribute("aria-valuenow", "85")
+    expect(player).to_have_attribute("data-i", frame or "")
+    drag(page.locator("[data-view=x_0_hat] .player-divider"), 0.5, -2.0)
+    now = int(dividers.first.get_attribute("aria-valuenow") or "")
+    assert 20 < now < 80
+    # The first stage's moments have nothing to be compared with.
+    slider.press("Home")
+    expect(dividers.first).to_be_hidden()
+    page.get_by_role("button", name="compare").click()
+    page.get_by_role("button", name="compare").click()
+    expect(player).to_have_attribute("data-i", frame or "")
+    page.get_by_role("button", name="compare").click()
+    assert page.evaluate(HALVES) == whole
 
 
 def test_a_picture_is_painted_as_large_as_one_wishes(page: Page, tmp_path: Path) -> None:
