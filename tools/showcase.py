@@ -11,10 +11,11 @@ import numpy as np
 import typer
 from pydantic import TypeAdapter
 
+from app.diffusion.cascade import RATIO, enlarged
 from app.errors import StudioError
 from app.images.arrays import Pixels
 from app.images.encoding import jpeg_bytes, jpeg_uri, png_bytes
-from app.images.pixels import evenly_spaced, joined
+from app.images.pixels import evenly_spaced, joined, to_bytes, to_unit
 from app.images.reading import own_picture
 from app.laboratory.bound_results import BoundResult
 from app.laboratory.experiments import (
@@ -48,10 +49,16 @@ EXAMPLE_SEEDS: Final = (43, 16, 27, 33, 52, 31, 46, 59)
 STRIP_SEED: Final = 43
 
 FILM_MOMENTS: Final = 33
-"""The most moments of a kept film."""
+"""The most moments of a kept film at the model's own size."""
+
+LARGE_MOMENTS: Final = 5
+"""The most moments of a second stage's film."""
 
 CARD_SEEDS: Final = 36
-"""The number of samples on the model's card: its seeds are the first ones, not chosen ones."""
+"""The number of samples on a model's card: their seeds are the first ones, not chosen ones."""
+
+SAMPLE_ROWS: Final = 4
+"""The number of rows of enlarged samples on the stage's card."""
 
 SHOWN_MOMENT: Final = 6
 """The box of the strip that the player shows on the screenshots: half noise, half painting."""
@@ -72,7 +79,8 @@ def command() -> None:
         raise StudioError("The screenshots need a browser.", "Install the package chromium.")
     studio = Studio(Settings())
     model = studio.settings.default_model
-    chosen = [DEFAULT.recipe(model, seed) for seed in EXAMPLE_SEEDS]
+    large = {"size": RATIO * studio.models.describe(model).size}
+    chosen = [DEFAULT.recipe(model, seed).model_copy(update=large) for seed in EXAMPLE_SEEDS]
     save_examples(studio.painter, studio.novelty, chosen, ASSETS / "showcase")
     first = EvaluationPlan(DEFAULT.sampler, DEFAULT.steps, CARD_SEEDS)
     runs = recipes(
@@ -82,11 +90,26 @@ def command() -> None:
     card.write_bytes(png_bytes(tiled(paint_all(studio.painter, runs, lambda: None))))
     of_strip = studio.painter.complete(chosen[EXAMPLE_SEEDS.index(STRIP_SEED)])
     save_keepsakes(studio)
+    stage = studio.models.find_stage(chosen[0].stage).folder / "samples.jpg"
+    stage.write_bytes(jpeg_bytes(_enlarged_samples(studio.painter, chosen[0]), 85))
     (ASSETS / "strip.png").write_bytes(studio.painter.films.pictures(of_strip)[0].strip())
     _photograph(browser, ASSETS)
     typer.echo(
-        f"repainted {len(chosen)} examples, the strip and the screenshots in {ASSETS}, and {card}"
+        f"repainted {len(chosen)} examples, the strip and the screenshots in {ASSETS}, "
+        f"{card} and {stage}"
     )
+
+
+def _enlarged_samples(painter: Painter, like: Recipe) -> Pixels:
+    """Paint the card's seeds as `like` says, each below its small picture enlarged bicubically."""
+    each, rows = CARD_SEEDS // SAMPLE_ROWS, []
+    for seed in range(0, CARD_SEEDS, each):
+        changes = {"seed": seed, "stage_seed": seed, "pictures": each}
+        run = painter.complete(like.model_copy(update=changes))
+        results = painter.films.pictures(run)
+        small = to_bytes(enlarged(to_unit(np.stack([result.small for result in results]))))
+        rows += [small, np.stack([result.pixels for result in results])]
+    return joined(np.stack(rows))
 
 
 def _photograph(browser: str, folder: Path) -> None:
@@ -128,21 +151,31 @@ def save_examples(
 
 
 def _save(painter: Painter, result: FilmResult[Recipe], novelty: Novelty, folder: Path) -> Example:
-    moments = [result.film[i] for i in evenly_spaced(FILM_MOMENTS, len(result.film))]
-    (folder / f"{result.name}.png").write_bytes(result.png())
-    sheet = film_sheet(moments, result.request.picture)
-    (folder / f"{result.name}.jpg").write_bytes(jpeg_bytes(sheet, 75))
+    recipe, film = result.request, result.film
+    first = _spread([m for m in film if m.index <= recipe.steps], FILM_MOMENTS)
+    second = _spread([m for m in film if m.index > recipe.steps], LARGE_MOMENTS)
+    stages = {recipe.small.file_name: (png_bytes(result.small, recipe.small), first)}
+    if recipe.size:
+        stages[result.name] = (result.png(), second)
+    for name, (png, moments) in stages.items():
+        (folder / f"{name}.png").write_bytes(png)
+        sheet = film_sheet(moments, recipe.picture)
+        (folder / f"{name}.jpg").write_bytes(jpeg_bytes(sheet, 75))
     said = tuple(
         FilmMoment(m.index, m.t, round(m.signal, 6), round(m.snr_db, 2) if m.t else None)
-        for m in moments
+        for m in (*first, *second)
     )
-    model = painter.models.load(result.request.model)
-    nearest = novelty.in_words(model, result.pixels[None])[0]
-    return Example(result.name, result.request.steps, said, nearest, folder)
+    model = painter.models.load(recipe.model)
+    nearest = novelty.in_words(model, result.small[None])[0]
+    return Example(result.name, film[-1].total, said, nearest, folder)
+
+
+def _spread(moments: Sequence[Moment], most: int) -> list[Moment]:
+    return [moments[i] for i in evenly_spaced(most, len(moments))]
 
 
 def film_sheet(moments: Sequence[Moment], picture: int) -> Pixels:
-    """Join the moments of one picture into a sheet, (3 H, n W, 3) uint8.
+    """Join the moments of one picture in one stage into a sheet, (3 H, n W, 3) uint8.
 
     The moments lie from left to right; x_t, x_0_hat and eps_hat from top to bottom. The last
     moment has no eps_hat; its place shows the last prediction there was.
@@ -215,7 +248,7 @@ def _bounding(model: str, picture: PictureSource, seed: int) -> BoundRequest:
 
 def _example(place: int) -> PictureSource:
     example = load_examples(ASSETS / "showcase")[place]
-    return PictureSource.of(own_picture(example.path))
+    return PictureSource.of(own_picture(example.small_path))
 
 
 def _name(place: int) -> str:
@@ -228,7 +261,7 @@ def _keep(name: str, data: bytes) -> None:
 
 
 def _keep_film(name: str, result: FilmResult[Denoising] | FilmResult[Mixing]) -> None:
-    moments = [result.film[i] for i in evenly_spaced(FILM_MOMENTS, len(result.film))]
+    moments = _spread(result.film, FILM_MOMENTS)
     frames = tuple(FrameInfo(m.index, m.t, round(m.snr_db, 2), round(m.signal, 6)) for m in moments)
     size = result.pixels.shape[0]
     film = FilmMessage(
@@ -237,7 +270,7 @@ def _keep_film(name: str, result: FilmResult[Denoising] | FilmResult[Mixing]) ->
         tile=(size, size),
         steps=result.film[-1].total,
         frames=frames,
-        src=jpeg_uri(film_sheet(moments, 0), 75),
+        sheets=(jpeg_uri(film_sheet(moments, 0), 75),),
         finished=(finished_picture(result),),
         kept=True,
     )

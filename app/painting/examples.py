@@ -1,14 +1,12 @@
 """The examples that the page opens with: runs of the bundled model, painted once and kept.
 
-Each is a PNG with its recipe inside, and a film: one JPEG sheet with the kept moments from
-left to right and x_t, x_0_hat and eps_hat from top to bottom.
+Each stage of a run leaves a PNG with its recipe inside, and a film: one JPEG sheet with the kept
+moments from left to right and x_t, x_0_hat and eps_hat from top to bottom.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-from PIL import Image
 
 from app.errors import StudioError
 from app.files import read_json
@@ -32,9 +30,9 @@ class Example:
     """One finished run.
 
     Attributes:
-        name: The files' name without their ending.
-        total: The number of steps.
-        moments: The moments in the film, from left to right.
+        name: The name of the finished picture's files without their ending.
+        total: The number of steps of all stages.
+        moments: The moments in the films, from left to right.
         nearest: The training painting that the picture comes nearest to, in words.
         folder: Where the files are.
     """
@@ -56,15 +54,25 @@ class Example:
         return self.path.read_bytes()
 
     @property
-    def film(self) -> bytes:
-        """The sheet of moments, a JPEG."""
-        return (self.folder / f"{self.name}.jpg").read_bytes()
+    def small_name(self) -> str:
+        """The name of the first stage's files; without a second stage, `name`."""
+        return self.recipe.small.file_name
 
     @property
-    def tile(self) -> tuple[int, int]:
-        """The pictures' width and height in pixels."""
-        with Image.open(self.path) as image:
-            return image.size
+    def small_path(self) -> Path:
+        """The file of what the first stage painted."""
+        return self.folder / f"{self.small_name}.png"
+
+    @property
+    def films(self) -> tuple[bytes, ...]:
+        """The sheet of each stage's moments, a JPEG."""
+        names = dict.fromkeys((self.small_name, self.name))
+        return tuple((self.folder / f"{name}.jpg").read_bytes() for name in names)
+
+    @property
+    def second(self) -> int | None:
+        """The index at which the second stage begins; None where there is none."""
+        return self.recipe.steps + 1 if self.recipe.size else None
 
     @property
     def recipe(self) -> Recipe:

@@ -14,13 +14,14 @@ function blobOf(uri) {
 
 function createFilm({ tile, views, steps, second = null, small = null }) {
   // A second stage's pictures are larger than those before.
-  const tileOf = ({ i }) => (second !== null && i < second ? small : tile);
+  const stageOf = ({ i }) => Number(second !== null && i >= second);
+  const tileOf = (frame) => (second !== null && stageOf(frame) === 0 ? small : tile);
   const pitchOf = (frame) => tileOf(frame).map((side) => Math.ceil(side / JPEG_BLOCK) * JPEG_BLOCK);
   const frames = []; // by i: {i, t, snr_db, signal, blob, column}
   const decoded = new Map(); // frame -> ImageBitmap, the one used last at the end
   const decoding = new Map(); // frame -> Promise
   const masters = []; // the finished pictures, lossless
-  let whole = null; // the one sheet of a stored run
+  let whole = null; // the sheets of a stored run, one for each stage
   let bytes = 0;
   let closed = false;
 
@@ -57,9 +58,10 @@ function createFilm({ tile, views, steps, second = null, small = null }) {
     return frame;
   }
 
-  async function addWhole(infos, src) {
-    whole = await createImageBitmap(blobOf(src));
-    infos.forEach((info, column) => frames.push({ ...info, column }));
+  async function addWhole(infos, sources) {
+    whole = await Promise.all(sources.map((src) => createImageBitmap(blobOf(src))));
+    const before = infos.filter((info) => stageOf(info) === 0).length;
+    infos.forEach((info, n) => frames.push({ ...info, column: n - stageOf(info) * before }));
   }
 
   async function addMasters(sources) {
@@ -78,7 +80,7 @@ function createFilm({ tile, views, steps, second = null, small = null }) {
   }
 
   function sheetOf(frame) {
-    if (whole) return whole;
+    if (whole) return whole[stageOf(frame)];
     const bitmap = decoded.get(frame);
     if (!bitmap) return null;
     decoded.delete(frame); // to the end of the queue: used last
@@ -108,7 +110,7 @@ function createFilm({ tile, views, steps, second = null, small = null }) {
     decoded.forEach((bitmap) => bitmap.close());
     decoded.clear();
     masters.forEach((bitmap) => bitmap.close());
-    whole?.close();
+    whole?.forEach((bitmap) => bitmap.close());
   }
 
   return { frames, add, addWhole, addMasters, decode, nearest, tileAt, close };

@@ -95,7 +95,7 @@ function mountPlayer(element, trigger, props, watch) {
     if (message.kept && run) return;
     begin({ ...message, pictures: 1, finished: true });
     const mine = film;
-    await film.addWhole(message.frames, message.src);
+    await film.addWhole(message.frames, message.sheets);
     await end({ pictures: message.finished, run: message.run });
     if (mine !== film) return;
     root.dataset.frames = film.frames.length;

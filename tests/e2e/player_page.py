@@ -72,7 +72,7 @@ def film(steps: int = 12) -> FilmMessage:
         tile=(SIDE, SIDE),
         steps=steps,
         frames=tuple(info(i, steps) for i in range(steps + 1)),
-        src=frame_sheet((x_t, hue, np.zeros_like(hue))),
+        sheets=(frame_sheet((x_t, hue, np.zeros_like(hue))),),
         finished=finished(1),
     )
 

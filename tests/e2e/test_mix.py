@@ -88,7 +88,7 @@ def test_variances_in_the_browser_are_the_services(tab: Locator, model_root: Pat
     pair = []
     for place in (0, 4):
         example = load_examples(ASSETS / "showcase")[place]
-        with Image.open(example.folder / f"{example.name}.png") as image:
+        with Image.open(example.small_path) as image:
             pair.append(PictureSource.of(image))
     run = Recipe(model="tiny", seed=42)
     mixing = Mixing(run=run, first=pair[0], second=pair[1], t=300, mix=0.35, seed=42)

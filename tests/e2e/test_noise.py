@@ -87,7 +87,7 @@ def test_dragging_t_noises_the_picture_without_asking_the_server(
 def test_x_t_in_the_browser_is_the_services(tab: Locator, model_root: Path) -> None:
     lab = Studio(Settings(models_dir=model_root, default_model="tiny")).noise_lab
     example = load_examples(ASSETS / "showcase")[0]
-    with Image.open(example.folder / f"{example.name}.png") as image:
+    with Image.open(example.small_path) as image:
         source = PictureSource.of(image)
     strip = lab.strip(ForwardStrip(model="tiny", source=source, moments=11, seed=42))
     for moment in strip.moments[::3]:

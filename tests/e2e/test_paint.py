@@ -20,7 +20,7 @@ from tools.server import Server
 
 pytestmark = pytest.mark.e2e
 
-FIRST_VIEW_BYTES = 1_000_000
+FIRST_VIEW_BYTES = 1_500_000
 
 
 @pytest.fixture

@@ -353,8 +353,12 @@ def finished_picture(result: FilmResult[Filmed], nearest: str = "") -> FinishedP
     if not run.size or run.is_truncated or not request.num_steps(MAX_T):
         return finished  # there is no other finished picture, or nothing was done to it
     small = request.small
-    png = data_uri(png_bytes(result.small, small), "image/png")
-    return replace(finished, small=png, small_name=f"{small.file_name}.png")
+    return with_small(finished, png_bytes(result.small, small), small.file_name)
+
+
+def with_small(finished: FinishedPicture, png: bytes, name: str) -> FinishedPicture:
+    """Add the PNG of what the first stage painted to an entry of the player's row."""
+    return replace(finished, small=data_uri(png, "image/png"), small_name=f"{name}.png")
 
 
 def finished_file(request: Filmed, png: bytes, name: str, nearest: str = "") -> FinishedPicture:

@@ -132,9 +132,12 @@ class Frames(Message):
 
 @dataclass(frozen=True)
 class FilmMessage(Message):
-    """A stored run of one picture, at once: columns of its sheet are frames, rows are views.
+    """A stored run of one picture, at once: columns of a sheet are frames, rows are views.
 
     Attributes:
+        sheets: A JPEG for each stage.
+        second: The index at which the second stage begins; None where there is none.
+        small: A picture's width and height before that.
         kept: Whether the run is only there to open with: one that a person began meanwhile stays.
         enlarges: Whether a second stage can be asked for.
     """
@@ -145,9 +148,11 @@ class FilmMessage(Message):
     tile: tuple[int, int]
     steps: int
     frames: tuple[FrameInfo, ...]
-    src: str
+    sheets: tuple[str, ...]
     finished: tuple[FinishedPicture, ...] = ()
     T: int = 1000
+    second: int | None = None
+    small: tuple[int, int] | None = None
     views: tuple[str, ...] = VIEWS
     kept: bool = False
     enlarges: bool = False

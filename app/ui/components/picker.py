@@ -157,7 +157,7 @@ class Picker:
         self._studio = studio
         self._examples = load_examples(ASSETS / "showcase")
         shelf = tuple(
-            Picture(f"seed {it.recipe.seed + it.recipe.picture}", own_picture(it.path))
+            Picture(f"seed {it.recipe.seed + it.recipe.picture}", own_picture(it.small_path))
             for it in self._examples
         ) or (_plain(),)
         chosen = (0,) if mode != "pair" else (0, len(shelf) // 2)
@@ -239,7 +239,7 @@ class Picker:
             raise PictureError("That picture isn't in the run.", "Choose one in Paint.")
         stored = next((e for e in self._examples if e.recipe == recipe), None)
         if stored is not None:
-            image = own_picture(stored.path)
+            image = own_picture(stored.small_path)
         else:
             painter = self._studio.painter
             results = painter.films.pictures(painter.complete(recipe.small.for_picture(place)))

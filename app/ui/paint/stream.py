@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 from functools import cache, partial
 
 from app.images.encoding import data_uri
+from app.images.reading import own_picture
 from app.painting.examples import Example
 from app.painting.recipe import Recipe
 from app.studio import Studio
@@ -17,6 +18,7 @@ from app.ui.components.films import (
     finished_file,
     run_name,
     summary,
+    with_small,
 )
 from app.ui.components.messages import FilmMessage, FrameInfo, Message, Waiting
 from app.ui.components.player import FileType
@@ -48,17 +50,23 @@ def _loading(studio: Studio, wish: Callable[[], Recipe]) -> Iterator[Waiting]:
 def film_message(studio: Studio, example: Example) -> FilmMessage:
     """Turn a stored example into the message that opens it at once."""
     recipe = example.recipe
+    finished = finished_file(recipe, example.png, example.name, example.nearest)
+    small = own_picture(example.small_path).size if recipe.size else None
+    if small:
+        finished = with_small(finished, example.small_path.read_bytes(), example.small_name)
     return FilmMessage(
         run=run_name(recipe),
         title=summary(recipe),
-        tile=example.tile,
+        tile=own_picture(example.path).size,
         steps=example.total,
         frames=tuple(
             FrameInfo(m.index, m.t, float("inf") if m.snr_db is None else m.snr_db, m.signal)
             for m in example.moments
         ),
-        src=data_uri(example.film, "image/jpeg"),
-        finished=(finished_file(recipe, example.png, example.name, example.nearest),),
+        sheets=tuple(data_uri(film, "image/jpeg") for film in example.films),
+        finished=(finished,),
+        second=example.second,
+        small=small,
         enlarges=can_enlarge(studio, studio.models.describe(recipe.model)),
     )
 

@@ -4,12 +4,13 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import astuple
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 
 from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.diffusion.seeds import MAX_SEED
+from app.images.reading import own_picture, square
 from app.painting.examples import Example, load_examples
 from app.painting.recipe import STAGE_FIELDS, Recipe, read_recipe
 from app.settings import ASSETS
@@ -23,6 +24,9 @@ from app.ui.components.player import Player, PlayerEvent
 from app.ui.components.recipe_controls import Controls, follow_model
 from app.ui.errors import errors_to_page
 from app.ui.paint.stream import file_messages, film_message, paint_messages
+
+THUMB_SIDE: Final = 160
+"""The side of an example in the row, in pixels."""
 
 
 def paint_tab(studio: Studio, header: Header, _: gr.Tab) -> None:
@@ -78,7 +82,8 @@ def _controls(studio: Studio, header: Header) -> tuple[Controls, gr.Slider]:
 
 def _example_row(studio: Studio, examples: tuple[Example, ...], player: Player) -> None:
     gallery = gr.Gallery(
-        [(str(e.folder / f"{e.name}.png"), f"seed {e.recipe.seed}") for e in examples],
+        [(square(own_picture(e.path), THUMB_SIDE), f"seed {e.recipe.seed}") for e in examples],
+        format="jpeg",
         label="painted by this model",
         columns=len(examples),
         allow_preview=False,
