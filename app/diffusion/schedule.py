@@ -157,17 +157,17 @@ SCHEDULES: Final[dict[str, BetaSchedule]] = {
 
 
 def noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
-    """Read the schedule of a scheduler_config.json whose beta_schedule is one of SCHEDULES.
+    """Read the schedule of a whole scheduler_config.json whose beta_schedule is one of SCHEDULES.
 
     Raises:
         ValueError: If its numbers are impossible.
         TypeError: If one of them is not a number.
     """
-    if config.get("trained_betas") is not None:
+    if config["trained_betas"] is not None:
         return NoiseSchedule.from_betas(torch.tensor(config["trained_betas"]))
     return NoiseSchedule.named(
-        SCHEDULES[config.get("beta_schedule", "linear")],
-        config.get("num_train_timesteps", 1000),
-        config.get("beta_start", 1e-4),
-        config.get("beta_end", 0.02),
+        SCHEDULES[config["beta_schedule"]],
+        config["num_train_timesteps"],
+        config["beta_start"],
+        config["beta_end"],
     )

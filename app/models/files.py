@@ -21,6 +21,7 @@ from app.diffusion.denoiser import TARGETS
 from app.diffusion.schedule import MAX_T, SCHEDULES
 from app.documents import in_words
 from app.errors import ModelError
+from app.models.schedulers import TRAINED_AS_DDPM, check_followed, with_defaults
 
 MAX_SIDE: Final = 1024
 MAX_LEVELS: Final = 16
@@ -52,12 +53,12 @@ class NetworkFields(ConfigFields):
 class ScheduleFields(ConfigFields):
     """Fields of a scheduler_config.json."""
 
-    num_train_timesteps: int = Field(default=1000, ge=1, le=MAX_T)
-    beta_schedule: str = "linear"
-    beta_start: float = 1e-4
-    beta_end: float = 0.02
-    trained_betas: list[float] | None = Field(default=None, max_length=MAX_T)
-    prediction_type: str = "epsilon"
+    num_train_timesteps: int = Field(ge=1, le=MAX_T)
+    beta_schedule: str
+    beta_start: float
+    beta_end: float
+    trained_betas: list[float] | None = Field(max_length=MAX_T)
+    prediction_type: str
 
 
 class LabelFields(ConfigFields):
@@ -111,6 +112,7 @@ class ModelFiles:
     @cached_property
     def unet_config(self) -> dict[str, Any]:
         """The network's config.json, of a UNet2DModel with the channels that it needs here."""
+        self._check_pipeline()
         config = self._read_json(self.unet_folder / "config.json")
         if config.get("_class_name") != "UNet2DModel":
             raise self.error(
@@ -119,6 +121,21 @@ class ModelFiles:
             )
         self._check_channels(self._checked(NetworkFields, config, "config.json"))
         return config
+
+    def _check_pipeline(self) -> None:
+        index = self.folder / "model_index.json"
+        parts = self._read_json(index) if index.is_file() else {}
+        others = {name for name, it in parts.items() if isinstance(it, list) and any(it)}
+        others -= {"_class_name", "unet", "scheduler"}
+        if others & {"vae", "vqvae"}:
+            raise self.error(
+                "it paints in the latent space of an autoencoder", "Plein Air doesn't yet."
+            )
+        if others:
+            raise self.error(
+                f"its pipeline has a part called {min(others)!r}",
+                "Plein Air paints with DDPMs that have a unet and a scheduler alone.",
+            )
 
     def _check_channels(self, fields: NetworkFields) -> None:
         channels = fields.in_channels
@@ -132,8 +149,14 @@ class ModelFiles:
 
     @cached_property
     def scheduler_config(self) -> dict[str, Any]:
-        """The scheduler_config.json, checked for what Plein Air can follow."""
+        """The scheduler_config.json with its class's defaults, checked for what is followed."""
         config = self._read_json(self._part("scheduler") / "scheduler_config.json")
+        try:
+            config = with_defaults(config)
+        except ValueError as error:
+            raise self.error(
+                str(error), f"Plein Air knows the process of: {', '.join(TRAINED_AS_DDPM)}."
+            ) from error
         fields = self._checked(ScheduleFields, config, "scheduler_config.json")
         if fields.beta_schedule not in SCHEDULES:
             raise self.error(
@@ -145,6 +168,13 @@ class ModelFiles:
                 f"its prediction_type is {fields.prediction_type!r}",
                 f"Known ones: {', '.join(TARGETS)}.",
             )
+        try:
+            check_followed(config, learned_variance=self.learned_variance)
+        except ValueError as error:
+            raise self.error(
+                f"{error}, which Plein Air doesn't follow",
+                "If the network was trained without it, leave it out of the file.",
+            ) from error
         return config
 
     @cached_property
@@ -280,7 +310,7 @@ def describe(files: ModelFiles) -> ModelInfo:
         size=unet["sample_size"],
         channels=unet["in_channels"],
         parameters=files.num_parameters,
-        num_train_timesteps=files.scheduler_config.get("num_train_timesteps", 1000),
+        num_train_timesteps=files.scheduler_config["num_train_timesteps"],
         labels=tuple(labels.labels) if labels else (),
         null_label=labels.null_label if labels else None,
         learned_variance=files.learned_variance,

@@ -123,7 +123,7 @@ class LoadedNetwork:
         self.folder = files.folder
         self.weights = files.weights_sha256
         self.schedule = schedule_of(files)
-        self._target = files.scheduler_config.get("prediction_type", "epsilon")
+        self._target = files.scheduler_config["prediction_type"]
         self._unet = load_unet(files)
         self._device = device
         self._executor = executor

@@ -100,7 +100,7 @@ def describe_stage(files: StageFiles) -> StageInfo:
         ModelError: If they are missing, broken, or not a stage's.
     """
     _ = files.unet_config
-    timesteps = files.scheduler_config.get("num_train_timesteps", 1000)
+    timesteps = files.scheduler_config["num_train_timesteps"]
     return StageInfo(files.id, files.num_parameters, timesteps, files.bands.low_res_noise)
 
 

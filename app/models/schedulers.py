@@ -1,0 +1,85 @@
+"""Schedulers of diffusers: which training processes are this studio's, and what of them it follows.
+
+Where a field is left out its value is the default of the class that the file names. A field that
+the studio doesn't follow may have that default, or null, and no other value.
+"""
+
+import inspect
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Any, Final
+
+import diffusers
+
+DDPM: Final = "DDPMScheduler"
+
+TRAINED_AS_DDPM: Final = (
+    *(DDPM, "DDPMParallelScheduler", "DDIMScheduler", "DDIMParallelScheduler", "PNDMScheduler"),
+    *("DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "DPMSolverSDEScheduler"),
+    *("UniPCMultistepScheduler", "DEISMultistepScheduler", "SASolverScheduler"),
+    *("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "LMSDiscreteScheduler"),
+    *("HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler"),
+)
+"""The classes whose networks are trained on x_t of a schedule of betas."""
+
+FOLLOWED: Final = (
+    *("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas"),
+    "prediction_type",
+)
+CHOSEN: Final = ("clip_sample", "timestep_spacing")
+"""Fields that a recipe says anew for each picture."""
+
+VARIANCES: Final = ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log")
+
+LEFTOVERS: Final = {"predict_epsilon": True, "tensor_format": "pt", "timestep_values": None}
+"""Fields of schedulers in old versions of diffusers, with what they have to be."""
+
+_WITHOUT_EFFECT: Final = ("dynamic_thresholding_ratio", "sample_max_value")
+"""Fields that say how `thresholding` is done, which has to be off."""
+
+
+@cache
+def defaults(name: str) -> Mapping[str, Any]:
+    """Return the fields of a class in TRAINED_AS_DDPM with their defaults."""
+    # diffusers has this class only beside torchsde; its fields are the other's, and a seed.
+    sde = name == "DPMSolverSDEScheduler"
+    kind = getattr(diffusers, "KDPM2DiscreteScheduler" if sde else name)
+    fields = inspect.signature(kind.__init__).parameters
+    found = {field: it.default for field, it in fields.items() if field != "self"}
+    return MappingProxyType(found | ({"noise_sampler_seed": None} if sde else {}))
+
+
+def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete a scheduler_config.json by the followed fields that it leaves out.
+
+    Raises:
+        ValueError: If its class isn't in TRAINED_AS_DDPM.
+    """
+    name = config.get("_class_name", DDPM)
+    if name not in TRAINED_AS_DDPM:
+        raise ValueError(f"its scheduler is a {name}")
+    return {field: defaults(name)[field] for field in FOLLOWED} | dict(config)
+
+
+def check_followed(config: Mapping[str, Any], *, learned_variance: bool) -> None:
+    """Check that a scheduler_config.json asks for nothing that the studio doesn't do.
+
+    Args:
+        config: The file, of a class in TRAINED_AS_DDPM.
+        learned_variance: Whether the network predicts its variance.
+
+    Raises:
+        ValueError: If a field has a value that isn't followed; it names the field.
+    """
+    passes = {**LEFTOVERS, **defaults(config.get("_class_name", DDPM))}
+    known = {*FOLLOWED, *CHOSEN, *_WITHOUT_EFFECT}
+    for field, value in config.items():
+        if field.startswith("_") or field in known or value is None:
+            continue
+        if field == "variance_type":
+            follows = value in VARIANCES or (value == "learned_range" and learned_variance)
+        else:
+            follows = field in passes and value == passes[field]
+        if not follows:
+            raise ValueError(f"its scheduler's {field} is {value!r}")
