@@ -9,7 +9,7 @@ from torch import Tensor
 
 from app.diffusion.cascade import BANDS, RATIO, back_projected, enlarged
 from app.diffusion.conditioning import Condition
-from app.diffusion.reverse import Frame, reverse_process, spaced_timesteps
+from app.diffusion.reverse import Frame, Spacing, reverse_process, spaced_timesteps
 from app.diffusion.samplers.solvers import dpm_solver
 from app.diffusion.schedule import code_t
 from app.diffusion.seeds import SeededNoise
@@ -69,7 +69,14 @@ def _both(
     yield from stage_moments(stage, recipe, small, steps)
 
 
-def stage_frames(stage: LoadedStage, recipe: Recipe, low_res: Tensor) -> Iterator[Frame]:
+def stage_frames(
+    stage: LoadedStage,
+    recipe: Recipe,
+    low_res: Tensor,
+    *,
+    sde: bool = True,
+    spacing: Spacing = "trailing",
+) -> Iterator[Frame]:
     """Run the second stage's reverse process over the bands of the pictures `low_res`.
 
     Args:
@@ -77,19 +84,21 @@ def stage_frames(stage: LoadedStage, recipe: Recipe, low_res: Tensor) -> Iterato
         recipe: How to sample. Each picture's generator draws the noise of the small picture first,
             then z_T, then the sampler's.
         low_res: The small pictures, (B, 3, h, w) in [-1, 1].
+        sde: Whether the solver adds noise back.
+        spacing: How the steps lie in 0 to T.
     """
     noise = SeededNoise(recipe.stage_seeds)
     eps, z = noise.draw(low_res.shape[1:]), noise.draw((BANDS, *low_res.shape[2:]))
     given = noised(low_res_schedule(), low_res, recipe.stage_noise, eps)
     level = torch.tensor([max(0, code_t(recipe.stage_noise))])
     s_noise = 1 + stage.s_noise / recipe.stage_steps
-    timesteps = spaced_timesteps(recipe.stage_steps, stage.info.num_train_timesteps)
+    timesteps = spaced_timesteps(recipe.stage_steps, stage.info.num_train_timesteps, spacing)
     return reverse_process(
         stage.denoiser(recipe.precision),
         stage.schedule,
         z,
         timesteps,
-        sampler=dpm_solver(stage.schedule, timesteps, sde=True, s_noise=s_noise),
+        sampler=dpm_solver(stage.schedule, timesteps, sde=sde, s_noise=s_noise),
         noise=noise,
         clip=False,
         condition=Condition(low_res=given, low_res_t=level.expand(len(low_res))),
