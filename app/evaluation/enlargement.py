@@ -75,12 +75,12 @@ def colour_offset(x: Tensor, low_res: Tensor) -> Floats:
 def grid_peak(pictures: Pixels, cycles: int, *, seed: int = 0) -> Interval:
     """Measure how far a grid of `cycles` a picture stands out in `pictures` (N, S, S, 3); 1 is not.
 
-    After Wang, Bovik & Evans (2000), https://doi.org/10.1109/ICIP.2000.899622: the luma's absolute differences
-    from column to column, averaged over the rows, have a spectrum, in which a grid is a peak; and
-    likewise from row to row. The figure is that of amplitudes, the peak over its neighbours, in
-    the geometric mean over neighbours and pictures.
+    After Wang, Bovik & Evans (2000), https://doi.org/10.1109/ICIP.2000.899622: the luma's absolute
+    differences from column to column, averaged over the rows, have a spectrum, in which a grid is
+    a peak; and likewise from row to row. The figure is that of amplitudes, the peak over its
+    neighbours, in the geometric mean over neighbours and pictures.
     """
-    ratios = np.concatenate([_log_peaks(one[None], cycles) for one in pictures])
+    ratios = np.array([_log_peak(one, cycles) for one in pictures])
 
     def amplitude(weights: Floats, _: Floats) -> Floats:
         return np.asarray(np.exp(weights @ ratios / weights.sum(1)))[:, None]
@@ -88,19 +88,19 @@ def grid_peak(pictures: Pixels, cycles: int, *, seed: int = 0) -> Interval:
     return bootstrap_all(amplitude, len(ratios), 1, seed=seed)[0]
 
 
-def _log_peaks(pictures: Pixels, cycles: int) -> Floats:
-    """Compute the logarithm of each picture's ratio, (N,)."""
-    luma = pictures / 255 @ np.array(LUMA)
-    total: Floats = np.zeros((len(luma), luma.shape[1] // 2))
-    for axis in (1, 2):
-        profile = np.abs(np.diff(luma, axis=axis)).mean(3 - axis)
-        window = np.hanning(profile.shape[1] + 2)[1:-1]
-        # One difference fewer than pixels: zeros make up for it, so that cycles fall on a bin.
-        found = np.fft.rfft((profile - profile.mean(1, keepdims=True)) * window, luma.shape[1])
-        total += np.abs(found[:, : total.shape[1]]) ** 2
+def _log_peak(picture: Pixels, cycles: int) -> float:
+    """Compute the logarithm of the ratio of one `picture` (S, S, 3)."""
+    luma = picture / 255 @ np.array(LUMA)
+    total: Floats = np.zeros(len(luma) // 2)
+    for axis in (0, 1):
+        profile = np.abs(np.diff(luma, axis=axis)).mean(1 - axis)
+        window = np.hanning(len(profile) + 2)[1:-1]
+        # One difference fewer than pixels: a zero makes up for it, so that cycles fall on a bin.
+        found = np.fft.rfft((profile - profile.mean()) * window, len(luma))
+        total += np.abs(found[: len(total)]) ** 2
     logs = np.log(np.maximum(total, NO_POWER**2)) / 2
-    around = [cycles + k for k in NEIGHBOURS_OF_A_PEAK if 0 < cycles + k < total.shape[1]]
-    return np.asarray(logs[:, cycles] - logs[:, around].mean(1))
+    around = [cycles + k for k in NEIGHBOURS_OF_A_PEAK if 0 < cycles + k < len(total)]
+    return float(logs[cycles] - logs[around].mean())
 
 
 def variance_over_seeds(z: Tensor) -> Floats:
