@@ -12,16 +12,21 @@ from app.errors import StudioError
 
 if TYPE_CHECKING:
     from app.evaluation.evaluator import Evaluation, EvaluationPlan, Evaluator
+    from app.images.reading import Fit
+    from app.painting.painter import Painter
     from app.painting.recipe import Recipe
     from app.training.distributed import Processes
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="A model's id.")],
+    model: Annotated[str, typer.Argument(help="A model's id, or a second stage's.")],
     data: Annotated[Path, typer.Option(help="A folder of pictures it was never trained on.")],
     sampler: Annotated[
         list[str] | None,
-        typer.Option(help="sampler:steps or sampler:steps:count; may be given several times."),
+        typer.Option(
+            help="sampler:steps or sampler:steps:count; may be given several times. Of a second "
+            "stage: sde:steps, ode:steps, or either with :noise."
+        ),
     ] = None,
     count: Annotated[int, typer.Option(help="Samples, where --sampler doesn't say.")] = 1000,
     train: Annotated[
@@ -37,10 +42,17 @@ def command(
     style: Annotated[
         bool, typer.Option("--style/--no-style", help="Judge with the style network too.")
     ] = True,
+    first_stage: Annotated[
+        str, typer.Option(help="Of a second stage: the model whose samples it enlarges.")
+    ] = "impressionist-64",
+    back_projection: Annotated[
+        bool, typer.Option(help="Of a second stage: whether it corrects what it painted.")
+    ] = True,
 ) -> None:
     """Print a table, sampler by sampler: MMD, patches, spectrum, precision, recall, novelty.
 
-    Processes that torchrun started paint together.
+    Of a second stage, what it makes of small paintings and of samples. Processes that torchrun
+    started paint a model's samples together.
     """
     from app.datasets.folder import find_pictures, load_reference
     from app.evaluation.evaluator import (
@@ -61,6 +73,13 @@ def command(
     settings = Settings.from_environment()
     processes = Processes.join(choose_device(settings.device))
     painter = Studio(settings).painter
+    if any(stage.id == model for stage in painter.models.stages()):
+        if processes.count > 1:
+            raise StudioError("One process judges a second stage.", "Start it without torchrun.")
+        fields = {"stage": model, "stage_seed": seed, "spacing": spacing, "precision": precision}
+        fields |= {"model": first_stage, "back_projection": back_projection}
+        _judge_stage(painter, fields, sampler, (data, train), count, out, fit=fit, style=style)
+        return
     plans = [parse_plan(text, count) for text in sampler or ["dpm-solver-sde:50"]]
     info = painter.models.describe(model)
     require_judgeable(info, style=style)
@@ -70,8 +89,7 @@ def command(
     ]
     for folder in (data, train) if train else (data,):
         find_pictures(folder, LEAST)
-    if out and (out.is_dir() or not os.access(out.parent, os.W_OK)):
-        raise StudioError(f"{out} can't be written.", "Name a file in a folder of yours.")
+    _require_writable(out)
     loaded = painter.models.load(model)
     index = load_index(loaded.folder, loaded.weights)
     try:
@@ -122,8 +140,69 @@ def _measure(
             evaluator.control(),
             tuple(rows),
         )
-        if out:  # The next row may take hours.
-            unfinished = out.with_name(out.name + ".tmp")
-            unfinished.write_text(to_json(evaluation), encoding="utf-8")
-            unfinished.replace(out)
+        _write(out, to_json(evaluation))
     return evaluation
+
+
+def _judge_stage(
+    painter: "Painter",
+    fields: "dict[str, object]",
+    sampler: list[str] | None,
+    folders: tuple[Path, Path | None],
+    count: int,
+    out: Path | None,
+    *,
+    fit: "Fit",
+    style: bool,
+) -> None:
+    """Print a second stage's tables, and write `out` after each row."""
+    from dataclasses import replace
+
+    from app.datasets.folder import find_pictures
+    from app.evaluation.evaluator import (
+        LEAST,
+        paint_all,
+        parse_plan,
+        recipes,
+        require_judgeable,
+    )
+    from app.evaluation.stage_evaluator import StageEvaluator, parse_stage_plan, stage_wish
+    from app.evaluation.stage_pictures import StagePictures
+    from app.evaluation.stage_report import to_json, to_markdown
+
+    plans = [parse_stage_plan(text) for text in sampler or ["sde:12"]]
+    wish = stage_wish(painter, plans, fields)
+    first = painter.models.describe(wish.model)
+    require_judgeable(first, style=style)
+    _require_writable(out)
+    samples = parse_plan(f"{wish.sampler}:{wish.steps}", count)
+    seed, precision = wish.stage_seed, wish.precision
+    runs = recipes(painter, first.id, samples, seed=seed, spacing="trailing", precision=precision)
+    for folder in filter(None, folders):
+        find_pictures(folder, LEAST if folders[1] else 2 * LEAST)
+    typer.echo("reading the pictures", err=True)
+    pictures = StagePictures.read(*folders, first.size, count, fit=fit, seed=seed)
+    with tqdm(total=len(runs) * (samples.steps + 1), unit="step", desc=first.id) as bar:
+        small = paint_all(painter, runs, bar.update)
+    evaluator = StageEvaluator(painter, wish, pictures, small, style=style)
+    with tqdm(total=evaluator.loss_steps, unit="batch", desc="held-out loss") as bar:
+        evaluation = evaluator.evaluation(bar.update)
+    for plan in plans:
+        with tqdm(total=evaluator.steps(plan), unit="step", desc=str(plan)) as bar:
+            row = evaluator.row(plan, bar.update)
+        evaluation = replace(evaluation, rows=(*evaluation.rows, row))
+        _write(out, to_json(evaluation))
+    typer.echo(to_markdown(evaluation))
+
+
+def _require_writable(out: Path | None) -> None:
+    if out and (out.is_dir() or not os.access(out.parent, os.W_OK)):
+        raise StudioError(f"{out} can't be written.", "Name a file in a folder of yours.")
+
+
+def _write(out: Path | None, text: str) -> None:
+    """Write `out`, where it is asked for, whole: the next row may take hours."""
+    if out:
+        unfinished = out.with_name(out.name + ".tmp")
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(out)

@@ -61,8 +61,13 @@ def bootstrap_all(
 
 def bootstrap_mean(values: Floats, *, seed: int = 0) -> Interval:
     """Estimate the mean of `values` (N,) with its interval."""
-    return bootstrap(
-        lambda weights, _: weights @ values / weights.sum(1), len(values), 1, seed=seed
+    return bootstrap_means(values[:, None], seed=seed)[0]
+
+
+def bootstrap_means(values: Floats, *, seed: int = 0) -> tuple[Interval, ...]:
+    """Estimate the means of the columns of `values` (N, K), each with its interval."""
+    return bootstrap_all(
+        lambda weights, _: weights @ values / weights.sum(1)[:, None], len(values), 1, seed=seed
     )
 
 

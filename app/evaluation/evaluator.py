@@ -274,7 +274,7 @@ class Evaluator:
             weights=self._model.weights,
             precision=precision,
             random_network=self._random.sha256,
-            versions=(("plein-air", __version__), *_versions()),
+            versions=(("plein-air", __version__), *library_versions()),
             skipped=tuple(
                 one.name
                 for one in (*self._reference.skipped, *(training.skipped if training else ()))
@@ -355,7 +355,8 @@ class Evaluator:
         )
 
 
-def _versions() -> tuple[tuple[str, str], ...]:
+def library_versions() -> tuple[tuple[str, str], ...]:
+    """List (library, version) of the libraries that figures depend on."""
     found = []
     for name in LIBRARIES:
         with suppress(PackageNotFoundError):

@@ -36,7 +36,8 @@ LOSS_DRAWS: Final = 2
 NEAR_QUANTILE: Final = 0.05
 """A picture counts as near the training set below this quantile of the held-out distances."""
 
-_BATCH: Final = 16
+LOSS_BATCH: Final = 16
+"""Pictures and noises that go through the network at once."""
 
 
 def held_out_loss(
@@ -64,29 +65,39 @@ def held_out_loss(
         step: Called after each of ceil(4 N draws / 16) batches.
     """
     generator = torch.Generator().manual_seed(seed)
-    count, total = len(x_0), schedule.num_train_timesteps
-    # The quarter's timesteps are spread evenly over the pictures, in an order of its own.
-    spread = torch.stack(
-        [torch.randperm(count * draws, generator=generator) for _ in range(QUARTERS)]
-    )
-    share = (spread + 0.5) / (count * draws)
-    t = ((torch.arange(QUARTERS)[:, None] + share) / QUARTERS * total).long().flatten()
-    picture = torch.arange(count).repeat(draws).repeat(QUARTERS)
+    picture, t = stratified(len(x_0), draws, schedule.num_train_timesteps, generator)
     errors = []
-    for i in range(0, len(t), _BATCH):
-        x, t_now = x_0[picture[i : i + _BATCH]], t[i : i + _BATCH]
+    for i in range(0, len(t), LOSS_BATCH):
+        x, t_now = x_0[picture[i : i + LOSS_BATCH]], t[i : i + LOSS_BATCH]
         eps = torch.randn(x.shape, generator=generator)
         x_t = q_sample(schedule, x, t_now, eps)
         prediction = denoiser.predict(x_t, t_now, Condition.of_label(label, len(x)))
         eps_hat = estimate(prediction, x_t, schedule.alpha_bar(t_now), clip=False).eps_hat
         errors.append((eps_hat - eps).square().mean((1, 2, 3)))
         step()
-    return HeldOutLoss(torch.cat(errors), t, total)
+    return HeldOutLoss(torch.cat(errors), t, schedule.num_train_timesteps)
+
+
+def stratified(
+    count: int, draws: int, total: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Give each of `count` pictures `draws` timesteps in each quarter of [0, `total`).
+
+    Returns:
+        Which picture and which t, (4 count draws,) each, ordered by quarter, by draw, by picture.
+    """
+    # The quarter's timesteps are spread evenly over the pictures, in an order of its own.
+    spread = torch.stack(
+        [torch.randperm(count * draws, generator=generator) for _ in range(QUARTERS)]
+    )
+    share = (spread + 0.5) / (count * draws)
+    t = ((torch.arange(QUARTERS)[:, None] + share) / QUARTERS * total).long().flatten()
+    return torch.arange(count).repeat(draws).repeat(QUARTERS), t
 
 
 def loss_batches(pictures: int, draws: int = LOSS_DRAWS) -> int:
     """Count the batches that `held_out_loss` takes for that many pictures."""
-    return -(-QUARTERS * pictures * draws // _BATCH)
+    return -(-QUARTERS * pictures * draws // LOSS_BATCH)
 
 
 @dataclass(frozen=True)

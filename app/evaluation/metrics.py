@@ -13,6 +13,7 @@ distance is taken as the area between the two distribution functions, so that th
 equally large and every picture can have a weight.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -124,8 +125,10 @@ def octaves(size: int) -> tuple[float, ...]:
     return (*edges, size / 2)
 
 
-def band_powers(pictures: Pixels) -> Floats:
+def band_powers(pictures: Pixels, edges: Sequence[float] = ()) -> Floats:
     """Compute each picture's mean power in each octave, (N, bands), from (N, S, S, 3) uint8.
+
+    The octaves are between `edges` in cycles a picture, else between those of `octaves`.
 
     The power is the luma's, less its mean, under a Hann window: without the window the jump from
     one edge of the picture to the opposite one would count as detail.
@@ -137,7 +140,7 @@ def band_powers(pictures: Pixels) -> Floats:
     power = np.abs(np.fft.fft2(luma)) ** 2
     frequency = np.fft.fftfreq(size, 1 / size)
     radius = np.hypot(frequency[:, None], frequency)
-    edges = octaves(size)
+    edges = edges or octaves(size)
     inside = [(radius >= low) & (radius < high) for low, high in pairwise(edges)]
     powers = np.stack([power[:, mask].mean(1) for mask in inside], axis=1)
     return np.asarray(np.maximum(powers, NO_POWER))

@@ -28,41 +28,54 @@ def to_markdown(evaluation: Evaluation) -> str:
     if evaluation.novelty:
         parts.append(_novelty(evaluation.novelty, evaluation.rows))
     if evaluation.loss:
-        parts.append(_losses(evaluation.loss, evaluation.training_loss))
+        parts.append(loss_table(evaluation.loss, evaluation.training_loss))
     return "\n\n".join(parts) + "\n"
 
 
-def _distances(rows: Sequence[Row]) -> str:
-    spaces = [space.space for space in rows[0].comparison.spaces]
-    head = ["sampler", "steps", "N / M", *(f"{name} MMD^2 x 1000" for name in spaces)]
-    head += ["patches SWD x 1000", "spectrum dB", "s a picture"]
+def distance_heads(comparison: Comparison) -> list[str]:
+    """Name the columns of `distance_cells`."""
+    names = (f"{space.space} MMD^2 x 1000" for space in comparison.spaces)
+    return ["N / M", *names, "patches SWD x 1000", "spectrum dB"]
 
-    def cells(c: Comparison) -> list[str]:
-        return [
-            f"{c.samples} / {c.reference}",
-            *(_shown(space.squared_mmd, 1000) for space in c.spaces),
-            _shown(c.patches.mean, 1000),
-            _shown(c.spectrum.error),
-        ]
 
-    body = [
-        [r.plan.sampler, str(r.plan.steps), *cells(r.comparison), f"{r.seconds / r.plan.count:.2f}"]
-        for r in rows
+def distance_cells(c: Comparison) -> list[str]:
+    """Write the distances of a row."""
+    return [
+        f"{c.samples} / {c.reference}",
+        *(shown(space.squared_mmd, 1000) for space in c.spaces),
+        shown(c.patches.mean, 1000),
+        shown(c.spectrum.error),
     ]
-    return _table(head, body + [["floor", "", *cells(c), ""] for c in _floors(rows)])
+
+
+def manifold_heads(comparison: Comparison) -> list[str]:
+    """Name the columns of `manifold_cells`."""
+    names = (space.space for space in comparison.spaces)
+    return [f"{name} {what}" for name in names for what in ("precision", "recall")]
+
+
+def manifold_cells(c: Comparison) -> list[str]:
+    """Write the precision and recall of a row."""
+    return [shown(figure) for space in c.spaces for figure in (space.precision, space.recall)]
+
+
+def _distances(rows: Sequence[Row]) -> str:
+    head = ["sampler", "steps", *distance_heads(rows[0].comparison), "s a picture"]
+    said = [
+        ([r.plan.sampler, str(r.plan.steps)], r.comparison, r.seconds / r.plan.count) for r in rows
+    ]
+    body = [[*plan, *distance_cells(c), f"{seconds:.2f}"] for plan, c, seconds in said]
+    return table(head, body + [["floor", "", *distance_cells(c), ""] for c in _floors(rows)])
 
 
 def _manifolds(rows: Sequence[Row]) -> str:
-    spaces = [space.space for space in rows[0].comparison.spaces]
-    head = ["sampler", "steps", "N / M"]
-    head += [f"{name} {what}" for name in spaces for what in ("precision", "recall")]
+    head = ["sampler", "steps", "N / M", *manifold_heads(rows[0].comparison)]
 
     def cells(c: Comparison) -> list[str]:
-        figures = [f for space in c.spaces for f in (space.precision, space.recall)]
-        return [f"{c.samples} / {c.reference}", *(_shown(figure) for figure in figures)]
+        return [f"{c.samples} / {c.reference}", *manifold_cells(c)]
 
     body = [[r.plan.sampler, str(r.plan.steps), *cells(r.comparison)] for r in rows]
-    return _table(head, body + [["floor", "", *cells(c)] for c in _floors(rows)])
+    return table(head, body + [["floor", "", *cells(c)] for c in _floors(rows)])
 
 
 def _novelty(control: NoveltyFigures, rows: Sequence[Row]) -> str:
@@ -70,23 +83,24 @@ def _novelty(control: NoveltyFigures, rows: Sequence[Row]) -> str:
     head += ["nearer than 5% of held-out", "copies"]
 
     def cells(n: NoveltyFigures) -> list[str]:
-        figures = (_shown(n.distance), _shown(n.ratio), _shown(n.near))
+        figures = (shown(n.distance), shown(n.ratio), shown(n.near))
         return [str(n.pictures), *figures, str(n.copies)]
 
     body = [[f"{r.plan.sampler} {r.plan.steps}", *cells(r.novelty)] for r in rows if r.novelty]
-    return _table(head, [*body, ["held-out pictures", *cells(control)]])
+    return table(head, [*body, ["held-out pictures", *cells(control)]])
 
 
-def _losses(held_out: LossFigures, training: LossFigures | None) -> str:
-    head = ["L_simple on", "N", "all t", *(f"quarter {i} of t" for i in range(1, 5))]
+def loss_table(held_out: LossFigures, training: LossFigures | None, name: str = "L_simple") -> str:
+    """Lay out a loss by quarter of t."""
+    head = [f"{name} on", "N", "all t", *(f"quarter {i} of t" for i in range(1, 5))]
 
     def cells(loss: LossFigures) -> list[str]:
-        figures = (_shown(figure, digits=5) for figure in (loss.mean, *loss.quarters))
+        figures = (shown(figure, digits=5) for figure in (loss.mean, *loss.quarters))
         return [str(loss.pictures), *figures]
 
     body = [["held-out pictures", *cells(held_out)]]
     body += [["training pictures", *cells(training)]] if training else []
-    return _table(head, body)
+    return table(head, body)
 
 
 def _floors(rows: Sequence[Row]) -> list[Comparison]:
@@ -94,13 +108,15 @@ def _floors(rows: Sequence[Row]) -> list[Comparison]:
     return list({row.floor.samples: row.floor for row in rows}.values())
 
 
-def _shown(interval: Interval, factor: float = 1, digits: int = 2) -> str:
+def shown(interval: Interval, factor: float = 1, digits: int = 2) -> str:
+    """Write a figure with its interval in brackets."""
     value, low, high = (
         f"{x * factor:.{digits}f}" for x in (interval.value, interval.low, interval.high)
     )
     return f"{value} [{low}, {high}]"
 
 
-def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """Lay out a Markdown table."""
     rows = [head, ["---"] * len(head), *body]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from app.diffusion.cascade import BANDS, RATIO, back_projected, enlarged
 from app.diffusion.conditioning import Condition
-from app.diffusion.reverse import Frame, reverse_process, spaced_timesteps
+from app.diffusion.reverse import Frame, Spacing, reverse_process, spaced_timesteps
 from app.diffusion.samplers.solvers import dpm_solver
 from app.diffusion.schedule import code_t, paper_t
 from app.diffusion.seeds import SeededNoise
@@ -100,24 +100,36 @@ def _both(
     yield from stage_moments(stage, recipe, given, steps)
 
 
-def stage_frames(stage: LoadedStage, recipe: Recipe, given: HandOver) -> Iterator[Frame]:
-    """Run the second stage's reverse process over the bands of the pictures that it is `given`.
+def stage_frames(
+    stage: LoadedStage,
+    recipe: Recipe,
+    given: HandOver,
+    *,
+    sde: bool = True,
+    spacing: Spacing = "trailing",
+) -> Iterator[Frame]:
+    """Run the second stage's reverse process over the bands of the pictures that it is given.
 
-    Each picture's generator draws the noise of the small picture first, then z_T, then the
-    sampler's.
+    Args:
+        stage: The stage that `recipe` names.
+        recipe: How to sample. Each picture's generator draws the noise of the small picture first,
+            then z_T, then the sampler's.
+        given: The small pictures.
+        sde: Whether the solver adds noise back.
+        spacing: How the steps lie in 0 to T.
     """
     low_res, noise = given.low_res, SeededNoise(recipe.stage_seeds)
     eps, z = noise.draw(low_res.shape[1:]), noise.draw((BANDS, *low_res.shape[2:]))
     x_t = noised(low_res_schedule(), low_res, given.t, eps) if given.x_t is None else given.x_t
     level = torch.tensor([max(0, code_t(given.t))])
     s_noise = 1 + stage.s_noise / recipe.stage_steps
-    timesteps = spaced_timesteps(recipe.stage_steps, stage.info.num_train_timesteps)
+    timesteps = spaced_timesteps(recipe.stage_steps, stage.info.num_train_timesteps, spacing)
     return reverse_process(
         stage.denoiser(recipe.precision),
         stage.schedule,
         z,
         timesteps,
-        sampler=dpm_solver(stage.schedule, timesteps, sde=True, s_noise=s_noise),
+        sampler=dpm_solver(stage.schedule, timesteps, sde=sde, s_noise=s_noise),
         noise=noise,
         clip=False,
         condition=Condition(low_res=x_t, low_res_t=level.expand(len(low_res))),

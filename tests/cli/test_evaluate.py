@@ -75,6 +75,29 @@ def test_index_then_evaluate_prints_a_table_and_writes_json(
     assert not list(tmp_path.glob("*.tmp"))
 
 
+def test_a_second_stage_is_judged_with_real_and_with_painted_pictures(
+    shell: Shell, model_root: Path, tmp_path: Path
+) -> None:
+    held_out = save_pictures(tmp_path / "held-out", landscapes(16, 56, seed=1))
+    train = save_pictures(tmp_path / "train", landscapes(17, 56, seed=2))
+    out = tmp_path / "figures.json"
+    done = shell(
+        model_root, "evaluate", "brushwork-256", "--data", held_out, "--train", train,
+        "--first-stage", "tiny", "--sampler", "sde:2", "--sampler", "ode:1:30", "--count", 16,
+        "--no-back-projection", "--no-style", "--out", out,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "without back-projection" in done.out
+    assert "| paintings | sde 2 | 16 / 16 |" in done.out
+    assert "| tiny | ode 1, noise 30 | 16 / 16 |" in done.out
+    assert "ode 1, noise 30: 100%" in done.err
+    assert "held-out loss: 100%" in done.err
+    found = json.loads(out.read_text())
+    assert [row["plan"] and row["plan"]["steps"] for row in found["rows"]] == [None, 2, 1]
+    assert found["back_projection"] is False
+    assert not list(tmp_path.glob("*.tmp"))
+
+
 @pytest.mark.slow
 def test_two_processes_paint_the_pictures_that_one_paints(
     shell: Shell, model_root: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -98,6 +121,9 @@ def test_two_processes_paint_the_pictures_that_one_paints(
         assert mine == pytest.approx(other, rel=1e-3)  # intervals too: the order is the same
 
 
+STAGE = ("evaluate", "brushwork-256", "--data", "{validation}", "--no-style")
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -112,6 +138,14 @@ def test_two_processes_paint_the_pictures_that_one_paints(
         (("evaluate", "tiny", "--data", "{validation}", "--out", "{missing}/x.json"), "be written"),
         (("evaluate", "tiny", "--data", "{validation}", "--precision", "vague"), "precision"),
         (("evaluate", "tiny"), "--data"),
+        ((*STAGE, "--first-stage", "nobody"), "no model 'nobody'"),
+        ((*STAGE, "--first-stage", "tiny", "--sampler", "ddim:5"), "doesn't say how"),
+        ((*STAGE, "--first-stage", "tiny", "--sampler", "sde:101"), "stage_steps is 101"),
+        ((*STAGE, "--first-stage", "tiny", "--sampler", "sde:9:92"), "never seen small pictures"),
+        ((*STAGE, "--first-stage", "tiny", "--count", "3"), "can't be judged"),
+        ((*STAGE, "--first-stage", "tiny", "--out", "{missing}/x.json"), "be written"),
+        ((*STAGE, "--first-stage", "tiny", "--train", "{empty}"), "no picture in"),
+        ((*STAGE, "--first-stage", "tiny"), "20 pictures, and 32 are needed"),
         (("index", "nobody", "--data", "{validation}"), "no model 'nobody'"),
         (("index", "tiny", "--data", "{empty}"), "no picture in"),
         (("index", "tiny", "--data", "{validation}", "--manifest", "{missing}"), "can't be read"),

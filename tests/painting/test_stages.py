@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from app.diffusion.cascade import reduced
-from app.diffusion.reverse import Frame
+from app.diffusion.conditioning import Condition
+from app.diffusion.reverse import Frame, reverse_process, spaced_timesteps
+from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.diffusion.schedule import code_t
+from app.diffusion.seeds import SeededNoise
 from app.errors import LimitError, ModelError, StudioError
 from app.images.pixels import to_unit
 from app.limits import Limits
@@ -20,7 +23,7 @@ from app.painting.painter import Painter
 from app.painting.recipe import STAGE_FIELDS, Recipe, read_recipe
 from app.painting.runs import at_once
 from app.painting.sources import PictureSource, Sources
-from app.painting.stages import HandOver
+from app.painting.stages import HandOver, stage_frames
 from tests.conftest import save_tiny_model
 from tests.laboratory.pictures import network_calls
 
@@ -79,6 +82,35 @@ def test_a_picture_is_its_seeds_whatever_batch_it_is_in(painter: Painter) -> Non
 def test_the_noise_that_the_small_picture_is_shown_with_matters(painter: Painter) -> None:
     clean, noisy = (moments(painter, recipe(stage_noise=t))[-1].x_t for t in (0, 91))
     assert not np.array_equal(clean, noisy)
+
+
+def test_a_stages_solver_may_add_no_noise_and_space_its_steps_otherwise(painter: Painter) -> None:
+    stage, low_res = (
+        painter.models.load_stage("brushwork-256"),
+        to_unit(np.full((1, 16, 16, 3), 90)),
+    )
+    noise = SeededNoise([4])
+    noise.draw((3, 16, 16))  # the small picture's, which is there without noise, too
+    timesteps = spaced_timesteps(3, 1000, "linspace")
+    *_, expected = reverse_process(
+        stage.denoiser("exact"),
+        stage.schedule,
+        noise.draw((24, 16, 16)),
+        timesteps,
+        sampler=SAMPLER_KINDS["dpm-solver"].make(stage.schedule, timesteps, 0),
+        noise=noise,
+        clip=False,
+        condition=Condition(low_res=low_res, low_res_t=torch.zeros(1, dtype=torch.int64)),
+    )
+    frames = list(
+        stage_frames(
+            stage, recipe(stage_seed=4), HandOver(low_res, 0), sde=False, spacing="linspace"
+        )
+    )
+    assert [frame.t for frame in frames] == [999, 500, 0, -1]
+    assert torch.equal(frames[-1].x_t, expected.x_t)
+    *_, noisy = stage_frames(stage, recipe(stage_seed=4), HandOver(low_res, 0), spacing="linspace")
+    assert not torch.allclose(noisy.x_t, expected.x_t, atol=0.1)
 
 
 def test_another_brushwork_paints_the_small_picture_no_more(painter: Painter) -> None:
