@@ -1,6 +1,6 @@
 """The second stage of a painting: the small picture painted anew at four times its side."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -9,9 +9,10 @@ from torch import Tensor
 
 from app.diffusion.cascade import BANDS, RATIO, back_projected, enlarged
 from app.diffusion.conditioning import Condition
+from app.diffusion.denoiser import Denoiser
 from app.diffusion.reverse import Frame, reverse_process, spaced_timesteps
 from app.diffusion.samplers.solvers import dpm_solver
-from app.diffusion.schedule import code_t
+from app.diffusion.schedule import NoiseSchedule, code_t
 from app.diffusion.seeds import SeededNoise
 from app.errors import RecipeError
 from app.images.pixels import to_unit
@@ -70,26 +71,51 @@ def _both(
 
 
 def stage_frames(stage: LoadedStage, recipe: Recipe, low_res: Tensor) -> Iterator[Frame]:
-    """Run the second stage's reverse process over the bands of the pictures `low_res`.
-
-    Args:
-        stage: The stage that `recipe` names.
-        recipe: How to sample. Each picture's generator draws the noise of the small picture first,
-            then z_T, then the sampler's.
-        low_res: The small pictures, (B, 3, h, w) in [-1, 1].
-    """
-    noise = SeededNoise(recipe.stage_seeds)
-    eps, z = noise.draw(low_res.shape[1:]), noise.draw((BANDS, *low_res.shape[2:]))
-    given = noised(low_res_schedule(), low_res, recipe.stage_noise, eps)
-    level = torch.tensor([max(0, code_t(recipe.stage_noise))])
-    s_noise = 1 + stage.s_noise / recipe.stage_steps
-    timesteps = spaced_timesteps(recipe.stage_steps, stage.info.num_train_timesteps)
-    return reverse_process(
+    """Run the reverse process of `recipe` over the bands of the pictures `low_res` (B, 3, h, w)."""
+    return bands_frames(
         stage.denoiser(recipe.precision),
         stage.schedule,
+        low_res,
+        steps=recipe.stage_steps,
+        seeds=recipe.stage_seeds,
+        low_res_noise=recipe.stage_noise,
+        s_noise=stage.s_noise,
+    )
+
+
+def bands_frames(
+    denoiser: Denoiser,
+    schedule: NoiseSchedule,
+    low_res: Tensor,
+    *,
+    steps: int,
+    seeds: Sequence[int],
+    low_res_noise: int,
+    s_noise: float,
+) -> Iterator[Frame]:
+    """Run a second stage's reverse process over the bands of the pictures `low_res`.
+
+    Args:
+        denoiser: The stage's network.
+        schedule: The schedule that it was trained with.
+        low_res: The small pictures, (B, 3, h, w) in [-1, 1].
+        steps: Steps of DPM-Solver++ 2M SDE.
+        seeds: For each picture, the seed of the noise of the small picture first, then of z_T,
+            then of the sampler's.
+        low_res_noise: The paper's t to which the small picture is noised.
+        s_noise: How far the deviation of the sampler's noise is over 1, times the steps.
+    """
+    noise = SeededNoise(seeds)
+    eps, z = noise.draw(low_res.shape[1:]), noise.draw((BANDS, *low_res.shape[2:]))
+    given = noised(low_res_schedule(), low_res, low_res_noise, eps)
+    level = torch.tensor([max(0, code_t(low_res_noise))])
+    timesteps = spaced_timesteps(steps, schedule.num_train_timesteps)
+    return reverse_process(
+        denoiser,
+        schedule,
         z,
         timesteps,
-        sampler=dpm_solver(stage.schedule, timesteps, sde=True, s_noise=s_noise),
+        sampler=dpm_solver(schedule, timesteps, sde=True, s_noise=1 + s_noise / steps),
         noise=noise,
         clip=False,
         condition=Condition(low_res=given, low_res_t=level.expand(len(low_res))),
