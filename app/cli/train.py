@@ -26,7 +26,12 @@ SAVING_SECONDS: Final = 4.5
 def command(
     out: Annotated[Path, typer.Option(help="The run's folder; an existing run goes on.")],
     data: Annotated[Path | None, typer.Option(help="A folder of pictures.")] = None,
-    init: Annotated[str | None, typer.Option(help="A model's id or folder to start from.")] = None,
+    stage: Annotated[
+        bool, typer.Option("--stage", help="Train a second stage, which enlarges by four.")
+    ] = False,
+    init: Annotated[
+        str | None, typer.Option(help="A model's or stage's id or folder to start from.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Settings, JSON or TOML.")
     ] = None,
@@ -52,6 +57,7 @@ def command(
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     from app.training.config import TrainConfig
     from app.training.resume import stored_config
+    from app.training.stage_config import stage_defaults
 
     flags = {
         "data": _absolute(data),
@@ -65,19 +71,24 @@ def command(
         "save_every": save_every,
     }
     stored = stored_config(out) or {}
-    known = _fields(config) if config else stored
+    known = fields_in(config) if config else stored
     fields = known | {name: v for name, v in flags.items() if v is not None}
-    begun = fields.get("init")
+    if stage and fields.get("stage") is None:
+        fields["stage"] = {}
+    begun, staged = fields.get("init"), fields.get("stage") is not None
     # A run that is resumed doesn't need the model that it began with, which may be gone.
     if isinstance(begun, str) and (init or config):
         if not Path(begun).exists() and str(Path(begun).resolve()) == stored.get("init"):
             fields["init"], phases = stored["init"], stored["phases"]
         else:
-            files = _find(begun)
+            files = _find(begun, staged)
             fields["init"] = str(files.folder.resolve())
             phases = [{"size": files.unet_config["sample_size"], "views": 100_000}]
-        known.setdefault("phases", phases)
-        fields.setdefault("phases", known["phases"])
+        if not staged:
+            known.setdefault("phases", phases)
+            fields.setdefault("phases", known["phases"])
+    if staged:
+        known.setdefault("phases", stage_defaults(begun=begun is not None)["phases"][:1])
     if size is not None or views is not None:
         fields["phases"] = [_phase(known, size, views)]
     if "data" not in fields:
@@ -94,18 +105,18 @@ def _end_with_stdin() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _phase(known: dict[str, Any], size: int | None, views: int | None) -> dict[str, int]:
+def _phase(known: dict[str, Any], size: int | None, views: int | None) -> dict[str, Any]:
     """Make a single phase; a size or views not given are those of the last phase known."""
     phases = known.get("phases")
     last = phases[-1] if isinstance(phases, list) and phases else {}
     last = last if isinstance(last, dict) else {}
-    return {
+    return last | {
         "size": last.get("size", 64) if size is None else size,
         "views": last.get("views", 100_000) if views is None else views,
     }
 
 
-def _fields(config: Path) -> dict[str, Any]:
+def fields_in(config: Path) -> dict[str, Any]:
     """Read the settings from a file; paths in it are relative to its folder."""
     from app.training.config import read_fields
 
@@ -125,14 +136,17 @@ def _absolute(path: Path | None) -> str | None:
     return None if path is None else str(path.expanduser().resolve())
 
 
-def _find(name: str) -> "ModelFiles":
-    """Find a model by its folder or its id."""
+def _find(name: str, stage: bool) -> "ModelFiles":
+    """Find a model, or a second stage, by its folder or its id."""
     from app.models.files import ModelFiles
+    from app.models.stages import StageFiles
     from app.studio import StudioModels
 
     if Path(name).is_dir():
-        return ModelFiles(Path(name).resolve().name, Path(name))
-    return StudioModels(Settings.from_environment()).find(name)
+        kind = StageFiles if stage else ModelFiles
+        return kind(Path(name).resolve().name, Path(name))
+    models = StudioModels(Settings.from_environment())
+    return models.find_stage(name) if stage else models.find(name)
 
 
 def _train(config: "TrainConfig", out: Path, *, bars: bool) -> None:
@@ -160,7 +174,7 @@ def _train(config: "TrainConfig", out: Path, *, bars: bool) -> None:
         with open_run(
             config,
             out,
-            load_init=lambda name: load_initial_model(_find(name)),
+            load_init=lambda name: load_initial_model(_find(name, config.stage is not None)),
             processes=processes,
             device=device,
             counter=lambda total: decoding(total=total).update,

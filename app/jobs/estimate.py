@@ -25,9 +25,9 @@ from app.networks.devices import choose_device
 from app.networks.machine import keep_freed_memory
 from app.settings import ROOT, Settings, environment_with
 from app.training.architecture import InitialModel, load_initial_model
-from app.training.batches import stored_size
+from app.training.batches import TrainingData, stored_size
 from app.training.config import TrainConfig
-from app.training.trainer import TrainingData, TrainState, train
+from app.training.trainer import TrainState, train
 from app.training.validation import ROWS
 
 TIMER: Final = ("-m", "app.jobs.estimate")

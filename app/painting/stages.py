@@ -1,6 +1,6 @@
 """The second stage of a painting: the small picture painted anew at four times its side."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -9,9 +9,10 @@ from torch import Tensor
 
 from app.diffusion.cascade import BANDS, RATIO, back_projected, enlarged
 from app.diffusion.conditioning import Condition
+from app.diffusion.denoiser import Denoiser
 from app.diffusion.reverse import Frame, Spacing, reverse_process, spaced_timesteps
 from app.diffusion.samplers.solvers import dpm_solver
-from app.diffusion.schedule import code_t, paper_t
+from app.diffusion.schedule import NoiseSchedule, code_t, paper_t
 from app.diffusion.seeds import SeededNoise
 from app.errors import RecipeError
 from app.images.pixels import picture_pixels, to_unit
@@ -108,28 +109,54 @@ def stage_frames(
     sde: bool = True,
     spacing: Spacing = "trailing",
 ) -> Iterator[Frame]:
-    """Run the second stage's reverse process over the bands of the pictures that it is given.
+    """Run the reverse process of `recipe` over the bands of the pictures that `stage` is given."""
+    return bands_frames(
+        stage.denoiser(recipe.precision),
+        stage.schedule,
+        given,
+        steps=recipe.stage_steps,
+        seeds=recipe.stage_seeds,
+        s_noise=stage.s_noise,
+        sde=sde,
+        spacing=spacing,
+    )
+
+
+def bands_frames(
+    denoiser: Denoiser,
+    schedule: NoiseSchedule,
+    given: HandOver,
+    *,
+    steps: int,
+    seeds: Sequence[int],
+    s_noise: float,
+    sde: bool = True,
+    spacing: Spacing = "trailing",
+) -> Iterator[Frame]:
+    """Run a second stage's reverse process over the bands of the pictures that it is given.
 
     Args:
-        stage: The stage that `recipe` names.
-        recipe: How to sample. Each picture's generator draws the noise of the small picture first,
-            then z_T, then the sampler's.
+        denoiser: The stage's network.
+        schedule: The schedule that it was trained with.
         given: The small pictures.
+        steps: Steps of DPM-Solver++ 2M.
+        seeds: For each picture, the seed of the noise of the small picture first, then of z_T,
+            then of the sampler's.
+        s_noise: How far the deviation of the sampler's noise is over 1, times the steps.
         sde: Whether the solver adds noise back.
         spacing: How the steps lie in 0 to T.
     """
-    low_res, noise = given.low_res, SeededNoise(recipe.stage_seeds)
+    low_res, noise = given.low_res, SeededNoise(seeds)
     eps, z = noise.draw(low_res.shape[1:]), noise.draw((BANDS, *low_res.shape[2:]))
     x_t = noised(low_res_schedule(), low_res, given.t, eps) if given.x_t is None else given.x_t
     level = torch.tensor([max(0, code_t(given.t))])
-    s_noise = 1 + stage.s_noise / recipe.stage_steps
-    timesteps = spaced_timesteps(recipe.stage_steps, stage.info.num_train_timesteps, spacing)
+    timesteps = spaced_timesteps(steps, schedule.num_train_timesteps, spacing)
     return reverse_process(
-        stage.denoiser(recipe.precision),
-        stage.schedule,
+        denoiser,
+        schedule,
         z,
         timesteps,
-        sampler=dpm_solver(stage.schedule, timesteps, sde=sde, s_noise=s_noise),
+        sampler=dpm_solver(schedule, timesteps, sde=sde, s_noise=1 + s_noise / steps),
         noise=noise,
         clip=False,
         condition=Condition(low_res=x_t, low_res_t=level.expand(len(low_res))),

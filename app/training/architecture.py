@@ -13,6 +13,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor, nn
 
 from app.datasets.labels import Classes
+from app.diffusion.cascade import BANDS, RATIO, Bands
 from app.diffusion.denoiser import Target
 from app.diffusion.schedule import SCHEDULES, NoiseSchedule, noise_schedule
 from app.diffusion.seeds import derived_seed
@@ -20,9 +21,13 @@ from app.errors import StudioError
 from app.files import read_json, replaced_folder, sync_below, write_bytes
 from app.models.files import ModelFiles
 from app.models.loading import load_unet, schedule_of
+from app.models.stages import BANDS_FILE, StageFiles
 from app.training.config import NetworkConfig, ScheduleConfig, TrainConfig
 
 _WEIGHTS: Final = 2
+
+_STAGE_SIDE: Final = 64
+"""The side of the small pictures that a new second stage is mostly for, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,14 @@ class Architecture:
         scheduler: DDPMScheduler's configuration.
         labels: The names of the model's classes; empty if it has none.
         null_label: The label that stands for "any".
+        bands: A second stage's bands.json; None for a model, and until it is measured.
     """
 
     unet: dict[str, Any]
     scheduler: dict[str, Any]
     labels: tuple[str, ...] = ()
     null_label: int | None = None
+    bands: dict[str, Any] | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -50,12 +57,29 @@ class Architecture:
         """
         fields = read_json(path)
         labels = tuple(fields["labels"])
-        return cls(fields["unet"], fields["scheduler"], labels, fields["null_label"])
+        null_label, bands = fields["null_label"], fields.get("bands")
+        return cls(fields["unet"], fields["scheduler"], labels, null_label, bands)
+
+    @property
+    def is_stage(self) -> bool:
+        """Tell whether this is a second stage."""
+        return bool(self.unet["in_channels"] > self.unet["out_channels"])
 
     @property
     def channels(self) -> int:
-        """The channels of the pictures: 1 (grey) or 3."""
-        return int(self.unet["in_channels"])
+        """The channels of x_t: 1 (grey) or 3, or a second stage's bands."""
+        return BANDS if self.is_stage else int(self.unet["in_channels"])
+
+    @property
+    def stage_bands(self) -> Bands:
+        """A second stage's bands.
+
+        Raises:
+            ValueError: If this is a model, or they aren't measured yet.
+        """
+        if self.bands is None:
+            raise ValueError("there are no bands")
+        return Bands(torch.tensor(self.bands["std"]))
 
     @property
     def learned_variance(self) -> bool:
@@ -95,25 +119,33 @@ def new_initial_model(config: TrainConfig, classes: Classes | None) -> InitialMo
         StudioError: If diffusers can't build the network.
     """
     wish = config.network or NetworkConfig()
+    channels: dict[str, Any] = {
+        "in_channels": wish.channels,
+        "out_channels": wish.channels * (2 if config.objective == "hybrid" else 1),
+        "num_class_embeds": classes.null_label + 1 if classes else None,
+    }
+    if config.stage is not None:
+        channels = {"in_channels": BANDS + 3, "out_channels": BANDS}
+        channels |= {"class_embed_type": "timestep", "add_attention": False}
     down = ["AttnDownBlock2D" if attends else "DownBlock2D" for attends in wish.attention]
     up = ["AttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(wish.attention)]
     with torch.random.fork_rng():
         torch.manual_seed(derived_seed(config.seed, _WEIGHTS))
         try:
             network = UNet2DModel(
-                sample_size=config.phases[-1].size,
-                in_channels=wish.channels,
-                out_channels=wish.channels * (2 if config.objective == "hybrid" else 1),
+                sample_size=_STAGE_SIDE if config.stage else config.phases[-1].size,
                 block_out_channels=wish.block_out_channels,
                 layers_per_block=wish.layers_per_block,
                 attention_head_dim=wish.attention_head_dim,
                 norm_num_groups=wish.norm_num_groups,
                 down_block_types=tuple(down),
                 up_block_types=tuple(up),
-                num_class_embeds=classes.null_label + 1 if classes else None,
+                **channels,
             )
         except (ValueError, TypeError, RuntimeError) as error:
             raise StudioError(f"No such network can be built: {error}.", "Change it.") from error
+    if config.stage is not None:  # it begins with bicubic enlargement
+        nn.init.zeros_(network.conv_out.weight), nn.init.zeros_(cast(Tensor, network.conv_out.bias))
     architecture = Architecture(
         dict(network.config),
         _scheduler_config(config.schedule or ScheduleConfig(), config),
@@ -132,6 +164,7 @@ def _scheduler_config(schedule: ScheduleConfig, config: TrainConfig) -> dict[str
         beta_end=schedule.beta_end,
         prediction_type=config.prediction or "epsilon",
         variance_type="learned_range" if config.objective == "hybrid" else "fixed_small",
+        clip_sample=config.stage is None,
     )
     return dict(scheduler.config)
 
@@ -153,10 +186,23 @@ def _misfits(
     model: Architecture, config: TrainConfig, classes: Classes | None
 ) -> list[tuple[bool, str, str]]:
     factor = 2 ** (len(model.unet["block_out_channels"]) - 1)
-    uneven = [size for size in config.sizes if size % factor]
+    sizes = config.sizes
+    if config.stage is not None:
+        sizes = (*sizes, config.stage.held_out_side // RATIO)
+    uneven = [size for size in sizes if size % factor]
     timesteps = model.schedule.num_train_timesteps
     names = classes.names if classes else ()
     return [
+        (
+            model.is_stage != (config.stage is not None),
+            "The model is a second stage." * model.is_stage or "The model is no second stage.",
+            "A second stage is trained with the settings `stage`, and a model without.",
+        ),
+        (
+            model.is_stage and model.target != "v_prediction",
+            f"The second stage predicts {model.target}, not v.",
+            "Start from a stage that predicts v, or from random weights.",
+        ),
         (
             bool(uneven),
             f"The network halves its pictures to 1/{factor}: it can't take {uneven} px.",
@@ -196,13 +242,15 @@ def export_model(
     size: int,
     half: bool = False,
 ) -> None:
-    """Write a whole model that DDPMPipeline loads, or nothing, to `folder`, which mustn't exist.
+    """Write a whole model, or nothing, to `folder`, which mustn't exist.
+
+    DDPMPipeline loads a model, and app.models.stages a second stage.
 
     Args:
         folder: The folder to write.
         architecture: The model without its weights.
         weights: The weights, by the names of diffusers' state_dict.
-        size: The side of the model's pictures in pixels.
+        size: The side of the model's pictures in pixels; a second stage keeps its own.
         half: Whether to store the weights in fp16.
 
     Raises:
@@ -213,10 +261,17 @@ def export_model(
     dtype = torch.float16 if half else torch.float32
     plain = {name: value.detach().cpu().to(dtype).contiguous() for name, value in weights.items()}
     module.load_state_dict(plain, assign=True)
-    network.register_to_config(sample_size=size)
+    scheduler = DDPMScheduler.from_config(architecture.scheduler)
+    if not architecture.is_stage:
+        network.register_to_config(sample_size=size)
     with replaced_folder(folder) as temporary:
-        scheduler = DDPMScheduler.from_config(architecture.scheduler)
-        DDPMPipeline(network, scheduler).save_pretrained(temporary)
+        if architecture.is_stage:
+            network.save_pretrained(temporary / "unet")
+            scheduler.save_pretrained(temporary / "scheduler")
+            bands = json.dumps(architecture.bands, indent=2).encode()
+            write_bytes(temporary / BANDS_FILE, bands)
+        else:
+            DDPMPipeline(network, scheduler).save_pretrained(temporary)
         if architecture.labels:
             labels = {"labels": list(architecture.labels), "null_label": architecture.null_label}
             write_bytes(temporary / "labels.json", json.dumps(labels, indent=2).encode())
@@ -245,4 +300,5 @@ def architecture_of(files: ModelFiles) -> Architecture:
         files.scheduler_config,
         tuple(labels.labels) if labels else (),
         labels.null_label if labels else None,
+        files.bands.model_dump() if isinstance(files, StageFiles) else None,
     )

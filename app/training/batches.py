@@ -13,7 +13,7 @@ no longer N(0, I), which leaves the network less to disentangle at high noise.
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from app.datasets.folder import DecodedPictures
 from app.diffusion.conditioning import Condition
 from app.diffusion.seeds import derived_seed
 from app.images.arrays import Pixels
@@ -131,6 +132,47 @@ class Batch:
         """Return the batch of these rows alone."""
         condition = None if self.condition is None else self.condition.rows(rows)
         return Batch(self.x_0[rows], self.eps[rows], self.t[rows], condition)
+
+
+class Views(Protocol):
+    """A step's batch, of which each process makes its own rows; a `Batch` is one."""
+
+    def rows(self, rows: slice) -> Batch:
+        """Return the batch of these rows alone."""
+
+
+class Examples(Protocol):
+    """What a run trains on: pictures, and how a step's batch is made of them."""
+
+    @property
+    def pictures(self) -> DecodedPictures:
+        """The pictures, at every size that is kept."""
+
+    def views(self, config: TrainConfig, step: int, timesteps: int) -> Views:
+        """Return the batch of `step`, counted from 0, with t in [0, `timesteps`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """The pictures to train a model on, with their labels.
+
+    Attributes:
+        pictures: The pictures at every stored size.
+        labels: The pictures' classes, (N,) int64; None if there are no classes.
+        null_label: The label that stands for "any".
+    """
+
+    pictures: DecodedPictures
+    labels: Tensor | None = None
+    null_label: int = 0
+
+    def views(self, config: TrainConfig, step: int, timesteps: int) -> Batch:
+        """Return the batch of `step`, counted from 0, with t in [0, `timesteps`)."""
+        size = config.size_at(step)
+        pixels = self.pictures.pixels[stored_size(size, config.crop_scale)]
+        shape = (pixels.shape[-1], size, size)
+        draws = draw(config, step, pictures=len(pixels), shape=shape, timesteps=timesteps)
+        return make_batch(config, pixels, self.labels, self.null_label, draws)
 
 
 def stored_size(size: int, crop_scale: float) -> int:

@@ -10,9 +10,11 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from app.datasets.labels import LabelConfig, _Strict
+from app.diffusion.cascade import RATIO
 from app.diffusion.schedule import MAX_T, BetaSchedule, NoiseSchedule
 from app.diffusion.seeds import MAX_SEED
 from app.errors import StudioError
+from app.training.stage_config import StageConfig, stage_defaults
 
 DEFAULT_VLB_WEIGHT: Final = 0.001
 """lambda of the hybrid objective (Nichol & Dhariwal 2021, section 3.1)."""
@@ -29,10 +31,20 @@ PLAN: Final = frozenset({"phases", "decay_share"})
 
 
 class Phase(_Strict):
-    """A stretch of training at one picture size: `views` pictures of `size` x `size` pixels."""
+    """A stretch of training at one picture size: `views` pictures of `size` x `size` pixels.
+
+    Of a second stage it is the small picture's size. Its views are crops of pictures shrunk to one
+    of `sides`, drawn for each; without `sides`, they are whole pictures.
+    """
 
     size: int = Field(ge=8, le=1024)
     views: int = Field(ge=1)
+    sides: tuple[int, ...] | None = Field(default=None, min_length=1)
+
+    @property
+    def large_sides(self) -> tuple[int, ...]:
+        """The sides to which a second stage's pictures are shrunk before they are cropped."""
+        return self.sides or (RATIO * self.size,)
 
 
 class NetworkConfig(_Strict):
@@ -109,6 +121,7 @@ class TrainConfig(_Strict):
         multiscale_gamma: Up to this SNR the error counts at every scale, down to the mean colour
             (Hoogeboom et al. 2023), and above it less as the SNR grows; None is without.
         labels: Class labels; None trains without.
+        stage: How a second stage is trained; None trains a model.
         phases: The picture sizes in order, with the number of views at each.
         batch_size: Pictures in a step, over all processes and parts of an accumulated step.
         accumulate: Parts into which each process splits its share of a step, to save memory.
@@ -152,6 +165,7 @@ class TrainConfig(_Strict):
     min_snr_gamma: float | None = Field(default=None, gt=0)
     multiscale_gamma: float | None = Field(default=None, gt=0)
     labels: LabelConfig | None = None
+    stage: StageConfig | None = None
     phases: tuple[Phase, ...] = Field(
         default=(Phase(size=32, views=150_000), Phase(size=64, views=400_000)), min_length=1
     )
@@ -204,7 +218,42 @@ class TrainConfig(_Strict):
         T = self.schedule.num_train_timesteps if self.schedule else None
         if T is not None and self.sample_steps > T:
             raise ValueError(f"sample_steps ({self.sample_steps}) exceeds T ({T})")
+        if self.stage is None and any(phase.sides for phase in self.phases):
+            raise ValueError("sides of phases belong to a second stage")
+        if self.stage is not None:
+            self._check_stage(self.stage)
         return self
+
+    def _check_stage(self, stage: StageConfig) -> None:
+        """Refuse what a second stage can't be trained with."""
+        for phase in self.phases:
+            if any(side < RATIO * phase.size or side % RATIO for side in phase.large_sides):
+                raise ValueError(
+                    f"crops of {phase.size} small pixels need sides of {RATIO * phase.size} px or "
+                    f"more that {RATIO} divides, not {list(phase.large_sides)}"
+                )
+        largest = max(side for phase in self.phases for side in phase.large_sides)
+        if max(largest, stage.held_out_side) > stage.side:
+            raise ValueError(
+                f"pictures kept at {stage.side} px would have to be enlarged to "
+                f"{max(largest, stage.held_out_side)}: choose a larger stage.side"
+            )
+        if self.network and (self.network.channels != 3 or any(self.network.attention)):
+            raise ValueError("a second stage's network has colours, and no attention")
+        models = {
+            "flip": self.flip,
+            "labels": self.labels,
+            "titles": self.titles,
+            "immiscible": self.immiscible,
+            "min_snr_gamma": self.min_snr_gamma,
+            "multiscale_gamma": self.multiscale_gamma,
+            "crop_scale below 1": self.crop_scale < 1,
+            "objective hybrid": self.objective == "hybrid",
+            "prediction epsilon": self.prediction == "epsilon",
+            f"min_side below {stage.side}": (self.min_side or stage.side) < stage.side,
+        }
+        if others := [name for name, chosen in models.items() if chosen]:
+            raise ValueError(f"a second stage is trained without {', '.join(others)}")
 
     @classmethod
     def checked(cls, fields: Mapping[str, object]) -> Self:
@@ -214,6 +263,8 @@ class TrainConfig(_Strict):
             StudioError: If a setting is missing, unknown, of a wrong type or out of range, or
                 if two contradict each other.
         """
+        if fields.get("stage") is not None:
+            fields = stage_defaults(begun=fields.get("init") is not None) | dict(fields)
         try:
             # By way of JSON: only from JSON do strict types take a list for a tuple.
             return cls.model_validate_json(json.dumps(dict(fields)))
@@ -243,7 +294,9 @@ class TrainConfig(_Strict):
     @property
     def least_side(self) -> int:
         """The least shorter side of a picture that isn't skipped, in pixels."""
-        return self.sizes[-1] if self.min_side is None else self.min_side
+        if self.min_side is not None:
+            return self.min_side
+        return self.stage.side if self.stage else self.sizes[-1]
 
     @property
     def ema_names(self) -> tuple[str, ...]:
@@ -266,17 +319,29 @@ class TrainConfig(_Strict):
         Raises:
             IndexError: If the run has no such step.
         """
+        return self.phase_at(step).size
+
+    def phase_at(self, step: int) -> Phase:
+        """Return the phase that `step` belongs to.
+
+        Raises:
+            IndexError: If the run has no such step.
+        """
         if not 0 <= step < self.total_steps:
             raise IndexError(f"the run has steps 0 to {self.total_steps - 1}, not {step}")
         ends = accumulate(self.steps_by_phase)
         phases = zip(self.phases, ends, strict=True)
-        return next(phase.size for phase, end in phases if step < end)
+        return next(phase for phase, end in phases if step < end)
 
     def agrees(self, other: "TrainConfig", steps: int) -> bool:
         """Tell whether a run with `other` has the same first `steps` steps, counted from 0."""
+
+        def plan(config: TrainConfig, step: int) -> tuple[object, ...]:
+            phase = config.phase_at(step)
+            return phase.size, phase.sides, config.rate_at(step)
+
         return min(self.total_steps, other.total_steps) >= steps and all(
-            self.size_at(step) == other.size_at(step) and self.rate_at(step) == other.rate_at(step)
-            for step in range(steps)
+            plan(self, step) == plan(other, step) for step in range(steps)
         )
 
     def rate_at(self, step: int) -> float:

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 from torch import Tensor
 
@@ -27,12 +27,16 @@ from app.datasets.labels import (
     paintings,
 )
 from app.errors import StudioError
+from app.images.arrays import Pixels
 from app.images.reading import Treatment
 from app.training.architecture import Architecture
-from app.training.batches import stored_size
+from app.training.batches import Examples, TrainingData, stored_size
 from app.training.config import TrainConfig
-from app.training.trainer import TrainingData
-from app.training.validation import HeldOut
+from app.training.stage_config import StageConfig
+from app.training.stage_data import StageData, band_fields, measured_bands
+from app.training.stage_validation import StageHeldOut, StageSamples
+from app.training.trainer import TrainState
+from app.training.validation import HeldOut, sample_grid
 
 MAX_HELD_OUT: Final = 512
 """The most held-out pictures measured on; of more, every second is taken, or third, and so on."""
@@ -77,13 +81,37 @@ class Found:
         return hashes
 
 
+class SamplePainter(Protocol):
+    """Paints a run's samples: `sample_grid` does for a model."""
+
+    def __call__(
+        self,
+        config: TrainConfig,
+        architecture: Architecture,
+        state: TrainState,
+        weights: Mapping[str, Tensor],
+        size: int,
+    ) -> Pixels:
+        """Paint with `weights` at `size` pixels; the noise never changes."""
+
+
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """The pictures that a run trains on and is measured on, and those left out."""
+    """The pictures that a run trains on and is measured on, and those left out.
 
-    training: TrainingData
-    held_out: dict[int, HeldOut]
+    Attributes:
+        training: What it trains on.
+        held_out: What it is measured on, by the size of the training pictures.
+        skipped: The pictures that were left out.
+        paint: Paints its samples.
+        bands: A second stage's bands.json; None for a model.
+    """
+
+    training: Examples
+    held_out: Mapping[int, HeldOut]
     skipped: tuple[Skipped, ...]
+    paint: SamplePainter = sample_grid
+    bands: dict[str, Any] | None = None
 
 
 def find(config: TrainConfig) -> Found:
@@ -141,10 +169,13 @@ def decode_all(
         source: PictureFolder, cache: Path, crop_scale: float
     ) -> tuple[DecodedPictures, Tensor | None]:
         sizes = tuple(stored_size(size, crop_scale) for size in config.sizes)
+        channels = architecture.channels
+        if config.stage is not None:
+            sizes, channels = (config.stage.side,), 3
         pictures = load_pictures(
             source.folder,
             source.names,
-            Treatment(sizes, architecture.channels, config.fit, config.least_side),
+            Treatment(sizes, channels, config.fit, config.least_side),
             memory_bytes=config.memory_mb * 2**20,
             cache=cache,
             progress=count,
@@ -154,13 +185,42 @@ def decode_all(
         return pictures, label_pictures(config.labels, classes, pictures.names)
 
     pictures, labels = decoded(found.training, cache, config.crop_scale)
+    measured = None
+    if some:
+        # These are never cropped at random, so that the loss is always of the same pixels.
+        held_out_folder = replace(found.held_out, names=some)
+        measured, held_out_labels = decoded(held_out_folder, cache / "held-out", 1.0)
+    if config.stage is not None:
+        return _stage_data(config, config.stage, architecture, pictures, measured)
     training = TrainingData(pictures, labels, classes.null_label if classes else 0)
-    if not some:
+    if measured is None:
         return Decoded(training, {}, pictures.skipped)
-    # Held-out pictures are never cropped at random, so that the loss is always of the same pixels.
-    measured, labels = decoded(replace(found.held_out, names=some), cache / "held-out", 1.0)
     timesteps = architecture.schedule.num_train_timesteps
     held_out = {
-        size: HeldOut.made(pixels, labels, timesteps) for size, pixels in measured.pixels.items()
+        size: HeldOut.made(pixels, held_out_labels, timesteps)
+        for size, pixels in measured.pixels.items()
     }
     return Decoded(training, held_out, pictures.skipped + measured.skipped)
+
+
+def _stage_data(
+    config: TrainConfig,
+    stage: StageConfig,
+    architecture: Architecture,
+    pictures: DecodedPictures,
+    measured: DecodedPictures | None,
+) -> Decoded:
+    """Make a second stage's data of its decoded pictures, and of those to measure on."""
+    if architecture.bands is None:
+        bands = measured_bands(config, pictures.pixels[stage.side])
+    else:
+        bands = architecture.stage_bands
+    fields = band_fields(bands, stage)
+    data, timesteps = StageData(pictures, bands), architecture.schedule.num_train_timesteps
+    if measured is None:
+        samples = StageSamples.of(pictures.pixels[stage.side], stage.held_out_side)
+        return Decoded(data, {}, pictures.skipped, samples.sheet, fields)
+    held_out = StageHeldOut.of(measured.pixels[stage.side], stage.held_out_side, bands, timesteps)
+    by_size = dict.fromkeys(config.sizes, held_out)
+    skipped = pictures.skipped + measured.skipped
+    return Decoded(data, by_size, skipped, held_out.samples.sheet, fields)

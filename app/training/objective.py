@@ -7,6 +7,7 @@ https://arxiv.org/abs/2301.11093 (multiscale); Salimans & Ho (2022),
 https://arxiv.org/abs/2202.00512 (v).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,10 +21,27 @@ from app.diffusion.schedule import NoiseSchedule
 
 @dataclass(frozen=True, eq=False)
 class Losses:
-    """The losses of a batch, (B,) each: `simple` without weights, and the `total` to minimise."""
+    """The losses of a batch.
+
+    Attributes:
+        simple: (B,), without the weights that learning needs: what losses are compared by.
+        total: (B,), to be minimised.
+        by_band: (B, 24), of a second stage's each band, without weights; None for a model.
+    """
 
     simple: Tensor
     total: Tensor
+    by_band: Tensor | None = None
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Losses]") -> "Losses":
+        """Join the losses of several parts of a batch, in their order."""
+        bands = [part.by_band for part in parts if part.by_band is not None]
+        return cls(
+            torch.cat([part.simple for part in parts]),
+            torch.cat([part.total for part in parts]),
+            torch.cat(bands) if bands else None,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -82,7 +82,8 @@ def open_run(
         cache = folder / "cache" / str(processes.rank)
         with disk_errors(folder / CHECKPOINTS):
             decoded = decode_all(config, found, initial.architecture, cache, counter)
-        run = Run(folder, config, initial.architecture, state, decoded, processes)
+        architecture = replace(initial.architecture, bands=decoded.bands)
+        run = Run(folder, config, architecture, state, decoded, processes)
         processes.wait()
         try:
             if processes.first:

@@ -35,7 +35,7 @@ from app.training.data import Decoded
 from app.training.distributed import Processes
 from app.training.novelty_index import index_model, stored_bottleneck
 from app.training.trainer import TrainState, TrainStep, objective_of, train
-from app.training.validation import HeldOutLoss, sample_grid
+from app.training.validation import HeldOutLoss
 
 CHECKPOINTS: Final = "checkpoints"
 
@@ -57,8 +57,7 @@ class MetricsLog:
 
     def held_out(self, step: int, weights: str, loss: HeldOutLoss) -> None:
         """Append the held-out loss after `step` steps; `weights` is "raw" or an EMA's name."""
-        figures = {"mean": loss.mean, "by_quarter": loss.by_quarter}
-        self._add({"kind": "held_out", "step": step, "weights": weights, **figures})
+        self._add({"kind": "held_out", "step": step, "weights": weights, **loss.figures})
 
     def sync(self) -> None:
         """Wait until every line is on the disk."""
@@ -183,6 +182,8 @@ class Run:
         Raises:
             StudioError: If the titles can't be read, or the disk is full or fails.
         """
+        if self.config.stage is not None:
+            return "a novelty index is a model's, not a second stage's"
         with disk_errors(self.checkpoints):
             folder = (self.folder / "model").resolve()
             return index_model(
@@ -274,7 +275,7 @@ class Run:
         if self._samples.is_file():
             return
         weights = self.state.weights(self._best_ema())
-        grid = sample_grid(self.config, self.architecture, self.state, weights, self.size)
+        grid = self.decoded.paint(self.config, self.architecture, self.state, weights, self.size)
         self._samples.parent.mkdir(exist_ok=True)
         replace_file(self._samples, png_bytes(grid))
 

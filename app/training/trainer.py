@@ -1,8 +1,10 @@
 """Algorithm 1 of Ho et al. (2020): training, as a generator that its caller drives."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
@@ -10,17 +12,19 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import AdamW
 
-from app.datasets.folder import DecodedPictures
 from app.diffusion.conditioning import Condition
 from app.diffusion.forward import q_sample
 from app.networks.devices import fast_dtype
 from app.networks.training_unet import make_trainable
 from app.training.architecture import Architecture, InitialModel
-from app.training.batches import Batch, draw, make_batch, stored_size
+from app.training.batches import Batch, Examples
 from app.training.config import DEFAULT_VLB_WEIGHT, TrainConfig
 from app.training.distributed import Processes
 from app.training.objective import Objective
 from app.training.optimisers import Muon, PowerEma
+from app.training.stage_objective import StageObjective
+
+T = TypeVar("T")
 
 QUARTERS = 4
 
@@ -102,9 +106,11 @@ class TrainState:
             The raw output (B, C or 2C, H, W), float32, on the network's device.
         """
         device = next(self.network.parameters()).device
+        labels = None if condition is None else condition.labels
+        if condition is not None and condition.low_res is not None:
+            x_t, labels = torch.cat([x_t, condition.low_res], 1), condition.low_res_t
         x_t = x_t.to(device, memory_format=torch.channels_last)
-        labels = None if condition is None else condition.to(device).labels
-        arguments = (x_t, t.to(device), labels, False)
+        arguments = (x_t, t.to(device), None if labels is None else labels.to(device), False)
         with torch.autocast(device.type, torch.bfloat16, self.dtype == torch.bfloat16):
             (out,) = functional_call(network or self.network, dict(weights or {}), arguments)
         return torch.as_tensor(out).float()
@@ -123,21 +129,6 @@ def _optimiser(network: nn.Module, config: TrainConfig, dtype: torch.dtype) -> A
     return AdamW(network.parameters(), rate, betas, weight_decay=decay, fused=True)
 
 
-@dataclass(frozen=True, eq=False)
-class TrainingData:
-    """The pictures to train on, with their labels.
-
-    Attributes:
-        pictures: The pictures at every stored size.
-        labels: The pictures' classes, (N,) int64; None if there are no classes.
-        null_label: The label that stands for "any".
-    """
-
-    pictures: DecodedPictures
-    labels: Tensor | None = None
-    null_label: int = 0
-
-
 def training_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
     """Choose the type to compute in: bfloat16 if `config` asks for it and the device is fast at it.
 
@@ -148,7 +139,14 @@ def training_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
 
 
 def objective_of(architecture: Architecture, config: TrainConfig) -> Objective:
-    """Make the objective that `config` sets for a model of this architecture."""
+    """Make the objective that `config` sets for a model or a stage of this architecture."""
+    if config.stage is not None:
+        return StageObjective(
+            architecture.schedule,
+            architecture.target,
+            std=architecture.stage_bands.std,
+            exponent=config.stage.band_exponent,
+        )
     weight = config.vlb_weight or DEFAULT_VLB_WEIGHT
     return Objective(
         architecture.schedule,
@@ -163,7 +161,7 @@ def train(
     config: TrainConfig,
     architecture: Architecture,
     state: TrainState,
-    data: TrainingData,
+    data: Examples,
     processes: Processes | None = None,
 ) -> Iterator[TrainStep]:
     """Train on from the step of `state` to the end of the schedule, a step for each `next`.
@@ -177,16 +175,19 @@ def train(
     objective = objective_of(architecture, config)
     network = processes.wrap(state.network)
     timesteps = objective.schedule.num_train_timesteps
-    for step in range(state.step, config.total_steps):
+
+    def own_rows(step: int) -> list[Batch]:
+        views, parts = data.views(config, step, timesteps), config.accumulate
+        own = (processes.rows(config.batch_size, part, parts) for part in range(parts))
+        return [views.rows(rows) for rows in own]
+
+    steps = range(state.step, config.total_steps)
+    ready = ahead(own_rows, steps)
+    for step in steps:
         started = time.perf_counter()
-        size, rate = config.size_at(step), config.rate_at(step)
-        pixels = data.pictures.pixels[stored_size(size, config.crop_scale)]
-        shape = (architecture.channels, size, size)
-        draws = draw(config, step, pictures=len(pixels), shape=shape, timesteps=timesteps)
-        batch = make_batch(config, pixels, data.labels, data.null_label, draws)
+        rate = config.rate_at(step)
         parts = []
-        for part in range(config.accumulate):
-            rows = batch.rows(processes.rows(config.batch_size, part, config.accumulate))
+        for part, rows in enumerate(next(ready)):
             with processes.averaging(network, part == config.accumulate - 1):
                 parts.append(_backward(state, network, objective, rows, config.accumulate))
         gradient_norm = _update(config, state, rate)
@@ -200,9 +201,24 @@ def train(
             learning_rate=rate,
             loss_by_quarter=by_quarter(simple, t, timesteps),
             gradient_norm=float(gradient_norm),
-            size=size,
+            size=config.size_at(step),
             pictures_per_second=config.batch_size / (time.perf_counter() - started),
         )
+
+
+def ahead(make: Callable[[int], T], items: range) -> Iterator[T]:
+    """Yield make(item) of each item in order, while a thread makes the next."""
+    pool = ThreadPoolExecutor(1)
+    coming: Future[T] | None = None
+    try:
+        for item in items:
+            ready, coming = coming, pool.submit(make, item)
+            if ready is not None:
+                yield ready.result()
+        if coming is not None:
+            yield coming.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _backward(

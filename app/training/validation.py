@@ -1,6 +1,6 @@
 """What a run tells of its weights: the held-out loss and grids of samples, from fixed noise."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +19,7 @@ from app.images.sheets import tiled
 from app.training.architecture import Architecture
 from app.training.batches import Batch
 from app.training.config import TrainConfig
-from app.training.objective import Objective
+from app.training.objective import Losses, Objective
 from app.training.trainer import TrainState, by_quarter
 
 ROWS: Final = 128
@@ -53,6 +53,28 @@ class HeldOutLoss:
         """The mean loss in each quarter of [0, T); None where no t lies in the quarter."""
         return by_quarter(self.losses, self.t, self.timesteps)
 
+    @property
+    def figures(self) -> dict[str, object]:
+        """What a metrics line says of it."""
+        return {"mean": self.mean, "by_quarter": self.by_quarter}
+
+
+def fixed_noise(
+    pictures: int, shape: Sequence[int], timesteps: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw what each of so many `pictures` is noised with, always alike.
+
+    Returns:
+        The pictures' numbers, repeated until there are ROWS or more, (N,) int64; timesteps, evenly
+        in [0, T), (N,) int64; and noise, (N, *shape).
+    """
+    rows = pictures * -(-ROWS // pictures)
+    # Pictures are ordered by name, so neighbours mustn't get neighbouring timesteps.
+    generator = torch.Generator().manual_seed(derived_seed(_NOISE))
+    even = (torch.arange(rows) + 0.5) * (timesteps / rows)
+    t = even.long()[torch.randperm(rows, generator=generator)]
+    return torch.arange(rows) % pictures, t, torch.randn((rows, *shape), generator=generator)
+
 
 @dataclass(frozen=True, eq=False)
 class HeldOut(Batch):
@@ -68,16 +90,10 @@ class HeldOut(Batch):
     @classmethod
     def made(cls, pixels: Pixels, labels: Tensor | None, timesteps: int) -> "HeldOut":
         """Make the held-out pairs from pictures (N, S, S, C) uint8 and their labels (N,) int64."""
-        rows = len(pixels) * -(-ROWS // len(pixels))
-        index = torch.arange(rows) % len(pixels)
-        x_0 = to_unit(pixels)[index]
-        # Pictures are ordered by name, so neighbours mustn't get neighbouring timesteps.
-        generator = torch.Generator().manual_seed(derived_seed(_NOISE))
-        even = (torch.arange(rows) + 0.5) * (timesteps / rows)
-        t = even.long()[torch.randperm(rows, generator=generator)]
-        eps = torch.randn(x_0.shape, generator=generator)
+        x_0 = to_unit(pixels)
+        index, t, eps = fixed_noise(len(pixels), x_0.shape[1:], timesteps)
         condition = None if labels is None else Condition(labels[index])
-        return cls(x_0, eps, t, condition, len(pixels))
+        return cls(x_0[index], eps, t, condition, len(pixels))
 
     @torch.no_grad()
     def loss(
@@ -93,19 +109,32 @@ class HeldOut(Batch):
             The loss, or None if `is_stopping` turns true meanwhile: the measurement can take
             longer than whoever stops a run waits.
         """
-        losses = []
+        losses = self.losses(state, weights, objective, is_stopping)
+        if losses is None:
+            return None
+        return HeldOutLoss(losses.simple, self.t, objective.schedule.num_train_timesteps)
+
+    def losses(
+        self,
+        state: TrainState,
+        weights: Mapping[str, Tensor],
+        objective: Objective,
+        is_stopping: Callable[[], bool],
+    ) -> Losses | None:
+        """Compute the losses of all pairs, or None if `is_stopping` turns true meanwhile."""
+        parts = []
         for start in range(0, len(self.t), BATCH):
             if is_stopping():
                 return None
             some = self.rows(slice(start, start + BATCH))
             x_t = q_sample(objective.schedule, some.x_0, some.t, some.eps)
             out = state.forward(x_t, some.t, some.condition, weights).cpu()
-            losses.append(objective.losses(out, some.x_0, x_t, some.t, some.eps).simple)
-        return HeldOutLoss(torch.cat(losses), self.t, objective.schedule.num_train_timesteps)
+            parts.append(objective.losses(out, some.x_0, x_t, some.t, some.eps))
+        return Losses.joined(parts)
 
 
 @dataclass(frozen=True, eq=False)
-class _WeightsDenoiser:
+class WeightsDenoiser:
     """A Denoiser of the trained network with `weights` in place of its own."""
 
     state: TrainState
@@ -142,7 +171,7 @@ def sample_grid(
         condition = Condition(torch.arange(config.sample_count) % len(architecture.labels))
     timesteps = spaced_timesteps(config.sample_steps, schedule.num_train_timesteps)
     for frame in reverse_process(
-        _WeightsDenoiser(state, weights, architecture),
+        WeightsDenoiser(state, weights, architecture),
         schedule,
         x_t,
         timesteps,

@@ -22,7 +22,7 @@ from app.novelty.nearest import model_features
 from app.settings import ROOT
 from app.training.config import TrainConfig
 from app.training.resume import open_run, stored_config
-from tests.training.tiny import fields, no_init, save_pictures
+from tests.training.tiny import config, fields, no_init, save_pictures
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
@@ -85,6 +85,17 @@ def test_a_run_goes_on_without_the_model_that_it_began_with(
     shutil.rmtree(out / "checkpoints")
     assert code() == 1
     assert "no model" in capsys.readouterr().err
+
+
+def test_a_models_run_cant_go_on_as_a_stages(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = save_pictures(tmp_path / "data", 6)
+    with open_run(config(data), tmp_path / "run", load_init=no_init):
+        pass
+    with pytest.raises(SystemExit, match="1"):
+        main(["train", "--out", str(tmp_path / "run"), "--stage"])
+    assert "a second stage's network" in capsys.readouterr().err
 
 
 def test_a_terminated_run_saves_and_can_go_on(tmp_path: Path, model_root: Path) -> None:
@@ -154,6 +165,9 @@ def test_a_finished_run_knows_what_its_model_was_trained_on(
         (("--out", "RUN", "--data", "assets", "--batch-size", "0"), "batch_size"),
         (("--out", "RUN", "--data", "assets", "--views", "0"), "views"),
         (("--out", "RUN", "--data", "assets", "--size", "60"), "can't take"),
+        (("--out", "RUN", "--data", "assets", "--stage", "--size", "64"), "need sides of 256 px"),
+        (("--out", "RUN", "--data", "assets", "--stage", "--init", "nobody"), "no second stage"),
+        (("--out", "RUN", "--data", "docs", "--stage", "--views", "100"), "no picture"),
         (("--out", "RUN", "--data", "assets", "--config", "pyproject.toml"), "build-system"),
         (("--out", "docs", "--data", "assets"), "not empty"),
     ],

@@ -12,15 +12,9 @@ from app.datasets.labels import Classes, find_classes, label_pictures
 from app.diffusion.forward import q_sample
 from app.settings import BUNDLED_MODELS
 from app.training.architecture import check_architecture, new_initial_model
-from app.training.batches import draw, make_batch
+from app.training.batches import TrainingData, draw, make_batch
 from app.training.config import TrainConfig
-from app.training.trainer import (
-    TrainingData,
-    TrainState,
-    TrainStep,
-    objective_of,
-    train,
-)
+from app.training.trainer import TrainState, TrainStep, ahead, objective_of, train
 from app.training.validation import HeldOut
 from tests.training.tiny import CPU, config, new_state, training_data
 
@@ -174,6 +168,27 @@ def test_closing_the_stream_leaves_a_state_that_can_be_saved(data: Path) -> None
     assert model.step == 1
     assert torch.is_grad_enabled()
     assert next(train(settings, initial.architecture, model, training_data(settings))).step == 2
+
+
+def test_what_comes_next_is_made_meanwhile_and_its_errors_arrive() -> None:
+    made = []
+
+    def make(item: int) -> int:
+        made.append(item)
+        if item == 3:
+            raise OSError("gone")
+        return 10 * item
+
+    stream = ahead(make, range(5))
+    assert made == []
+    assert [next(stream), next(stream), next(stream)] == [0, 10, 20]
+    with pytest.raises(OSError, match="gone"):
+        next(stream)
+    assert list(ahead(make, range(0))) == []
+    stopped = ahead(make, range(100, 200))
+    next(stopped)
+    stopped.close()  # type: ignore[attr-defined]
+    assert max(made) <= 101
 
 
 def test_from_scratch_it_is_the_bundled_models_network() -> None:

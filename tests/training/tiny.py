@@ -9,9 +9,9 @@ from PIL import Image
 from app.datasets.folder import find_pictures, load_pictures
 from app.images.reading import Treatment
 from app.training.architecture import InitialModel, new_initial_model
-from app.training.batches import stored_size
+from app.training.batches import TrainingData, stored_size
 from app.training.config import TrainConfig
-from app.training.trainer import TrainingData, TrainState
+from app.training.trainer import TrainState
 
 NETWORK: dict[str, object] = {
     "block_out_channels": [16, 32],

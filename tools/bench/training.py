@@ -17,6 +17,7 @@ import typer
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d import UNet2DModel
 
+    from app.models.files import ModelFiles
     from app.training.architecture import InitialModel
     from app.training.config import TrainConfig
 
@@ -38,29 +39,47 @@ def report() -> None:
         f"{FILES:,} JPEGs of {FILE_SIDE} px are ready at 64 px in {seconds:.1f} s, and the process "
         f"holds {megabytes:.0f} MB more."
     )
-    rates = measure(ROUNDS)
-    for name, rate in rates.items():
-        typer.echo(f"{rate:6.2f} pictures/s  {name}")
-    typer.echo(
-        f"The engine does {rates[ENGINE] / rates[BARE]:.1%} of a bare loop with the same network, "
-        f"and {rates[ENGINE] / rates[DIFFUSERS]:.2f} times one with diffusers' own."
-    )
+    for files in _bundled():
+        rates = measure(ROUNDS, files)
+        typer.echo(f"{files.id}:")
+        for name, rate in rates.items():
+            typer.echo(f"{rate:6.2f} pictures/s  {name}")
+        typer.echo(
+            f"The engine does {rates[ENGINE] / rates[BARE]:.1%} of a bare loop with the same "
+            f"network, and {rates[ENGINE] / rates[DIFFUSERS]:.2f} times one with diffusers' own."
+        )
 
 
-def measure(rounds: int) -> dict[str, float]:
-    """Train the default model at its own size; return median pictures per second by contender."""
+def _bundled() -> "tuple[ModelFiles, ModelFiles]":
+    """Return the bundled model and second stage."""
     from app.models.files import ModelFiles
-    from app.networks.machine import keep_freed_memory
+    from app.models.stages import StageFiles
+    from app.painting.recipe import Recipe
     from app.settings import BUNDLED_MODELS, Settings
+
+    model, stage = Settings().default_model, str(Recipe.model_fields["stage"].default)
+    return ModelFiles(model, BUNDLED_MODELS / model), StageFiles(stage, BUNDLED_MODELS / stage)
+
+
+def measure(rounds: int, files: "ModelFiles") -> dict[str, float]:
+    """Train a model at its own size, or a second stage on crops, as each is by default.
+
+    Returns:
+        Median pictures per second by contender.
+    """
+    from app.networks.machine import keep_freed_memory
     from app.training.architecture import load_initial_model
     from app.training.config import TrainConfig
 
     keep_freed_memory()  # as `train` does; here all contenders benefit
-    name = Settings().default_model
-    initial = load_initial_model(ModelFiles(name, BUNDLED_MODELS / name))
-    size = initial.architecture.unet["sample_size"]
-    phase = {"size": size, "views": 1_000_000}
-    config = TrainConfig.checked({"data": "", "phases": [phase]})
+    initial = load_initial_model(files)
+    fields: dict[str, object] = {"data": ""}
+    if initial.architecture.is_stage:
+        fields["stage"] = {"regression_views": 0}
+    else:
+        size = initial.architecture.unet["sample_size"]
+        fields["phases"] = [{"size": size, "views": 1_000_000}]
+    config = TrainConfig.checked(fields)
     contenders = {
         DIFFUSERS: _bare(config, copy.deepcopy(initial), arranged=False),
         BARE: _bare(config, copy.deepcopy(initial), arranged=True),
@@ -118,14 +137,22 @@ def _engine(config: "TrainConfig", initial: "InitialModel") -> Callable[[], obje
     import torch
 
     from app.datasets.folder import DecodedPictures
-    from app.training.trainer import TrainingData, TrainState, train
+    from app.training.batches import Examples, TrainingData
+    from app.training.stage_data import StageData
+    from app.training.trainer import TrainState, train
 
-    size, channels = config.sizes[-1], initial.architecture.channels
+    architecture, stage = initial.architecture, config.stage
+    side, channels = config.size_at(0), architecture.channels
+    if stage is not None:
+        side, channels = stage.side, 3
     random = np.random.default_rng(0)
-    pixels = random.integers(0, 256, (PICTURES, size, size, channels), dtype=np.uint8)
-    data = TrainingData(DecodedPictures(tuple(map(str, range(PICTURES))), {size: pixels}))
+    pixels = random.integers(0, 256, (PICTURES, side, side, channels), dtype=np.uint8)
+    pictures = DecodedPictures(tuple(map(str, range(PICTURES))), {side: pixels})
+    data: Examples = TrainingData(pictures)
+    if stage is not None:
+        data = StageData(pictures, architecture.stage_bands)
     state = TrainState.new(initial, config, torch.device("cpu"))
-    stream = train(config, initial.architecture, state, data)
+    stream = train(config, architecture, state, data)
     return lambda: next(stream)
 
 
@@ -141,16 +168,20 @@ def _bare(
     network = make_trainable(initial.network) if arranged else _plain(initial.network)
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, fused=True)
     dtype = training_dtype(config, torch.device("cpu"))
-    size = config.sizes[-1]
-    shape = (config.batch_size, initial.architecture.channels, size, size)
+    size, unet = config.size_at(0), initial.architecture.unet
     generator = torch.Generator().manual_seed(0)
-    x_t = torch.randn(shape, generator=generator).to(memory_format=torch.channels_last)
-    eps = torch.randn(shape, generator=generator).to(memory_format=torch.channels_last)
+    x_t, eps = (
+        torch.randn((config.batch_size, unet[channels], size, size), generator=generator).to(
+            memory_format=torch.channels_last
+        )
+        for channels in ("in_channels", "out_channels")
+    )
     t = torch.linspace(0, 999, config.batch_size).long()
+    labels = torch.zeros_like(t) if initial.architecture.is_stage else None
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, dtype == torch.bfloat16):
-            (out,) = network(x_t, t, None, False)
+            (out,) = network(x_t, t, labels, False)
         loss = (out.float() - eps).square().mean()
         loss.backward()
         optimiser.step()
