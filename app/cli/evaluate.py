@@ -34,7 +34,7 @@ def command(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A JSON file for all figures.")] = None,
     seed: Annotated[int, typer.Option(help="Picture i draws from seed + i.")] = 0,
-    spacing: Annotated[str, typer.Option(help="trailing, leading or linspace.")] = "trailing",
+    spacing: Annotated[str, typer.Option(help="trailing, leading, even or linspace.")] = "trailing",
     precision: Annotated[str, typer.Option(help="exact or fast; of the samples.")] = "fast",
     fit: Annotated[
         Literal["crop", "squash"], typer.Option(help="How training made its pictures square.")

@@ -18,7 +18,7 @@ from app.diffusion.samplers.base import Sampler
 from app.diffusion.schedule import CLEAN, NoiseLevel, NoiseSchedule
 from app.diffusion.seeds import SeededNoise
 
-Spacing = Literal["leading", "trailing", "linspace"]
+Spacing = Literal["leading", "even", "trailing", "linspace"]
 SPACINGS: Final[tuple[Spacing, ...]] = get_args(Spacing)
 
 
@@ -48,9 +48,10 @@ class Frame:
 def spaced_timesteps(num_steps: int, num_timesteps: int, spacing: Spacing = "trailing") -> Tensor:
     """Choose `num_steps` of the timesteps [0, num_timesteps), descending, (n,) int64.
 
-    The three spacings of Lin et al. (2023), https://arxiv.org/abs/2305.08891, table 2, in
-    exact arithmetic, so that each is right for every n. `trailing` and `linspace` begin at the
-    last timestep; `leading` ends at 0 and begins earlier. To start from a given t, pass t + 1
+    The three spacings of Lin et al. (2023), https://arxiv.org/abs/2305.08891, table 2, as
+    diffusers computes them, but in exact arithmetic, so that each is right for every n; and `even`,
+    floor(i T / n) where `leading` is i floor(T / n). `trailing` and `linspace` begin at the last
+    timestep; `leading` and `even` end at 0 and begin earlier. To start from a given t, pass t + 1
     as `num_timesteps`.
 
     Raises:
@@ -61,6 +62,8 @@ def spaced_timesteps(num_steps: int, num_timesteps: int, spacing: Spacing = "tra
     rising = range(num_steps)
     match spacing:
         case "leading":
+            ascending = [i * (num_timesteps // num_steps) for i in rising]
+        case "even":
             ascending = [i * num_timesteps // num_steps for i in rising]
         case "trailing":
             ascending = [round(Fraction((i + 1) * num_timesteps, num_steps)) - 1 for i in rising]

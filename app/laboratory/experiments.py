@@ -99,8 +99,10 @@ class FromXt(Experiment):
             raise ValueError("run: a run from x_t can't be a branch")
         if self.run.size and not isinstance(self, FromOneXt):
             raise ValueError("run: only single pictures are enlarged; leave the size out")
-        if self.run.spacing == "leading":
-            raise ValueError("run: leading spacing doesn't start at t; choose trailing or linspace")
+        if self.run.spacing in ("leading", "even"):
+            raise ValueError(
+                f"run: {self.run.spacing} spacing doesn't start at t; choose trailing or linspace"
+            )
         return self
 
     @property

@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationInfo,
     model_serializer,
     model_validator,
 )
@@ -158,7 +159,7 @@ class Recipe(Filmed):
     max_json: ClassVar[int] = MAX_JSON
     called: ClassVar[str] = "recipe"
 
-    format: Literal["plein-air/1"] = "plein-air/1"
+    format: Literal["plein-air/2"] = "plein-air/2"
     model: ModelName
     weights: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     sampler: Name = Field(
@@ -233,6 +234,18 @@ class Recipe(Filmed):
     parent: "Recipe | None" = None
     frame: int | None = Field(default=None, ge=0, lt=MAX_STEPS)
     versions: Versions = Versions()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_any_format(cls, fields: object, info: ValidationInfo) -> object:
+        """Read the first format, too, in which `even` spacing was called leading."""
+        # A call names no format, and means the words of today.
+        first = "plein-air/1"
+        unnamed = first if info.mode == "json" else None
+        if not isinstance(fields, dict) or fields.get("format", unnamed) != first:
+            return fields
+        even = {"spacing": "even"} if fields.get("spacing") == "leading" else {}
+        return fields | {"format": "plein-air/2"} | even
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -66,6 +66,10 @@ def variables(data: Path) -> dict[str, str]:
     }
 
 
+MARKS = {"plein-air/1": "plein-air/2"}
+"""A recipe's format, and the one as which it is written again."""
+
+
 def assert_holds(now: object, before: object) -> None:
     """Assert that `now` says all that `before` said; it may have further fields."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
@@ -77,4 +81,4 @@ def assert_holds(now: object, before: object) -> None:
         for ours, theirs in zip(now, before, strict=True):
             assert_holds(ours, theirs)
     else:
-        assert now == before
+        assert now == (MARKS.get(before, before) if isinstance(before, str) else before)

@@ -292,18 +292,24 @@ def test_spacings_are_right_for_every_n(spacing: Spacing, total: int) -> None:
         assert len(steps) == n
         assert bool((steps.diff() < 0).all())
         assert 0 <= int(steps[-1]) <= int(steps[0]) < total
-        if spacing != "leading":
+        if spacing in ("trailing", "linspace"):
             assert int(steps[0]) == total - 1
         if spacing != "trailing" and n > 1:
             assert int(steps[-1]) == 0
 
 
-@pytest.mark.parametrize("n", [10, 37, 50, 250, 1000])
-def test_trailing_and_linspace_equal_diffusers(n: int) -> None:
-    for spacing in ("trailing", "linspace"):
-        theirs = DDPMScheduler(timestep_spacing=spacing)
-        theirs.set_timesteps(n)
-        assert theirs.timesteps.tolist() == spaced_timesteps(n, 1000, spacing).tolist()
+@pytest.mark.parametrize("n", [10, 37, 50, 60, 250, 999, 1000])
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
+def test_spacings_equal_diffusers(n: int, spacing: Spacing) -> None:
+    theirs = DDPMScheduler(timestep_spacing=spacing)
+    theirs.set_timesteps(n)
+    assert theirs.timesteps.tolist() == spaced_timesteps(n, 1000, spacing).tolist()
+
+
+def test_even_spacing_begins_later_than_leading_where_n_does_not_divide() -> None:
+    first = {s: int(spaced_timesteps(60, 1000, s)[0]) for s in ("leading", "even")}
+    assert first == {"leading": 944, "even": 983}
+    assert torch.equal(spaced_timesteps(50, 1000, "even"), spaced_timesteps(50, 1000, "leading"))
 
 
 @pytest.mark.parametrize("n", [0, -1, 1001])

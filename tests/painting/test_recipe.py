@@ -44,7 +44,7 @@ def test_json_names_every_choice_so_that_later_defaults_change_nothing() -> None
         ({"pictures": 17}, "at most 16"),
         ({"pictures": 2, "picture": 2}, "does not exist"),
         ({"precision": "double"}, "'exact' or 'fast'"),
-        ({"spacing": "wide"}, "'leading', 'trailing' or 'linspace'"),
+        ({"spacing": "wide"}, "'leading', 'even', 'trailing' or 'linspace'"),
         ({"model": "../../etc/passwd"}, "no name"),
         ({"model": ".."}, "no name"),
         ({"model": "a/b/c"}, "no name"),
@@ -55,7 +55,7 @@ def test_json_names_every_choice_so_that_later_defaults_change_nothing() -> None
         ({"label": -1}, "at least 0"),
         ({"frame": 3}, "names both"),
         ({"shell": "rm"}, "no field"),
-        ({"format": "plein-air/2"}, "plein-air/1"),
+        ({"format": "plein-air/3"}, "plein-air/2"),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(fields: dict[str, object], reason: str) -> None:
@@ -64,6 +64,24 @@ def test_values_out_of_range_are_refused_by_name(fields: dict[str, object], reas
         Recipe.from_json(text)
     assert reason in str(caught.value)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("mark", [{}, {"format": "plein-air/1"}])
+def test_the_first_format_called_even_spacing_leading(mark: dict[str, str]) -> None:
+    old = {"model": "tiny", "steps": 7, "spacing": "leading"} | mark
+    read = Recipe.from_json(json.dumps(old | {"steps": 4, "parent": old, "frame": 3}))
+    assert read.parent is not None
+    assert (read.format, read.spacing) == (read.parent.format, read.parent.spacing)
+    assert (read.format, read.spacing) == ("plein-air/2", "even")
+    trailing = Recipe.from_json(json.dumps(old | {"spacing": "trailing"}))
+    assert trailing.spacing == "trailing"
+
+
+def test_leading_spacing_is_diffusers_in_calls_and_in_todays_recipes() -> None:
+    today = Recipe.checked({"model": "tiny", "steps": 7, "spacing": "leading"})
+    assert today.spacing == "leading"
+    assert Recipe.from_json(today.to_json()) == today
+    assert Recipe.from_link(today.to_link()) == today
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "{", '{"model": 3}', "\x00", "[" * 5000])

@@ -63,7 +63,7 @@ def test_an_added_field_is_an_argument_of_the_api_and_the_last() -> None:
         assert (temperature.name, mood.name, lively.name) == ADDED
         assert temperature.words == f"{WORDS} From 0 to 2."
         assert (temperature.schema["default"], temperature.schema["maximum"]) == (1.0, 2)
-        assert mood.schema["enum"] == ["leading", "trailing", "linspace"]
+        assert mood.schema["enum"] == ["leading", "even", "trailing", "linspace"]
         assert lively.schema["type"] == "boolean"
 
 
@@ -93,7 +93,7 @@ def test_an_added_field_has_a_control_and_reaches_the_recipe() -> None:
     assert (slider.minimum, slider.maximum, slider.step, slider.value) == (0, 2, 0.25, 1.0)
     assert (slider.label, slider.info) == ("temperature", WORDS)
     assert isinstance(mood, gr.Dropdown)
-    assert [value for _, value in mood.choices] == ["leading", "trailing", "linspace"]
+    assert [value for _, value in mood.choices] == ["leading", "even", "trailing", "linspace"]
     assert isinstance(lively, gr.Checkbox)
     values = [it.value for it in controls.all]
     values[0], values[list(controls).index("temperature")] = "tiny", 1.5
