@@ -58,7 +58,7 @@ class Painter:
             (child.frame or 0) * parent.pictures * (2 if parent.is_guided else 1)
             for child, parent in pairwise((recipe, *recipe.ancestry))
         )
-        if recipe.size == side:
+        if recipe.size in (None, side):
             recipe = recipe.small
         self.limits.check_work(
             recipe.steps,

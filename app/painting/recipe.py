@@ -271,7 +271,7 @@ class Recipe(Filmed):
     def small(self) -> Self:
         """The same recipe at the model's own size."""
         own = {name: Recipe.model_fields[name].default for name in STAGE_FIELDS}
-        return self.model_copy(update=own) if self.size else self
+        return self.model_copy(update=own)
 
     @property
     def later_steps(self) -> int:

@@ -1,6 +1,6 @@
 """The second stage of a painting: the small picture painted anew at four times its side."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -69,7 +69,9 @@ def _both(
     yield from stage_moments(stage, recipe, small, steps)
 
 
-def stage_frames(stage: LoadedStage, recipe: Recipe, low_res: Tensor) -> Iterator[Frame]:
+def stage_frames(
+    stage: LoadedStage, recipe: Recipe, low_res: Tensor, seeds: Sequence[int]
+) -> Iterator[Frame]:
     """Run the second stage's reverse process over the bands of the pictures `low_res`.
 
     Args:
@@ -77,8 +79,9 @@ def stage_frames(stage: LoadedStage, recipe: Recipe, low_res: Tensor) -> Iterato
         recipe: How to sample. Each picture's generator draws the noise of the small picture first,
             then z_T, then the sampler's.
         low_res: The small pictures, (B, 3, h, w) in [-1, 1].
+        seeds: A seed for the brushwork of each.
     """
-    noise = SeededNoise(recipe.stage_seeds)
+    noise = SeededNoise(seeds)
     eps, z = noise.draw(low_res.shape[1:]), noise.draw((BANDS, *low_res.shape[2:]))
     given = noised(low_res_schedule(), low_res, recipe.stage_noise, eps)
     level = torch.tensor([max(0, code_t(recipe.stage_noise))])
@@ -97,16 +100,20 @@ def stage_frames(stage: LoadedStage, recipe: Recipe, low_res: Tensor) -> Iterato
 
 
 def stage_moments(
-    stage: LoadedStage, recipe: Recipe, low_res: Tensor, before: int
+    stage: LoadedStage,
+    recipe: Recipe,
+    low_res: Tensor,
+    before: int,
+    seeds: Sequence[int] | None = None,
 ) -> Iterator[Moment]:
     """Paint the pictures `low_res` (B, 3, h, w) anew, and yield the large ones as they emerge.
 
     In x_t and x_0_hat stand the bicubically enlarged pictures with the bands of z_t and z_0_hat, in
     eps_hat the bands of the noise alone, its luma of unit variance. Indices count on from the
-    `before` steps of the first stage.
+    `before` steps of the first stage. The brushwork's `seeds` are the recipe's unless given.
     """
     begun, bands = enlarged(low_res), stage.bands
-    for frame in stage_frames(stage, recipe, low_res):
+    for frame in stage_frames(stage, recipe, low_res, seeds or recipe.stage_seeds):
         x_t, x_0_hat = (begun + bands.residual(z) for z in (frame.x_t, frame.x_0_hat))
         eps_hat = frame.eps_hat
         if eps_hat is not None:

@@ -4,6 +4,7 @@
 // events; each script adds the mounts that it has.
 window.pleinAir = {
   share,
+  showPlayer: (tab) => document.querySelector(`#${tab} .player`).scrollIntoView({ block: "nearest" }),
   // Which picture of which run the Paint tab shows, as JSON; "null" where there is none.
   painted() {
     const player = document.querySelector(".player[data-run]");

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from app.documents import Document
 from app.fields import Fields
 from app.images.reading import read_picture
-from app.laboratory.experiments import Experiment
+from app.laboratory.experiment import Experiment
 from app.painting.film import FilmResult
 from app.painting.recipe import Filmed, Recipe
 from app.painting.sources import PictureSource
