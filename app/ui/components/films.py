@@ -315,7 +315,7 @@ class PageRuns(Generic[Result]):
         inputs: Sequence[gr.components.Component],
         tell: Callable[..., Iterator[Told[Result]]],
     ) -> None:
-        """Let an event, such as `button.click`, begin what `tell` does with the values of `inputs`."""
+        """Let an event, as `button.click`, begin what `tell` does with the values of `inputs`."""
 
         def start(request: gr.Request, *values: Any) -> Iterator[tuple[Message, Any]]:
             yield from self._follow(request, tell(*values))
