@@ -10,7 +10,6 @@ from app.errors import RecipeError
 from app.fields import Fields, Value
 from app.laboratory.experiment import FromXt
 from app.laboratory.experiments import Grid, Mixing, Morph, SeedMorph, even_rows
-from app.laboratory.fields import LARGE
 from app.laboratory.mix import MixLab
 from app.painting.runs import LoadedRun
 from app.settings import Settings
@@ -39,7 +38,6 @@ def command(
         Fields(Mixing),
         Fields(Grid),
         Fields(Morph, without=("frames",)),
-        LARGE,
     ],
 ) -> None:
     """Mix two pictures; each PNG carries what it takes to mix it again."""

@@ -8,7 +8,7 @@ import typer
 from app.cli.pictures import PICTURE_HELP, csv_bytes, save, save_films, source_named, way_back
 from app.fields import Fields, Value
 from app.laboratory.experiments import Chain, Denoising, ForwardStrip, PosteriorStep
-from app.laboratory.fields import LARGE, ScheduleChoice
+from app.laboratory.fields import ScheduleChoice
 from app.laboratory.noise import NoiseLab
 from app.settings import Settings
 from app.studio import Studio
@@ -42,7 +42,6 @@ def command(
         way_back(250, 4),
         Fields(ForwardStrip),
         *(Fields(kind, without=("t", "clip")) for kind in (Chain, PosteriorStep, Denoising)),
-        LARGE,
     ],
 ) -> None:
     """Noise a picture step by step; each PNG carries what it takes to draw it again."""

@@ -1,6 +1,5 @@
 """The fields of experiments, bounds and words said once; timesteps are the paper's, 0 to T."""
 
-from dataclasses import replace
 from typing import Annotated, Final, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -9,22 +8,14 @@ from app.diffusion.mixing import MixingRule
 from app.diffusion.schedule import MAX_T, BetaSchedule, NoiseSchedule
 from app.diffusion.variance import Variance
 from app.errors import RecipeError
-from app.fields import Control, Fields, declared
-from app.painting.recipe import MAX_PICTURES, STAGE_FIELDS, Recipe
+from app.fields import Control
+from app.painting.recipe import MAX_PICTURES
 from app.painting.sources import ExperimentPart
 
 MAX_STRIP: Final = 64
 
 MAX_BETWEEN: Final = MAX_PICTURES - 2
 
-
-LARGE: Final = Fields(Recipe, tuple(name for name in declared(Recipe) if name in STAGE_FIELDS))
-"""The fields that say whether and how a second stage paints pictures anew."""
-
-LARGE_TOGETHER: Final = replace(
-    LARGE, words={"stage_seed": "All noise of the second stage derives from it, the same for all."}
-)
-"""The same, of pictures that are looked at together: a grid's and a morph's."""
 
 NOTHING_TO_DO: Final = "at t = 0 the picture has no noise to take away; move t to 1 or more"
 

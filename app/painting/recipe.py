@@ -193,31 +193,31 @@ class Recipe(Filmed):
         allow_inf_nan=False,
         description="How hard the class pulls; 1 is no guidance.",
     )
-    size: Annotated[int | None, Control(everywhere=False)] = Field(
+    size: int | None = Field(
         default=None,
         ge=1,
         le=RATIO * MAX_SIDE,
         description="The side in pixels: the model's own, which null is, or four times that.",
     )
-    stage: Annotated[ModelName, Control(everywhere=False)] = Field(
+    stage: ModelName = Field(
         default="brushwork-256", description="The second stage that paints it four times as large."
     )
-    stage_steps: Annotated[int, Control(everywhere=False)] = Field(
+    stage_steps: int = Field(
         default=12, ge=1, le=MAX_STAGE_STEPS, description="Network steps of the second stage."
     )
-    stage_seed: Annotated[int, Control(everywhere=False)] = Field(
+    stage_seed: int = Field(
         default=0,
         ge=0,
         le=MAX_SEED,
         description="All noise of the second stage derives from it; picture i adds i.",
     )
-    stage_noise: Annotated[int, Control(everywhere=False)] = Field(
+    stage_noise: int = Field(
         default=0,
         ge=0,
         le=MAX_T,
         description="The t, 0 for none, of the noise with which it is shown the small picture.",
     )
-    back_projection: Annotated[bool, Control(everywhere=False)] = Field(
+    back_projection: bool = Field(
         default=True,
         description="Correct the large picture until it is the small one when reduced.",
     )

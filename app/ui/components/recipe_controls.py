@@ -216,7 +216,7 @@ def add_rest(controls: Controls, model: type[BaseModel], without: Collection[str
             controls[name] = control(model, name)
 
 
-_ELSEWHERE: Final = ("model", "precision", "label", "seed", "pictures")
+_ELSEWHERE: Final = ("model", "precision", "label", "seed", "pictures", *STAGE_FIELDS)
 """The fields of a laboratory's way back that have their controls elsewhere on the page."""
 
 

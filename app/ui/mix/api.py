@@ -7,7 +7,6 @@ import gradio as gr
 
 from app.fields import Fields
 from app.laboratory import experiments as exp
-from app.laboratory.fields import LARGE, LARGE_TOGETHER
 from app.painting.recipe import Recipe, Seed
 from app.studio import Studio
 from app.ui.endpoints import arguments as arg
@@ -30,7 +29,6 @@ def add_mix_api(studio: Studio, network: str) -> None:
             seen,
             way_back(200),
             Fields(exp.Mixing),
-            LARGE,
         ],
     ) -> tuple[list[gr.FileData], list[Json]]:
         """Mix two pictures at x_t, and decode the mixture.
@@ -67,7 +65,6 @@ def add_mix_api(studio: Studio, network: str) -> None:
             seen,
             way_back(200, "pictures"),
             Fields(exp.Grid),
-            LARGE_TOGETHER,
         ],
     ) -> tuple[gr.FileData, Json]:
         """Paint the grid of mixtures: t from row to row, lambda from column to column.
@@ -89,8 +86,7 @@ def add_mix_api(studio: Studio, network: str) -> None:
             Any,
             Fields(exp.Grid, ("between",)),
             seen,
-            way_back(200, "eta", "seed", "pictures"),
-            Fields(Recipe, ("size", "stage", "stage_steps")),
+            way_back(200, "eta", "seed", "pictures", "stage_seed"),
         ],
     ) -> Json:
         """Tell how long a grid will take here, from a network step measured just now.
@@ -113,7 +109,6 @@ def add_mix_api(studio: Studio, network: str) -> None:
             Fields(exp.Morph, ("share_noise",)),
             way_back(200, "pictures"),
             Fields(exp.Morph),
-            LARGE_TOGETHER,
         ],
     ) -> tuple[gr.FileData, gr.FileData, Json]:
         """Morph one picture into another, over lambda.
@@ -134,7 +129,6 @@ def add_mix_api(studio: Studio, network: str) -> None:
             replace(seen, names=("model",)),
             way_back(200, "seed", "pictures"),
             Fields(exp.SeedMorph, without=("second",)),
-            LARGE_TOGETHER,
         ],
     ) -> tuple[gr.FileData, gr.FileData, Json]:
         """Morph along the arc between the x_T of two seeds.

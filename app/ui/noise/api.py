@@ -8,7 +8,6 @@ import gradio as gr
 from app.fields import Fields
 from app.images.encoding import png_bytes
 from app.laboratory import experiments as exp
-from app.laboratory.fields import LARGE
 from app.laboratory.noise import NoisedMoment, SampleStatistics
 from app.painting.recipe import ENLARGING, Recipe
 from app.studio import Studio
@@ -121,7 +120,7 @@ def add_noise_api(studio: Studio, network: str) -> None:
     def denoise(
         picture: arg.Picture,
         **how: Annotated[
-            Any, Fields(exp.Denoising, ("t",)), seen, way_back(150), Fields(exp.Denoising), LARGE
+            Any, Fields(exp.Denoising, ("t",)), seen, way_back(150), Fields(exp.Denoising)
         ],
     ) -> tuple[list[gr.FileData], list[Json]]:
         """Noise a picture to t, and denoise it from there.
