@@ -8,7 +8,8 @@ import typer
 from app.cli.pictures import PICTURE_HELP, save, save_films, source_named, watch, way_back
 from app.errors import RecipeError
 from app.fields import Fields, Value
-from app.laboratory.experiments import FromXt, Grid, Mixing, Morph, SeedMorph, even_rows
+from app.laboratory.experiment import FromXt
+from app.laboratory.experiments import Grid, Mixing, Morph, SeedMorph, even_rows
 from app.laboratory.mix import MixLab
 from app.painting.runs import LoadedRun
 from app.settings import Settings

@@ -52,10 +52,11 @@ def grid_sheet(
 ) -> Image.Image:
     """Draw pictures (H, W, 3) in rows and columns, with headings over columns and row labels.
 
-    A cell that is None, because its picture hasn't come yet, is left as a faint square.
+    A cell that is None, because its picture hasn't come yet, is left as a faint square. Some may
+    be larger than others by a whole factor; each gets their size.
     """
-    shape = next(cell for row in rows for cell in row if cell is not None)
-    width, height = enlarge(shape, GRID_SIDE).size
+    largest = max((cell for row in rows for cell in row if cell is not None), key=len)
+    width, height = enlarge(largest, GRID_SIDE).size
     gap, letter = max(4, width // 16), max(11, width // 8)
     small, large = ImageFont.load_default(size=letter), ImageFont.load_default(size=letter * 1.3)
     margin = round(max(small.getlength(label) for label in row_labels)) + 3 * gap
@@ -78,7 +79,7 @@ def grid_sheet(
             if cell is None:
                 draw.rectangle((left, top, left + width - 1, top + height - 1), fill=FAINT)
             else:
-                sheet.paste(enlarge(cell, GRID_SIDE), (left, top))
+                sheet.paste(enlarge(cell, width), (left, top))
     return sheet
 
 

@@ -1,24 +1,19 @@
-"""The experiments of the three laboratories: JSON that says how to do one again.
-
-Like a painting's recipe an experiment travels in a PNG's text and comes back from a page, so
-types are strict, numbers bounded and unknown fields refused. Timesteps are the paper's, 0
-(clean) to T.
-"""
+"""The experiments of the three laboratories: JSON that says how to do one again."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from app.diffusion.cascade import RATIO
 from app.diffusion.mixing import DEFAULT_RULE
 from app.diffusion.schedule import MAX_T
-from app.documents import Document
 from app.errors import RecipeError
 from app.fields import Control
 from app.images.encoding import png_text
 from app.images.pixels import evenly_spaced
+from app.laboratory.experiment import Experiment, FromOneXt, FromXt
 from app.laboratory.fields import (
     NOTHING_TO_DO,
     Between,
@@ -36,125 +31,17 @@ from app.laboratory.fields import (
     StartT,
 )
 from app.models.files import ModelInfo
-from app.painting.recipe import Clip, Computed, Filmed, Label, ModelName, Recipe, Seed, file_stem
-from app.painting.sampling import steps_from, timesteps_from
+from app.painting.recipe import Clip, Computed, Label, ModelName, Seed
 from app.painting.sources import ExperimentPart, PictureSource
 
-MAX_EXPERIMENT: Final = 4_000_000
-
 MORPH_BATCH: Final = 8
+
+MAX_LARGE_CELLS: Final = 100
+"""The pictures on a grid's sheet, where a second stage enlarges them: about 15 MB as a PNG."""
 
 MAX_ROWS: Final = 17
 ROWS: Final = 9
 """The number of rows in the paper's figure 9: t = 0, 125, 250, ..., 1000."""
-
-
-class Experiment(Document):
-    """The base of all experiments."""
-
-    png_key: ClassVar[str] = "plein-air-laboratory"
-    max_json: ClassVar[int] = MAX_EXPERIMENT
-    called: ClassVar[str] = "experiment"
-
-    format: Literal["plein-air-laboratory/1"] = "plein-air-laboratory/1"
-
-    @classmethod
-    def of(cls, fields: Mapping[str, Any], sources: "Sequence[PictureSource]" = ()) -> Self:
-        """Make an experiment of its fields and its run's, side by side, and of its pictures.
-
-        Fields that it doesn't have are left out.
-
-        Raises:
-            RecipeError: If a field is missing, of a wrong type or out of range.
-        """
-        made = {name: fields[name] for name in cls.model_fields if name in fields}
-        if "run" in cls.model_fields:
-            made["run"] = Recipe.checked({n: fields[n] for n in Recipe.model_fields if n in fields})
-        return cls.checked(made | dict(zip(cls.pictures(), sources, strict=False)))
-
-    @classmethod
-    def pictures(cls) -> list[str]:
-        """Name the fields that are pictures."""
-        return [name for name, it in cls.model_fields.items() if it.annotation is PictureSource]
-
-    def to_json(self) -> str:
-        """Return all choices as JSON, None too: where None isn't the default, it is a choice."""
-        return self.model_dump_json()
-
-
-class FromXt(Experiment):
-    """An experiment that ends with a reverse process started from some x_t.
-
-    Attributes:
-        run: The reverse process, as in a painting's recipe: model, sampler, eta, precision and
-            the seed of what the sampler draws. `steps` is counted over the whole way from T; a
-            run from t takes its share of them. `pictures` is how many variations there are.
-    """
-
-    run: Recipe
-
-    @model_validator(mode="after")
-    def _starts_anywhere(self) -> Self:
-        if self.run.parent:
-            raise ValueError("run: a run from x_t can't be a branch")
-        if self.run.size and not isinstance(self, FromOneXt):
-            raise ValueError("run: only single pictures are enlarged; leave the size out")
-        if self.run.spacing in ("leading", "even"):
-            raise ValueError(
-                f"run: {self.run.spacing} spacing doesn't start at t; choose trailing or linspace"
-            )
-        return self
-
-    @property
-    def sources(self) -> tuple[PictureSource, ...]:
-        """The pictures that the experiment starts from."""
-        return ()
-
-    @property
-    def batch(self) -> int:
-        """The number of pictures that go through the network together."""
-        return self.run.pictures
-
-    @abstractmethod
-    def starts(self, num_train_timesteps: int) -> tuple[int, ...]:
-        """Return the paper's t from which each reverse process runs, for a model of this T."""
-
-    def num_steps(self, num_train_timesteps: int) -> int:
-        """Count the network steps of all reverse processes, each of a batch."""
-        starts = self.starts(num_train_timesteps)
-        return sum(steps_from(self.run, t, num_train_timesteps) for t in starts)
-
-
-class FromOneXt(FromXt, Filmed):
-    """An experiment with a single reverse process, which leaves a film as a painting does."""
-
-    @property
-    def process(self) -> Recipe:
-        """The experiment's run."""
-        return self.run
-
-    def num_steps(self, num_train_timesteps: int) -> int:
-        """Count the network steps up to a second stage, with a model of that T."""
-        (t,), T = self.starts(num_train_timesteps), num_train_timesteps
-        if not (t and self.run.is_truncated):
-            return super().num_steps(T)
-        return self.run.steps_of(timesteps_from(self.run, t, T))
-
-    @property
-    def file_name(self) -> str:
-        """The name of a picture's file without its ending: "impressionist-64-mixing-500-seed-3"."""
-        (t,), seed = self.starts(MAX_T), self.run.seed + self.run.picture
-        stem = f"{file_stem(self.run.model)}-{type(self).__name__.lower()}-{t}-seed-{seed}"
-        return f"{stem}{self.run.size_suffix}"
-
-    @property
-    def small(self) -> Self:
-        """The same experiment at the model's own size."""
-        return self.model_copy(update={"run": self.run.small})
-
-    def for_picture(self, picture: int) -> Self:
-        """Return the same experiment, meaning its variation `picture`."""
-        return self.model_copy(update={"run": self.run.for_picture(picture)})
 
 
 MAX_SUBJECTS: Final = 8
@@ -394,6 +281,19 @@ class Grid(PairExperiment):
         """The number of cells in a row."""
         return len(self.mixes)
 
+    @property
+    def batches(self) -> int:
+        """The number of rows."""
+        return len(self.rows)
+
+    @model_validator(mode="after")
+    def _fits_a_sheet(self) -> Self:
+        if self.run.size and len(self.rows) * (self.between + 4) > MAX_LARGE_CELLS:
+            raise ValueError(
+                f"run: a sheet has room for {MAX_LARGE_CELLS} enlarged pictures, sources included"
+            )
+        return self
+
     def starts(self, num_train_timesteps: int) -> tuple[int, ...]:
         """Return the t of each row."""
         return self.rows
@@ -422,9 +322,14 @@ class Animated(FromXt):
         """The number of frames that are decoded together."""
         return min(MORPH_BATCH, len(self.mixes))
 
+    @property
+    def batches(self) -> int:
+        """The number of batches."""
+        return -(-len(self.mixes) // MORPH_BATCH)
+
     def num_steps(self, num_train_timesteps: int) -> int:
         """Count the network steps of all batches."""
-        return super().num_steps(num_train_timesteps) * -(-len(self.mixes) // MORPH_BATCH)
+        return super().num_steps(num_train_timesteps) * self.batches
 
 
 class Morph(PairExperiment, Animated):

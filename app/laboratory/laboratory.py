@@ -1,6 +1,7 @@
 """The base of the laboratories: sources as a model sees them, and runs from some x_t."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from torch import Tensor
@@ -8,20 +9,23 @@ from torch import Tensor
 from app.diffusion.seeds import derived_seed
 from app.errors import RecipeError
 from app.images.arrays import Pixels
-from app.laboratory.experiments import BoundRequest, FromOneXt, FromXt, PosteriorStep
+from app.images.pixels import to_unit
+from app.laboratory.experiment import FromOneXt, FromXt
+from app.laboratory.experiments import BoundRequest, PosteriorStep
 from app.limits import STAGE_COST
 from app.models.files import ModelInfo
 from app.models.loading import LoadedModel, LoadedStage
 from app.models.store import lend
-from app.painting.film import Moment, ReplayStep
+from app.painting.film import Films, Moment, ReplayStep
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe
 from app.painting.runs import LoadedRun, at_once
 from app.painting.sampling import WAY_BACK, decode
 from app.painting.sources import PictureSource, Replaying, Sources
-from app.painting.stages import both_stages
+from app.painting.stages import HandOver, both_stages, stage_moments
 
 Started = TypeVar("Started", bound=FromXt)
+OneXt = TypeVar("OneXt", bound=FromOneXt)
 
 MAX_POINTS: Final = 500
 """The most points of a curve over t."""
@@ -35,6 +39,7 @@ class Laboratory:
         self._models = painter.models
         self._sources = Sources(painter)
         self._decoded = lend(painter.models, _moments, _steps_of_both)
+        self._enlarged = lend(painter.models, _second_moments, later_steps_of)
 
     def picture(self, model: str, source: PictureSource) -> Pixels:
         """Return `source` as `model` will see it, (H, W, 3) uint8, painting it first if need be."""
@@ -53,7 +58,7 @@ class Laboratory:
             require_within(t, info)
         # Checked again: where the size is the model's own, the run has none.
         request = type(experiment).checked(dict(experiment) | {"run": run.request})
-        later, guided = run.request.later_steps, run.request.is_guided
+        later, guided = request.later_steps, run.request.is_guided
         steps = self.network_steps(request) - later
         self._painter.limits.check_work(steps, request.batch, info.size, guided=guided, later=later)
         return LoadedRun(request, run.model, run.stage)
@@ -63,7 +68,24 @@ class Laboratory:
         info = self._models.describe(experiment.run.model)
         painting = self._sources.network_steps(*experiment.sources)
         steps = experiment.num_steps(info.num_train_timesteps)
-        return painting + steps + experiment.run.is_truncated + experiment.run.later_steps
+        return painting + steps + experiment.run.is_truncated + experiment.later_steps
+
+    def enlargement(
+        self, experiment: Started, brushwork: Mapping[str, object], frame: int | None = None
+    ) -> Started:
+        """Return the experiment whose pictures are painted anew at four times their side.
+
+        The first stage hands over at its `frame`, where that is said.
+
+        Raises:
+            RecipeError: If a value of `brushwork`, fields of the second stage, is out of range, or
+                the frame is the second stage's.
+        """
+        at = 0
+        if frame is not None and isinstance(experiment, FromOneXt):
+            at = self._painter.truncation(experiment, frame)
+        run = self._painter.enlargement(experiment.run, brushwork, at)
+        return type(experiment).checked(dict(experiment) | {"run": run})
 
     def _x_0(self, experiment: FromXt, info: ModelInfo) -> Replaying[tuple[Tensor, ...]]:
         """Return the experiment's sources, (1, C, H, W) each, painting them if need be."""
@@ -72,25 +94,57 @@ class Laboratory:
             pictures += [(yield from self._sources.x_0(source, info))]
         return tuple(pictures)
 
+    def _film(
+        self,
+        films: Films[OneXt],
+        run: LoadedRun[OneXt],
+        start: Callable[[LoadedRun[OneXt]], Replaying[Tensor]],
+    ) -> Iterator[Moment | ReplayStep]:
+        """Decode the x_t (1, C, H, W) that `start` gives; enlarge what is remembered of `films`."""
+        experiment, stage = run.request, run.stage
+        whole = stage and not experiment.run.is_truncated
+        if stage and whole and (film := films.remembered(experiment.small)):
+            total = film[-1].total + 1 + experiment.later_steps
+            yield from (replace(moment, total=total) for moment in film)
+            yield from self._enlarged(run.model, stage, experiment, to_unit(film[-1].x_t))
+        else:
+            x_t = yield from start(run)
+            yield from self._decoded(run.model, stage, experiment, x_t)
+
 
 def _moments(
     model: LoadedModel, stage: LoadedStage | None, experiment: FromOneXt, x_t: Tensor
 ) -> Iterator[Moment | ReplayStep]:
     """Decode `x_t` (1, C, H, W), each variation with noise of its own, and enlarge what comes."""
-    run = experiment.run
+    run, steps = experiment.run, experiment.num_steps(model.info.num_train_timesteps)
     (t,) = experiment.starts(model.info.num_train_timesteps)
     seeds = [derived_seed(run.seed + i, WAY_BACK) for i in range(run.pictures)]
     x_ts = x_t.expand(run.pictures, -1, -1, -1).clone()
     frames = decode(model, run, x_ts, t, seeds)
-    return both_stages(frames, experiment.num_steps(model.info.num_train_timesteps), run, stage)
+    return both_stages(frames, steps, run, stage)
+
+
+def _second_moments(
+    model: LoadedModel, stage: LoadedStage, experiment: FromOneXt, small: Tensor
+) -> Iterator[Moment]:
+    """Enlarge what was decoded before, `small` (B, 3, H, W)."""
+    run, steps = experiment.run, experiment.num_steps(model.info.num_train_timesteps)
+    return stage_moments(stage, run, HandOver(small, run.stage_noise), steps)
 
 
 def _steps_of_both(
-    info: ModelInfo, _: LoadedStage | None, experiment: FromOneXt, *__: object
+    info: ModelInfo, stage: LoadedStage | None, experiment: FromOneXt, _: Tensor
 ) -> tuple[int, int]:
-    steps, batch = steps_of(info, experiment)
-    run = experiment.run
-    return steps + run.is_truncated + STAGE_COST * run.later_steps, batch
+    steps, batch = later_steps_of(info, stage, experiment)
+    first = experiment.num_steps(info.num_train_timesteps) + experiment.run.is_truncated
+    return first + steps, batch
+
+
+def later_steps_of(
+    _: ModelInfo, __: LoadedStage | None, experiment: FromXt, *___: object
+) -> tuple[int, int]:
+    """Count an experiment's second stage in network steps, and the pictures in each."""
+    return STAGE_COST * experiment.later_steps, experiment.batch
 
 
 def steps_of(info: ModelInfo, experiment: FromXt, *_: object) -> tuple[int, int]:

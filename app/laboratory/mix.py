@@ -1,11 +1,11 @@
 """Mix: two pictures mixed at a chosen x_t, alone, in the paper's grid, or as a morph."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import torch
@@ -17,12 +17,12 @@ from app.diffusion.schedule import code_t
 from app.diffusion.seeds import SeededNoise, derived_seed
 from app.images.arrays import Pixels
 from app.images.encoding import AnimationFormat, animation, png_bytes
-from app.images.pixels import evenly_spaced, parted, picture_pixels
+from app.images.pixels import evenly_spaced, parted, picture_pixels, to_unit
 from app.images.reading import own_picture
 from app.images.sheets import film_strip, grid_sheet, mix_label
+from app.laboratory.experiment import FromXt
 from app.laboratory.experiments import (
     MORPH_BATCH,
-    FromXt,
     Grid,
     Mixing,
     Morph,
@@ -30,9 +30,10 @@ from app.laboratory.experiments import (
     SeedMorph,
     read_experiment,
 )
-from app.laboratory.laboratory import Laboratory, steps_of
+from app.laboratory.laboratory import Laboratory, later_steps_of, steps_of
 from app.laboratory.noise import ForwardMaterial, material_of
-from app.models.loading import LoadedModel
+from app.limits import STAGE_COST
+from app.models.loading import LoadedModel, LoadedStage
 from app.models.store import lend
 from app.networks.zero_gpu import lent_step_seconds
 from app.painting.film import MAX_BYTES, STRIP_PICTURES, Film, Films, Moment, ReplayStep
@@ -40,9 +41,11 @@ from app.painting.painter import Painter
 from app.painting.recipe import Recipe, file_stem
 from app.painting.runs import LoadedRun, Runs, at_once
 from app.painting.sampling import FIRST, SECOND, WAY_BACK, decode, denoiser_for, draw_eps
-from app.painting.sources import PictureSource, decoded
+from app.painting.sources import PictureSource, Replaying, decoded
+from app.painting.stages import HandOver, stage_moments
 
 Kept = TypeVar("Kept", Grid, Morph)
+Whole = TypeVar("Whole", "GridResult", "MorphResult")
 
 MEASURED_STEPS: Final = 4
 VARIANCE_POINTS: Final = 21
@@ -86,16 +89,13 @@ class MixMoment:
     Attributes:
         place: The number, from 0, of the grid's row whose cells the pictures are, or of the
             morph's frame that the first of them is.
-        t: The paper's timestep from which the pictures are decoded.
         step: The network steps done so far in the whole grid or morph.
-        steps: The network steps that the whole grid or morph takes.
         pictures: (B, H, W, 3) uint8: x_0_hat on the way, the finished pictures at the end.
+        finished: Whether they are finished; a second stage may follow.
     """
 
     place: int
-    t: int
     step: int
-    steps: int
     pictures: Pixels
     finished: bool
 
@@ -107,7 +107,8 @@ class GridResult:
     Attributes:
         experiment: Says how to paint the grid again.
         first: The first source as the model saw it, (H, W, 3) uint8; `second` likewise.
-        rows: The finished rows, (between + 2, H, W, 3) each, None where one hasn't come yet.
+        rows: The finished rows, (between + 2, H, W, 3) each, None where one hasn't come yet; a
+            row that isn't enlarged yet is there as it was.
     """
 
     experiment: Grid
@@ -119,8 +120,13 @@ class GridResult:
     def name(self) -> str:
         """A file name without its ending."""
         it = self.experiment
-        run = f"{it.run.sampler}-{it.run.steps}-seed-{it.seed}"
+        run = f"{it.run.sampler}-{it.run.steps}-seed-{it.seed}{it.run.size_suffix}"
         return f"{file_stem(it.run.model)}-grid-{it.rule}-{run}"
+
+    @property
+    def batches(self) -> "tuple[PictureBatch, ...]":
+        """The finished rows, each a batch."""
+        return tuple((row, it) for row, it in enumerate(self.rows) if it is not None)
 
     @property
     def nbytes(self) -> int:
@@ -161,8 +167,16 @@ class MorphResult:
         """A file name without its ending."""
         it = self.experiment
         if isinstance(it, SeedMorph):
-            return f"{file_stem(it.run.model)}-seed-morph-{it.run.seed}-{it.second}"
-        return f"{file_stem(it.run.model)}-morph-{it.rule}-{it.t}-seed-{it.seed}"
+            stem = f"{file_stem(it.run.model)}-seed-morph-{it.run.seed}-{it.second}"
+        else:
+            stem = f"{file_stem(it.run.model)}-morph-{it.rule}-{it.t}-seed-{it.seed}"
+        return f"{stem}{it.run.size_suffix}"
+
+    @property
+    def batches(self) -> "tuple[PictureBatch, ...]":
+        """The frames, a few in a batch."""
+        lows = range(0, len(self.frames), MORPH_BATCH)
+        return tuple((low, self.frames[low : low + MORPH_BATCH]) for low in lows)
 
     @property
     def nbytes(self) -> int:
@@ -224,6 +238,9 @@ def mixture_of(
 Batch = tuple[int, int, Tensor, Sequence[int]]
 """A batch's place, the paper's t, x_t (B, C, H, W) there, and the seeds of the way back."""
 
+PictureBatch = tuple[int, Pixels]
+"""A batch's place, and its finished pictures (B, H, W, 3)."""
+
 
 def batches_of(
     model: LoadedModel, experiment: Grid | Morph | SeedMorph, x_0: Sequence[Tensor]
@@ -254,12 +271,33 @@ def mix_moments(
     model: LoadedModel, experiment: Grid | Morph | SeedMorph, x_0: Sequence[Tensor]
 ) -> Iterator[MixMoment]:
     """Yield the pictures as they emerge: x_0_hat at each step, the finished pictures at the end."""
-    done, steps = 0, experiment.num_steps(model.info.num_train_timesteps)
+    done = 0
     for place, t, x_t, seeds in batches_of(model, experiment, x_0):
         for frame in decode(model, experiment.run, x_t, t, seeds):
             finished = frame.index == frame.total
             done += not finished
-            yield MixMoment(place, t, done, steps, picture_pixels(frame.x_0_hat), finished)
+            yield MixMoment(place, done, picture_pixels(frame.x_0_hat), finished)
+
+
+def large_moments(
+    model: LoadedModel,
+    stage: LoadedStage,
+    experiment: Grid | Morph | SeedMorph,
+    batches: Sequence[PictureBatch],
+) -> Iterator[MixMoment]:
+    """Paint the pictures of `batches` anew: x_0_hat at each step, the finished ones at the end.
+
+    All have one brushwork, lest a morph flickers.
+    """
+    done = experiment.num_steps(model.info.num_train_timesteps)
+    run = experiment.run
+    for place, pictures in batches:
+        seeds = [run.stage_seed] * len(pictures)
+        given = HandOver(to_unit(pictures), run.stage_noise)
+        for moment in stage_moments(stage, run, given, 0, seeds):
+            finished = moment.index == moment.total
+            done += not finished
+            yield MixMoment(place, done, moment.x_0_hat, finished)
 
 
 def cell_seeds(run: Recipe, count: int, row: int | None) -> list[int]:
@@ -282,14 +320,16 @@ class MixLab(Laboratory):
             a run has pictures.
         grids: Give a ReplayStep for each step of painting a source, where that is needed; then the
             grid without its rows; then for each row, whose cells are one batch, its MixMoments
-            and the grid with that row filled in.
+            and the grid with that row filled in. A second stage goes on from the whole grid.
         morphs: Give the same ReplaySteps; then MixMoments, and before the last of each batch the
-            morph as far as it has come; at the end the whole morph.
+            morph as far as it has come; at the end the whole morph. A second stage begins again
+            with the first frames.
     """
 
     def __init__(self, painter: Painter) -> None:
         super().__init__(painter)
         self._emerging = lend(painter.models, mix_moments, steps_of)
+        self._enlarging = lend(painter.models, large_moments, later_steps_of)
         how = self.complete, self.network_steps
         self.films: Films[Mixing] = Films(*how, self._mix, Film, MAX_BYTES)
         self.grids: Runs[Grid, GridItem, GridResult] = Runs(*how, self._grid, GridResult)
@@ -310,10 +350,11 @@ class MixLab(Laboratory):
         experiment, model = run.request, run.model
         each = self._step_seconds(model, experiment.run, experiment.batch)
         decoding = experiment.num_steps(model.info.num_train_timesteps)
-        steps = self.network_steps(experiment)
-        painting = steps - decoding
+        steps, later = self.network_steps(experiment), experiment.later_steps
+        painting = steps - decoding - later
         alone = self._step_seconds(model, experiment.run, 1) if painting else 0.0
-        return TimeEstimate(steps, each, decoding * each + painting * alone)
+        seconds = (decoding + STAGE_COST * later) * each + painting * alone
+        return TimeEstimate(steps, each, seconds)
 
     def variances(self, run: LoadedRun[Mixing]) -> tuple[RuleVariance, ...]:
         """Compute what every rule does to the variance of two pictures' x_t at the mixing's t."""
@@ -335,33 +376,62 @@ class MixLab(Laboratory):
         return tuple(found)
 
     def _mix(self, run: LoadedRun[Mixing]) -> Iterator[Moment | ReplayStep]:
+        return self._film(self.films, run, self._mixed)
+
+    def _mixed(self, run: LoadedRun[Mixing]) -> Replaying[Tensor]:
         mixing, model = run.request, run.model
         x_0 = yield from self._x_0(mixing, model.info)
-        mixture = mixture_of(model, mixing, x_0, mixing.t, (mixing.mix,))
-        yield from self._decoded(model, run.stage, mixing, mixture.x_t)
+        return mixture_of(model, mixing, x_0, mixing.t, (mixing.mix,)).x_t
 
     def _grid(self, run: LoadedRun[Grid]) -> Iterator[GridItem]:
         grid, model = run.request, run.model
-        x_0 = yield from self._x_0(grid, model.info)
-        first, second = (picture_pixels(picture)[0] for picture in x_0)
-        rows: list[Pixels | None] = [None] * len(grid.rows)
-        yield GridResult(grid, first, second, tuple(rows))
-        for moment in self._emerging(model, grid, x_0):
+        if run.stage:
+            small = yield from self._small(self.grids, run)
+            done = replace(small, experiment=grid)
+            moments = self._enlarging(model, run.stage, grid, small.batches)
+        else:
+            x_0 = yield from self._x_0(grid, model.info)
+            first, second = (picture_pixels(picture)[0] for picture in x_0)
+            done = GridResult(grid, first, second, (None,) * len(grid.rows))
+            moments = self._emerging(model, grid, x_0)
+        yield done
+        for moment in moments:
             yield moment
             if moment.finished:
+                rows = list(done.rows)
                 rows[moment.place] = moment.pictures
-                yield GridResult(grid, first, second, tuple(rows))
+                done = replace(done, rows=tuple(rows))
+                yield done
 
     def _morph(self, run: LoadedRun[Morph | SeedMorph]) -> Iterator[MorphItem]:
         morph, model = run.request, run.model
-        x_0 = yield from self._x_0(morph, model.info)
+        if run.stage:
+            small = yield from self._small(self.morphs, run)
+            moments = self._enlarging(model, run.stage, morph, small.batches)
+        else:
+            x_0 = yield from self._x_0(morph, model.info)
+            moments = self._emerging(model, morph, x_0)
         frames = []
-        for moment in self._emerging(model, morph, x_0):
+        for moment in moments:
             if moment.finished:
                 frames.append(moment.pictures)
                 yield MorphResult(morph, np.concatenate(frames))
             yield moment
         yield MorphResult(morph, np.concatenate(frames))
+
+    def _small(
+        self, runs: Runs[Any, MixItem | Whole, Whole], run: LoadedRun[Any]
+    ) -> Generator[MixItem | Whole, None, Whole]:
+        """Return what `run` leaves at the model's own size, which is done first if need be."""
+        request, info = run.request.small, run.model.info
+        found = runs.remembered(request)
+        if found is None:
+            return (yield from runs.stream(LoadedRun(request, run.model)))
+        yield found
+        steps = request.num_steps(info.num_train_timesteps)
+        for place, pictures in found.batches:
+            yield MixMoment(place, steps, pictures, finished=True)
+        return found
 
     @torch.no_grad()
     def _step_seconds(self, model: LoadedModel, run: Recipe, batch: int) -> float:

@@ -29,7 +29,7 @@ from app.painting.painter import Painter
 from app.painting.recipe import file_stem
 from app.painting.runs import LoadedRun, at_once
 from app.painting.sampling import FIRST, SECOND, draw_eps, noised
-from app.painting.sources import PictureSource
+from app.painting.sources import PictureSource, Replaying
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,11 +339,13 @@ class NoiseLab(Laboratory):
         )
 
     def _denoise(self, run: LoadedRun[Denoising]) -> Iterator[Moment | ReplayStep]:
+        return self._film(self.films, run, self._noised)
+
+    def _noised(self, run: LoadedRun[Denoising]) -> Replaying[Tensor]:
         denoising, model = run.request, run.model
         (x_0,) = yield from self._x_0(denoising, model.info)
         eps = draw_eps(denoising.seed, FIRST, model.info)
-        x_t = noised(model.schedule, x_0, denoising.t, eps)
-        yield from self._decoded(model, run.stage, denoising, x_t)
+        return noised(model.schedule, x_0, denoising.t, eps)
 
     def _start(self, model: str, source: PictureSource) -> tuple[LoadedModel, Tensor]:
         loaded = self._models.load(model)

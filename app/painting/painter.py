@@ -21,7 +21,7 @@ from app.models.files import ModelInfo
 from app.models.loading import LoadedModel, LoadedStage
 from app.models.store import ModelStore, lend
 from app.painting.film import MAX_BYTES, Film, Films, Moment, ReplayStep
-from app.painting.recipe import Recipe, Versions
+from app.painting.recipe import Filmed, Recipe, Versions
 from app.painting.runs import LoadedRun
 from app.painting.sampling import frames_from
 from app.painting.stages import HandOver, both_stages, check_stage, stage_moments
@@ -58,7 +58,7 @@ class Painter:
             (child.frame or 0) * parent.pictures * (2 if parent.is_guided else 1)
             for child, parent in pairwise((recipe, *recipe.ancestry))
         )
-        if recipe.size == side:
+        if recipe.size in (None, side):
             recipe = recipe.small
         self.limits.check_work(
             recipe.steps,
@@ -127,23 +127,30 @@ class Painter:
             }
         )
 
-    def enlargement(self, recipe: Recipe, frame: int, brushwork: Mapping[str, object]) -> Recipe:
-        """Return the recipe that paints the same pictures anew at four times their side.
-
-        The first stage hands over at its `frame`.
+    def truncation(self, request: Filmed, frame: int) -> int:
+        """Return the paper's t at a `frame` of a run's first stage, to hand over there.
 
         Raises:
-            RecipeError: If a value of `brushwork`, fields of the second stage, is out of range, or
-                the frame is the second stage's.
+            RecipeError: If the frame is no frame of the first stage.
         """
-        info = self.models.describe(recipe.model)
-        if not 0 <= frame <= recipe.num_steps(info.num_train_timesteps):
+        timesteps = self.models.describe(request.process.model).num_train_timesteps
+        if not 0 <= frame <= request.num_steps(timesteps):
             raise RecipeError(
                 "A picture of the second stage can't be handed to it.",
                 "Move the slider to a moment of the first stage.",
             )
-        path = [*map(paper_t, recipe.timesteps(info.num_train_timesteps).tolist()), 0]
-        asked = {"size": RATIO * info.size, "stage_truncation": path[frame]}
+        return [*map(paper_t, request.timesteps(timesteps).tolist()), 0][frame]
+
+    def enlargement(
+        self, recipe: Recipe, brushwork: Mapping[str, object], truncation: int = 0
+    ) -> Recipe:
+        """Return the recipe that paints the same pictures anew at four times their side.
+
+        Raises:
+            RecipeError: If a value of `brushwork`, fields of the second stage, is out of range.
+        """
+        size = RATIO * self.models.describe(recipe.model).size
+        asked = {"size": size, "stage_truncation": truncation}
         return Recipe.checked(recipe.model_dump() | dict(brushwork) | asked)
 
     def network_steps(self, recipe: Recipe) -> int:

@@ -135,8 +135,12 @@ class Filmed(Document):
         """Return the same run, meaning its `picture`."""
 
     @abstractmethod
+    def timesteps(self, num_train_timesteps: int) -> Tensor:
+        """Return the code's timesteps of the first stage's steps, descending, with that T."""
+
     def num_steps(self, num_train_timesteps: int) -> int:
         """Count the steps of the run's film up to a second stage, with a model of that T."""
+        return self.process.steps_of(self.timesteps(num_train_timesteps))
 
 
 class Recipe(Filmed):
@@ -195,35 +199,35 @@ class Recipe(Filmed):
         allow_inf_nan=False,
         description="How hard the class pulls; 1 is no guidance.",
     )
-    size: Annotated[int | None, Control(everywhere=False)] = Field(
+    size: int | None = Field(
         default=None,
         ge=1,
         le=RATIO * MAX_SIDE,
         description="The side in pixels: the model's own, which null is, or four times that.",
     )
-    stage: Annotated[ModelName, Control(everywhere=False)] = Field(
+    stage: ModelName = Field(
         default="brushwork-256", description="The second stage that paints it four times as large."
     )
-    stage_steps: Annotated[int, Control(everywhere=False)] = Field(
+    stage_steps: int = Field(
         default=12, ge=1, le=MAX_STAGE_STEPS, description="Network steps of the second stage."
     )
-    stage_seed: Annotated[int, Control(everywhere=False)] = Field(
+    stage_seed: int = Field(
         default=0,
         ge=0,
         le=MAX_SEED,
         description="All noise of the second stage derives from it; picture i adds i.",
     )
-    stage_noise: Annotated[int, Control(everywhere=False)] = Field(
+    stage_noise: int = Field(
         default=0,
         ge=0,
         le=MAX_T,
         description="The t, 0 for none, of the noise with which it is shown the small picture.",
     )
-    back_projection: Annotated[bool, Control(everywhere=False)] = Field(
+    back_projection: bool = Field(
         default=True,
         description="Correct the large picture until it is the small one when reduced.",
     )
-    stage_truncation: Annotated[int, Control(everywhere=False)] = Field(
+    stage_truncation: int = Field(
         default=0,
         ge=0,
         le=MAX_T,
@@ -292,7 +296,7 @@ class Recipe(Filmed):
     def small(self) -> Self:
         """The same recipe at the model's own size."""
         own = {name: Recipe.model_fields[name].default for name in STAGE_FIELDS}
-        return self.model_copy(update=own) if self.size else self
+        return self.model_copy(update=own)
 
     @property
     def later_steps(self) -> int:
@@ -318,13 +322,7 @@ class Recipe(Filmed):
     def steps_of(self, timesteps: Tensor) -> int:
         """Count how many of the first stage's `timesteps` are done before it hands over."""
         # The code's t from the truncation on are the paper's beyond it.
-        return int((timesteps >= self.stage_truncation).sum())
-
-    def num_steps(self, num_train_timesteps: int) -> int:
-        """Count the recipe's steps up to a second stage, with a model of that T."""
-        if not self.stage_truncation:
-            return self.steps
-        return self.steps_of(self.timesteps(num_train_timesteps))
+        return int((timesteps >= (self.stage_truncation if self.size else 0)).sum())
 
     @property
     def ancestry(self) -> "tuple[Recipe, ...]":

@@ -106,16 +106,20 @@ def stage_frames(
     recipe: Recipe,
     given: HandOver,
     *,
+    seeds: Sequence[int] | None = None,
     sde: bool = True,
     spacing: Spacing = "trailing",
 ) -> Iterator[Frame]:
-    """Run the reverse process of `recipe` over the bands of the pictures that `stage` is given."""
+    """Run the reverse process of `recipe` over the bands of the pictures that `stage` is given.
+
+    The brushwork's `seeds` are the recipe's unless given.
+    """
     return bands_frames(
         stage.denoiser(recipe.precision),
         stage.schedule,
         given,
         steps=recipe.stage_steps,
-        seeds=recipe.stage_seeds,
+        seeds=seeds or recipe.stage_seeds,
         s_noise=stage.s_noise,
         sde=sde,
         spacing=spacing,
@@ -164,16 +168,20 @@ def bands_frames(
 
 
 def stage_moments(
-    stage: LoadedStage, recipe: Recipe, given: HandOver, before: int
+    stage: LoadedStage,
+    recipe: Recipe,
+    given: HandOver,
+    before: int,
+    seeds: Sequence[int] | None = None,
 ) -> Iterator[Moment]:
     """Paint the small pictures `given` anew, and yield the large ones as they emerge.
 
     In x_t and x_0_hat stand the bicubically enlarged pictures with the bands of z_t and z_0_hat, in
     eps_hat the bands of the noise alone, its luma of unit variance. Indices count on from the
-    `before` steps of the first stage.
+    `before` steps of the first stage. The brushwork's `seeds` are the recipe's unless given.
     """
     begun, bands = enlarged(given.low_res), stage.bands
-    for frame in stage_frames(stage, recipe, given):
+    for frame in stage_frames(stage, recipe, given, seeds=seeds):
         x_t, x_0_hat = (begun + bands.residual(z) for z in (frame.x_t, frame.x_0_hat))
         eps_hat = frame.eps_hat
         if eps_hat is not None:

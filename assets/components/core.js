@@ -4,6 +4,7 @@
 // events; each script adds the mounts that it has.
 window.pleinAir = {
   share,
+  showPlayer,
   // Which picture of which run the Paint tab shows, as JSON; "null" where there is none.
   painted() {
     const player = document.querySelector(".player[data-run]");
@@ -12,6 +13,17 @@ window.pleinAir = {
     return JSON.stringify({ run: player.dataset.run, picture: Number(pressed.dataset.picture) });
   },
 };
+
+const OPENING_FRAMES = 120; // in which a panel opens, even on a slow machine
+
+// Bring a tab's player into view; its panel may be about to open.
+async function showPlayer(tab) {
+  for (let frame = 0; frame < OPENING_FRAMES; frame += 1) {
+    const player = document.querySelector(`#${tab} .player`);
+    if (player?.offsetParent) return player.scrollIntoView({ block: "nearest" });
+    await new Promise(requestAnimationFrame);
+  }
+}
 
 const COLOURS = ["--lily", "--ochre", "--accent", "--wisteria", "--poppy"]; // poppy is t's own
 const benches = new Map(); // tab -> {t, T, material, ...}

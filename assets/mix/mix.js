@@ -91,21 +91,33 @@ function mountMixture(root, { props, watch, tab }) {
   });
 }
 
+const enlargeMarkup = (title) => `<button type="button" class="lab-quiet" data-ask="enlarge" title="${title}" hidden>× 4</button>`;
+
+// The button that asks for a second stage: there where a run can have one, once the run is over.
+function enlargeButton(root) {
+  const button = root.querySelector("[data-ask=enlarge]");
+  return { show: (there, now) => ([button.hidden, button.disabled] = [!there, !now]) };
+}
+
 // The grid: its cells are filled as rows arrive.
 function mountGrid(root, { trigger, props, watch }) {
   root.innerHTML = `<div class="lab-status"></div><div class="lab-grid" role="table"></div>
     <div class="lab-actions"><span class="lab-actions-name">save</span>
-    <button type="button" class="lab-quiet" data-ask="png" disabled title="the labelled grid with its recipe inside">PNG</button></div>`;
+    <button type="button" class="lab-quiet" data-ask="png" disabled title="the labelled grid with its recipe inside">PNG</button>
+    ${enlargeMarkup("the same pictures, painted anew four times as large; the saved grid shows it")}</div>`;
   const place = root.querySelector(".lab-grid");
   const status = statusLine(root, trigger, "grid");
-  const button = root.querySelector("[data-ask]");
-  button.addEventListener("click", () => trigger("select", { ask: "png" }));
+  const enlarge = enlargeButton(root);
+  const button = root.querySelector("[data-ask=png]");
+  for (const each of root.querySelectorAll("[data-ask]")) {
+    each.addEventListener("click", () => trigger("select", { ask: each.dataset.ask }));
+  }
   let grid = null;
 
   async function start(message) {
     if (!message.live && grid) return; // kept for the first sight
     grid = message;
-    const { columns, rows, tile } = message;
+    const { columns, rows } = message;
     place.style.setProperty("--columns", columns.length);
     place.style.setProperty("--rows", rows.length);
     const [said, above] = [rows, columns].map((names) => names.map((name) => name.replace(/<[^>]*>/g, "")));
@@ -113,13 +125,14 @@ function mountGrid(root, { trigger, props, watch }) {
     place.innerHTML = `<span></span>${columns.map((name) => `<b role="columnheader">${name}</b>`).join("")}` +
       rows.map((name, row) => `<b role="rowheader">${name}</b>${columns.map((_, column) => cell(row, column)).join("")}`).join("");
     const ends = await Promise.all([message.first, message.second].map(bitmapOf));
-    rows.forEach((_, row) => ends.forEach((image, n) => paintCell(row, n ? columns.length - 1 : 0, [image, 0, 0, ...tile])));
+    rows.forEach((_, row) => ends.forEach((image, n) => paintCell(row, n ? columns.length - 1 : 0, [image, 0, 0, image.width, image.height])));
     root.dataset.rows = "0";
     root.dataset.run = message.run;
     status.state(message.live ? "live" : "idle");
     status.say(message.words);
     button.disabled = true;
     for (const each of message.parts) await part(each);
+    enlarge.show(message.enlarges, !message.live);
   }
 
   function paintCell(row, column, tile) {
@@ -130,12 +143,13 @@ function mountGrid(root, { trigger, props, watch }) {
 
   async function part(message) {
     if (message.run !== grid?.run) return;
-    const [width, height] = grid.tile;
+    const [width, height] = message.tile;
     const pitch = Math.ceil(width / 8) * 8;
-    if (message.src) {
-      const sheet = await bitmapOf(message.src);
-      for (let n = 0; n < grid.columns.length - 2; n += 1) paintCell(message.place, n + 1, [sheet, n * pitch, 0, width, height]);
-      if (message.finished) root.dataset.rows = message.place + 1;
+    const sheet = await bitmapOf(message.src);
+    for (let n = 0; n < grid.columns.length - 2; n += 1) paintCell(message.place, n + 1, [sheet, n * pitch, 0, width, height]);
+    if (message.finished) {
+      root.dataset.rows = message.place + 1;
+      root.dataset.tile = width;
     }
     button.disabled = false;
     if (root.dataset.state === "live") status.say(message.words);
@@ -145,6 +159,7 @@ function mountGrid(root, { trigger, props, watch }) {
     if (message.run !== grid?.run) return;
     status.state("finished");
     status.say(message.words);
+    enlarge.show(grid.enlarges, true);
   }
 
   receiveBy({ props, watch }, {
@@ -167,9 +182,11 @@ function mountMorph(root, { trigger, props, watch, tab }) {
     <span data-end="0">A</span><div class="lab-track"><i></i><b></b></div><span data-end="1">B</span></div>
     <div class="lab-frames"></div>
     <div class="lab-actions"><button type="button" class="lab-quiet" data-play>Play</button><span class="lab-actions-name">save</span>
-    ${["gif", "webp", "strip"].map((ask) => `<button type="button" class="lab-quiet" data-ask="${ask}" disabled>${{ gif: "GIF", webp: "WebP", strip: "Strip" }[ask]}</button>`).join("")}</div></div></div>`;
+    ${["gif", "webp", "strip"].map((ask) => `<button type="button" class="lab-quiet" data-ask="${ask}" disabled>${{ gif: "GIF", webp: "WebP", strip: "Strip" }[ask]}</button>`).join("")}
+    ${enlargeMarkup("the same frames, painted anew four times as large, with one brushwork for all")}</div></div></div>`;
   const find = (selector) => root.querySelector(selector);
   const status = statusLine(root, trigger, "morph");
+  const enlarge = enlargeButton(root);
   const slider = find(".lab-slider");
   let morph = null;
   let tiles = [];
@@ -206,18 +223,18 @@ function mountMorph(root, { trigger, props, watch, tab }) {
     slider.setAttribute("aria-valuemax", tiles.length - 1);
     root.dataset.frames = "0";
     root.dataset.run = message.run;
-    for (const button of root.querySelectorAll("[data-ask]")) button.disabled = true;
+    savable(false);
+    enlarge.show(message.enlarges, !message.live);
     status.state(message.live ? "live" : "idle");
     status.say(message.words);
     for (const each of message.parts) await part(each);
-    if (!message.live) savable();
     go(message.live ? 0 : tiles.length >> 1);
   }
 
   async function part(message) {
     if (message.run !== morph?.run) return;
     const sheet = await bitmapOf(message.src);
-    const [width, height] = morph.tile;
+    const [width, height] = message.tile;
     const pitch = Math.ceil(width / 8) * 8;
     for (let n = 0; n < sheet.width / pitch; n += 1) {
       tiles[message.place + n] = [sheet, n * pitch, 0, width, height];
@@ -225,7 +242,8 @@ function mountMorph(root, { trigger, props, watch, tab }) {
     }
     if (message.finished) {
       root.dataset.frames = message.place + sheet.width / pitch;
-      savable();
+      root.dataset.tile = width;
+      savable(true);
     }
     if (root.dataset.state === "live") status.say(message.words);
     go(at);
@@ -235,11 +253,11 @@ function mountMorph(root, { trigger, props, watch, tab }) {
     if (message.run !== morph?.run) return;
     status.state("finished");
     status.say(message.words);
-    savable();
+    enlarge.show(morph.enlarges, true);
   }
 
-  function savable() {
-    for (const button of root.querySelectorAll("[data-ask]")) button.disabled = false;
+  function savable(now) {
+    for (const ask of ["gif", "webp", "strip"]) find(`[data-ask=${ask}]`).disabled = !now;
   }
 
   root.addEventListener("click", (event) => {

@@ -14,6 +14,9 @@ function trainSamples(root, moved) {
   let following = true;
   let firstSample = 0;
   let tile = 1;
+  let enlarges = false;
+  let chosen = 0; // which picture of the grid
+  let cells = []; // where each lies on the canvas: [x, y, side]
 
   // Each picture by itself, so that none bleeds into its neighbours when it is enlarged.
   function drawGrid(grid) {
@@ -24,11 +27,41 @@ function trainSamples(root, moved) {
     canvas.style.aspectRatio = `${canvas.width} / ${canvas.height}`;
     const context = canvas.getContext("2d");
     context.imageSmoothingQuality = "high";
+    cells = [];
     for (let i = 0; i < columns * rows; i += 1) {
       const [column, row] = [i % columns, Math.floor(i / columns)];
-      context.drawImage(grid, column * tile, row * tile, tile, tile, column * (side + gap), row * (side + gap), side, side);
+      const [x, y] = [column * (side + gap), row * (side + gap)];
+      context.drawImage(grid, column * tile, row * tile, tile, tile, x, y, side, side);
+      cells.push([x, y, side]);
     }
+    if (enlarges) mark(context, cells[chosen], Math.min(gap, 10));
+    canvas.setAttribute("aria-label", `sample grid${enlarges ? `, picture ${chosen + 1} of ${cells.length} is marked` : ""}`);
   }
+
+  function mark(context, [x, y, side], width) {
+    context.strokeStyle = getComputedStyle(root).getPropertyValue("--accent");
+    context.lineWidth = width;
+    context.strokeRect(x + width / 2, y + width / 2, side - width, side - width);
+  }
+
+  function choose(to) {
+    if (!enlarges || to < 0 || to >= cells.length) return;
+    chosen = to;
+    draw();
+  }
+
+  canvas.addEventListener("click", (event) => {
+    const box = canvas.getBoundingClientRect();
+    const [x, y] = [(event.clientX - box.left) / box.width * canvas.width, (event.clientY - box.top) / box.height * canvas.height];
+    choose(cells.findIndex(([left, top, side]) => x >= left && x < left + side && y >= top && y < top + side));
+  });
+  canvas.addEventListener("keydown", (event) => {
+    const columns = cells.filter(([, y]) => y === 0).length;
+    const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    choose(chosen + by);
+  });
 
   function draw() {
     const grid = grids.get(steps[at]);
@@ -82,7 +115,7 @@ function trainSamples(root, moved) {
     clear() {
       for (const grid of grids.values()) grid.close();
       grids.clear();
-      [steps, at, following, firstSample] = [[], -1, true, 0];
+      [steps, at, following, firstSample, enlarges, chosen] = [[], -1, true, 0, false, 0];
       draw();
     },
     expect(step) {
@@ -90,11 +123,11 @@ function trainSamples(root, moved) {
       draw();
     },
     // `fresh()` tells whether the job is still the one that is shown once the pictures are decoded.
-    async add({ tile: side, steps: kept, new: found }, fresh) {
+    async add({ tile: side, enlarges: there = false, steps: kept, new: found }, fresh) {
       const bitmaps = await Promise.all(found.map(([, src]) => bitmapOf(src)));
       if (!fresh()) return bitmaps.forEach((bitmap) => bitmap.close());
       const shown = steps[at];
-      tile = side;
+      [tile, enlarges] = [side, there];
       found.forEach(([step], i) => grids.set(step, bitmaps[i]));
       for (const [step, grid] of grids) {
         if (kept.includes(step)) continue;
@@ -110,6 +143,15 @@ function trainSamples(root, moved) {
     },
     get steps() {
       return steps;
+    },
+    get step() {
+      return steps[at];
+    },
+    get chosen() {
+      return chosen;
+    },
+    get enlarges() {
+      return enlarges;
     },
     // The step that is shown; null while the newest samples are, whichever they are.
     get scrubbed() {

@@ -16,10 +16,12 @@ const TRAIN_MARKUP = `
     <div class="train-sight">
       <div class="train-samples">
         <figure><figcaption><b>samples</b><span class="train-sample-step"></span></figcaption>
-          <div class="train-box"><canvas role="img" aria-label="sample grid" hidden></canvas></div></figure>
+          <div class="train-box"><canvas role="img" tabindex="0" aria-label="sample grid" hidden></canvas></div></figure>
         <div class="lab-slider" role="slider" tabindex="0" aria-label="training time" aria-valuemin="0">
           <span>early</span><div class="lab-track"><i></i><b></b></div><span>late</span></div>
         <div class="train-result"></div>
+        <figure class="train-enlarged" hidden><img alt="the sample, enlarged">
+          <figcaption><span role="status"></span><a class="lab-quiet" role="button">Save</a></figcaption></figure>
       </div>
       <div class="train-plots lab-plots"></div>
     </div>
@@ -29,7 +31,7 @@ const TRAIN_MARKUP = `
   </section>`;
 
 const DEEDS = { stop: "Stop", resume: "Resume", extend: "Extend", keep: "Keep", unkeep: "Kept", rename: "Rename", delete: "Delete" };
-const TITLES = { keep: "never offer it for deletion", unkeep: "it is never offered for deletion; press to take that back" };
+const TITLES = { enlarge: "the marked sample, painted anew four times as large", keep: "never offer it for deletion", unkeep: "it is never offered for deletion; press to take that back" };
 const MARKS = { stop: "train-poppy", unkeep: "train-kept" };
 const ASKING = {
   rename: ({ name }) => `<label>name <input name="name" maxlength="80" required value="${escaped(name).replaceAll('"', "&quot;")}"></label>

@@ -4,6 +4,7 @@ const LOOK_EVERY = 1000; // ms, while anything goes on
 const REST = 4; // times as long while nothing does
 const AT_REST = ["done", "stopped", "failed"];
 const OF_A_MODEL = ["paint", "download"];
+
 function mountTrain(root, { trigger, props, watch }) {
   root.innerHTML = TRAIN_MARKUP;
   const find = (selector) => root.querySelector(selector);
@@ -40,7 +41,7 @@ function mountTrain(root, { trigger, props, watch }) {
     [curves, marker] = [null, null];
     samples.clear();
     ask("");
-    find(".train-likeness").hidden = true;
+    find(".train-likeness").hidden = find(".train-enlarged").hidden = true;
     find(".train-warning").hidden = find(".train-fault").hidden = true;
     find(".train-facts dl").innerHTML = find(".train-log pre").textContent = "";
     trainPlots(find(".train-plots"), null);
@@ -86,7 +87,7 @@ function mountTrain(root, { trigger, props, watch }) {
       .filter(([deed]) => line.may.includes(deed))
       .map(([deed, name]) => button(deed, name, MARKS[deed])).join("");
     find(".train-result").innerHTML = line.may.includes("paint")
-      ? `${button("paint", "Paint with this", "train-paint")}${button("download", "Download")}${button("compare", "Did it copy?")}<p class="train-which"></p>`
+      ? `${button("paint", "Paint with this", "train-paint")}${button("download", "Download")}${button("compare", "Did it copy?")}${button("enlarge", "× 4")}<p class="train-which"></p>`
       : "";
     showWhich();
   }
@@ -100,6 +101,7 @@ function mountTrain(root, { trigger, props, watch }) {
   function showWhich() {
     const which = find(".train-which");
     if (!which) return;
+    find("[data-ask=enlarge]").hidden = !samples.enlarges;
     const [step, { models }] = [modelStep(), lineOf(current)];
     const steps = (step ?? models.at(-1) ?? 0).toLocaleString("en");
     const missing = samples.scrubbed !== null && step === null ? "not kept here; " : "";
@@ -131,6 +133,7 @@ function mountTrain(root, { trigger, props, watch }) {
       }
       if (old) ask("delete");
     } else if (deed in ASKING) ask(asking === deed ? "" : deed);
+    else if (deed === "enlarge") wish(deed, current, { step: samples.step, picture: samples.chosen });
     else if (deed) wish(deed, current, OF_A_MODEL.includes(deed) ? { step: modelStep() } : {});
     else if ("no" in button.dataset) ask("");
   });
@@ -202,6 +205,15 @@ function mountTrain(root, { trigger, props, watch }) {
       box.innerHTML = `<p>The newest samples, each beside the picture that comes nearest to it among those trained on.</p>
         <ul>${pairs.map(({ sample, nearest, words, copied }) => `<li title="${escaped(words).replaceAll('"', "&quot;")}" ${copied ? "data-copied" : ""}>
           <img src="${sample}" alt="sample"><img src="${nearest}" alt="nearest training picture"><span>${escaped(words)}</span></li>`).join("")}</ul>`;
+    },
+    enlarged({ job, src, name, words }) {
+      if (job !== current) return;
+      const figure = find(".train-enlarged");
+      figure.hidden = false;
+      figure.querySelector("img").src = src;
+      figure.querySelector("span").textContent = words;
+      Object.assign(figure.querySelector("a"), { href: src, download: name });
+      figure.scrollIntoView({ block: "nearest" });
     },
     download({ name, src }) {
       save({ name, src: new URL(`gradio_api/${src}`, document.baseURI).href });

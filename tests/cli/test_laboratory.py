@@ -136,6 +136,27 @@ def test_mix_writes_a_mixture_a_grid_and_morphs(
     assert {"tiny-seed-morph-3-4.gif", "tiny-seed-morph-3-4-strip.png"} <= names(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("words", "written", "side"),
+    [
+        (("noise", "--denoise", "100"), "tiny-denoising-100-seed-0-64px-5.png", 64),
+        (("mix", "seed:3"), "tiny-mixing-500-seed-0-64px-5.png", 64),
+        (("mix", "seed:3", "--morph", "3"), "tiny-morph-variance_kept-500-seed-0-64px-5.gif", 256),
+    ],
+)
+def test_what_the_laboratories_leave_is_enlarged_where_a_size_is_asked_for(
+    app: Command, tmp_path: Path, words: tuple[str, ...], written: str, side: int
+) -> None:
+    command, *rest = words
+    done = app(
+        command, "seed:2", *rest, "--steps", "4", "--variations", "1", "--size", "64",
+        "--stage-steps", "2", "--stage-seed", "5", "--out", str(tmp_path),
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    with Image.open(tmp_path / written) as picture:
+        assert picture.size == (side, side)
+
+
 def test_a_model_with_classes_is_told_which(app: Command, photograph: Path, tmp_path: Path) -> None:
     to = ("--model", "classes", "--label", "1", "--out", str(tmp_path))
     noise = app("noise", "seed:1", "--inspect", "9", "--denoise", "9", "--steps", "9", *to)

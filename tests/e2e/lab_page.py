@@ -15,6 +15,9 @@ PATIENCE = 120_000
 
 SIZES = {"desk": (1440, 900), "tablet": (768, 1024), "phone": (390, 844)}
 
+ENLARGE = "\N{MULTIPLICATION SIGN} 4"
+"""The button that paints finished pictures anew at four times their side."""
+
 EXAMPLES = [f"seed {seed}" for seed in EXAMPLE_SEEDS]
 
 

@@ -125,6 +125,8 @@ def test_the_noise_laboratory_answers(client: Client, pictures: list[Any]) -> No
     files, experiments = client.predict(**how, t=50, steps=40, variations=2, api_name="/denoise")
     assert [Path(f).name for f in files] == [f"tiny-denoising-50-seed-{s}.png" for s in (0, 1)]
     assert [e["run"]["picture"] for e in experiments] == [0, 1]
+    (file,), _ = client.predict(**how, t=50, steps=40, size=64, api_name="/denoise")
+    assert Path(file).name == "tiny-denoising-50-seed-0-64px-0.png"
     (file,), (enlarged,) = client.predict(**how, stage_steps=2, api_name="/enlarge")
     assert (enlarged["t"], enlarged["run"]["size"]) == (0, 64)
     with Image.open(file) as large:
@@ -140,10 +142,13 @@ def test_the_mix_laboratory_answers(client: Client, pictures: list[Any]) -> None
     pair = {"first": pictures[0], "second": pictures[1], "model": "tiny"}
     (file,), (experiment,) = client.predict(**pair, t=100, mix=0.3, steps=20, api_name="/mix")
     assert read_experiment(Path(file).read_bytes()) == Mixing.from_json(json.dumps(experiment))
+    (file,), _ = client.predict(**pair, t=100, steps=20, size=64, api_name="/mix")
+    with Image.open(file) as large:
+        assert large.size == (64, 64)
     variances = client.predict(**pair, t=100, api_name="/mix_variances")
     assert [v["rule"] for v in variances] == ["linear", "shared", "variance_kept", "slerp"]
-    time = client.predict(**pair, rows=[0, 100], steps=20, api_name="/mix_grid_time")
-    assert (time["network_steps"], time["seconds"] > 0) == (2, True)
+    time = client.predict(**pair, rows=[0, 100], steps=20, size=64, api_name="/mix_grid_time")
+    assert (time["network_steps"], time["seconds"] > 0) == (2 + 2 * 12, True)
     sheet, grid = client.predict(
         **pair, rows=[0, 100], between=1, steps=20, api_name="/mix_grid"
     )  # fmt: skip
@@ -154,8 +159,9 @@ def test_the_mix_laboratory_answers(client: Client, pictures: list[Any]) -> None
         {"first_seed": 1, "second_seed": 2, "frames": 3, "steps": 5, "model": "tiny",
          "api_name": "/seed_morph"},
     ):  # fmt: skip
-        gif, strip, morph = client.predict(**call)
+        gif, strip, morph = client.predict(**call, size=64, stage_steps=2, stage_seed=3)
         assert (Path(gif).suffix, morph["frames"]) == (".gif", 3)
+        assert (morph["run"]["size"], morph["run"]["stage_seed"]) == (64, 3)
         assert read_experiment(Path(strip).read_bytes()).experiment in {"morph", "seed_morph"}
 
 

@@ -16,6 +16,7 @@ from app.painting.sources import PictureSource
 from app.settings import ASSETS, Settings
 from app.studio import Studio
 from tests.e2e.lab_page import (
+    ENLARGE,
     EXAMPLES,
     PATIENCE,
     asked_of,
@@ -390,3 +391,83 @@ def test_a_morph_is_painted_moved_through_and_saved(tab: Locator, way: str) -> N
     strip = saved(tab, morph.get_by_role("button", name="Strip"))
     kind = "morph" if way == "from A to B" else "seed_morph"
     assert read_experiment(strip.read_bytes()).experiment == kind
+
+
+def test_a_mixture_is_enlarged_in_its_player(tab: Locator) -> None:
+    player = tab.locator(".player")
+    enlarge = player.get_by_role("button", name=ENLARGE)
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    expect(enlarge).to_be_visible()  # of the kept mixture
+    go_to(tab, 50)
+    set_number(tab, "variations", 2)
+    tab.get_by_role("button", name="Mix", exact=True).click()
+    expect(player.locator(".player-title")).to_have_text(re.compile("t = 50"))
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    enlarge.click()
+    expect(player.locator(".player-title")).to_have_text(re.compile("64 px, brushwork 0"))
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    expect(enlarge).to_be_hidden()
+    file = saved(tab, player.locator(".player-save"))
+    experiment = read_experiment(file.read_bytes())
+    assert isinstance(experiment, Mixing)
+    assert (experiment.t, experiment.run.size, experiment.run.pictures) == (50, 64, 2)
+    with Image.open(file) as picture:
+        assert picture.size == (64, 64)
+
+
+@pytest.mark.parametrize("way", ["from A to B", "between two seeds"])
+def test_a_morph_is_enlarged_and_saved_large(tab: Locator, way: str) -> None:
+    panel(tab, "Morph")
+    set_number(tab, "frames", 4)
+    tab.get_by_label(way).check(force=True)
+    go_to(tab, 50)
+    morph = tab.locator(".plein-air-morph .lab-root")
+    enlarge = morph.get_by_role("button", name=ENLARGE)
+    expect(enlarge).to_be_enabled()  # of the kept morph
+    tab.get_by_role("button", name="Paint the morph").click()
+    expect(morph).to_have_attribute("data-frames", "4", timeout=PATIENCE)
+    expect(morph).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    expect(morph).to_have_attribute("data-tile", "16")
+    enlarge.click()
+    expect(morph).to_have_attribute("data-tile", "64", timeout=PATIENCE)
+    expect(morph).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    expect(enlarge).to_be_hidden()
+    strip = saved(tab, morph.get_by_role("button", name="Strip"))
+    experiment = read_experiment(strip.read_bytes())
+    assert isinstance(experiment, Morph | SeedMorph)
+    assert (experiment.frames, experiment.run.size) == (4, 64)
+    with Image.open(saved(tab, morph.get_by_role("button", name="GIF"))) as gif:
+        assert gif.size == (256, 256)
+
+
+def test_a_grid_is_enlarged_on_its_sheet(tab: Locator) -> None:
+    panel(tab, "The grid")
+    set_number(tab, "rows", 2)
+    set_number(tab, "λ between A and B", 1)
+    grid = tab.locator(".plein-air-grid .lab-root")
+    tab.get_by_role("button", name="Paint the grid").click()
+    expect(grid.get_by_role("rowheader")).to_have_count(2, timeout=PATIENCE)
+    expect(grid).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    grid.get_by_role("button", name=ENLARGE).click()
+    expect(grid).to_have_attribute("data-tile", "64", timeout=PATIENCE)
+    expect(grid).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    expect(grid.locator("canvas[data-filled]")).to_have_count(10)
+    experiment = read_experiment(saved(tab, grid.get_by_role("button", name="PNG")).read_bytes())
+    assert isinstance(experiment, Grid)
+    assert (len(experiment.rows), experiment.run.size) == (2, 64)
+
+
+def test_a_morph_is_painted_large_at_once_where_that_is_chosen(tab: Locator) -> None:
+    panel(tab, "Morph")
+    set_number(tab, "frames", 4)
+    estimate = tab.locator(".lab-estimate.prose:visible")
+    expect(estimate).to_contain_text("4 pictures · 100 network steps", timeout=PATIENCE)
+    tab.get_by_label("64 px").check(force=True)
+    expect(estimate).to_contain_text("4 pictures · 112 network steps")
+    tab.get_by_role("button", name="Paint the morph").click()
+    morph = tab.locator(".plein-air-morph .lab-root")
+    expect(morph).to_have_attribute("data-tile", "16", timeout=PATIENCE)
+    expect(morph).to_have_attribute("data-tile", "64", timeout=PATIENCE)
+    expect(morph).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    assert ENLARGE in (morph.text_content() or "")
+    expect(morph.get_by_role("button", name=ENLARGE)).to_be_hidden()

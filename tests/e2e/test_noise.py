@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
@@ -14,11 +15,12 @@ from app.images.encoding import png_bytes
 from app.images.pixels import evenly_spaced
 from app.laboratory.experiments import Denoising, ForwardStrip, read_experiment
 from app.painting.examples import load_examples
-from app.painting.sources import PictureSource
+from app.painting.sources import PictureSource, decoded
 from app.settings import ASSETS, Settings
 from app.studio import Studio
 from tests.conftest import save_tiny_model, set_timesteps
 from tests.e2e.lab_page import (
+    ENLARGE,
     EXAMPLES,
     PATIENCE,
     asked_of,
@@ -389,3 +391,42 @@ def test_another_model_brings_its_own_size(browser_page: Page, tab: Locator) -> 
     browser_page.get_by_label("model", exact=True).click()
     browser_page.get_by_role("option", name="impressionist-64").click()
     expect(tab.locator("[data-read=mean]")).not_to_have_text(before, timeout=PATIENCE)
+
+
+def test_the_chosen_picture_is_enlarged(tab: Locator) -> None:
+    expect(tab.get_by_text("brought to 16 px first, the model's side")).to_be_visible()
+    upload(tab, wide_picture())
+    expect(tab.locator(".plein-air-picker .lab-root")).to_have_attribute("data-chosen", "8")
+    tab.locator(".lab-enlarge").get_by_role("button", name=ENLARGE).click()
+    player = tab.locator(".player")
+    expect(player.locator(".player-title")).to_have_text(re.compile("^enlarged · .*64 px"))
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    expect(player).to_be_in_viewport()
+    expect(player.get_by_role("button", name=ENLARGE)).to_be_hidden()
+    with tab.page.expect_download() as download:
+        player.locator(".player-save").click()
+    experiment = read_experiment(Path(download.value.path()).read_bytes())
+    assert isinstance(experiment, Denoising)
+    assert (experiment.t, experiment.run.size, experiment.run.pictures) == (0, 64, 1)
+    seen = np.asarray(decoded(experiment.source.pixels or ""))
+    inside = len(seen) // 8
+    assert seen[inside, inside].tolist() == [200, 0, 0]  # cropped: squashed it is blue there
+
+
+def test_a_denoised_picture_is_enlarged_in_its_player(tab: Locator) -> None:
+    go_to(tab, 50)
+    panel(tab, "Denoise from here")
+    player = tab.locator(".player")
+    enlarge = player.get_by_role("button", name=ENLARGE)
+    expect(enlarge).to_be_enabled(timeout=PATIENCE)  # of the kept picture
+    tab.get_by_role("button", name="Denoise", exact=True).click()
+    expect(player.locator(".player-title")).to_have_text(re.compile("from t = 50"))
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    enlarge.click()
+    expect(player.locator(".player-title")).to_have_text(re.compile("64 px, brushwork 0"))
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    with tab.page.expect_download() as download:
+        player.locator(".player-save").click()
+    experiment = read_experiment(Path(download.value.path()).read_bytes())
+    assert isinstance(experiment, Denoising)
+    assert (experiment.t, experiment.run.size, experiment.run.pictures) == (50, 64, 4)

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, FilePayload, Locator, Page, Route, expe
 
 from app.images.encoding import png_bytes
 from app.ui.middleware import COOKIE
-from tests.e2e.lab_page import PATIENCE, asked_of, open_tab, resize, set_number, to_server
+from tests.e2e.lab_page import ENLARGE, PATIENCE, asked_of, open_tab, resize, set_number, to_server
 from tests.training.pictures import landscapes
 from tools.server import Server
 
@@ -104,6 +104,7 @@ def test_pictures_become_a_model_to_paint_with(
     tab.get_by_role("button", name="Did it copy?").click()
     expect(tab.locator(".train-likeness li")).to_have_count(16, timeout=PATIENCE)
 
+    enlarge_a_sample(browser_page, tab)
     tab.get_by_role("button", name="Keep", exact=True).click()
     expect(tab.locator(".train-state")).to_have_text("done · 500 steps · kept")
     expect(tab.get_by_role("button", name="Kept", exact=True)).to_be_visible()
@@ -139,6 +140,23 @@ def scrub(page: Page, tab: Locator) -> None:
     assert samples.locator("canvas").screenshot() != last
     expect(slider).to_have_attribute("aria-valuetext", "after 300 steps")
     assert [url for url in to_server(asked) if "run/predict" not in url] == []
+
+
+def enlarge_a_sample(page: Page, tab: Locator) -> None:
+    """Mark a sample by the pointer, another by a key, and enlarge that."""
+    grid = tab.locator(".train-samples canvas")
+    box = grid.bounding_box()
+    assert box is not None
+    grid.click(position={"x": 0.9 * box["width"], "y": 0.1 * box["height"]})
+    expect(grid).to_have_attribute("aria-label", "sample grid, picture 4 of 16 is marked")
+    grid.press("ArrowDown")
+    expect(grid).to_have_attribute("aria-label", "sample grid, picture 8 of 16 is marked")
+    tab.get_by_role("button", name=ENLARGE).click()
+    enlarged = tab.locator(".train-enlarged")
+    expect(enlarged).to_contain_text("sample 8 after 300 steps, painted anew with 64 px")
+    with page.expect_download() as download:
+        enlarged.get_by_role("button", name="Save").click()
+    assert download.value.suggested_filename == "sample-8-step-300-64px.png"
 
 
 def paint(page: Page) -> None:

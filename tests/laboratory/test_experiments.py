@@ -9,13 +9,12 @@ from pydantic import ValidationError
 
 from app.errors import PictureError, RecipeError
 from app.images.encoding import png_bytes
+from app.laboratory.experiment import Experiment, FromXt
 from app.laboratory.experiments import (
     BoundRequest,
     Chain,
     Denoising,
-    Experiment,
     ForwardStrip,
-    FromXt,
     Grid,
     Mixing,
     Morph,

@@ -108,12 +108,30 @@ def seed_morph(store: ModelStore) -> Iterator[Any]:
     return MixLab(Painter(store)).morphs.stream(wish)
 
 
+def large_morph(store: ModelStore) -> Iterator[Any]:
+    run_64 = run(steps=3, size=64, stage_steps=2)
+    wish = SeedMorph.checked({"run": run_64, "second": 5, "frames": 3})
+    return MixLab(Painter(store)).morphs.stream(wish)
+
+
+def another_brushwork(store: ModelStore) -> Iterator[Any]:
+    lab = NoiseLab(Painter(store))
+    wish = Denoising.checked(
+        {"run": run(steps=4, size=64, stage_steps=2), "source": upload(1), "t": 500}
+    )
+    list(lab.films.stream(lab.complete(wish.small)))
+    return lab.films.stream(lab.complete(wish))
+
+
 def bound(store: ModelStore) -> Iterator[Any]:
     wish = BoundRequest(model="tiny", subjects=(Subject(name="it", source=upload(1)),), terms=4)
     return BoundLab(Painter(store)).bounds.stream(wish)
 
 
-STREAMS = (film, branch, enlarged, labelled, mixture, denoised, grid, morph, seed_morph, bound)
+STREAMS = (
+    *(film, branch, enlarged, another_brushwork, labelled, mixture, denoised),
+    *(grid, morph, seed_morph, large_morph, bound),
+)
 
 
 def parts(item: object) -> list[object]:

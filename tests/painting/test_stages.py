@@ -185,14 +185,15 @@ def test_x_t_is_handed_over_up_to_the_noise_that_the_stage_knows(painter: Painte
 
 def test_a_truncated_run_is_enlarged_and_branched_by_its_frames(painter: Painter) -> None:
     whole = recipe(steps=20, stage_seed=4).small
-    early = painter.enlargement(whole, 12, {"stage_seed": 4, "stage_steps": 3})
+    brushwork = {"stage_seed": 4, "stage_steps": 3}
+    early = painter.enlargement(whole, brushwork, painter.truncation(whole, 12))
     assert early == recipe(steps=20, stage_seed=4, stage_truncation=400)
-    assert painter.enlargement(early, 12, {"stage_seed": 5, "stage_steps": 3}) == early.model_copy(
-        update={"stage_seed": 5}
+    assert painter.enlargement(early, {"stage_seed": 5}, painter.truncation(early, 12)) == (
+        early.model_copy(update={"stage_seed": 5})
     )
-    assert painter.enlargement(whole, 20, {}).stage_truncation == 0
+    assert painter.truncation(whole, 20) == 0
     with pytest.raises(StudioError, match="picture of the second stage"):
-        painter.enlargement(early, 13, {})
+        painter.truncation(early, 13)
     assert painter.branch(early, 13, 1, 77) == early.model_copy(update={"stage_seed": 77})
     branch = painter.branch(early, 4, 1, 77)
     assert (branch.steps, branch.stage_truncation) == (16, 400)

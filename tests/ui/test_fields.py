@@ -12,7 +12,7 @@ from pydantic import Field, create_model
 from app.__main__ import main
 from app.diffusion.reverse import Spacing
 from app.fields import Control
-from app.laboratory import experiments
+from app.laboratory import experiment, experiments
 from app.models.files import ModelInfo
 from app.painting import recipe
 from app.settings import Settings
@@ -51,7 +51,7 @@ def warmer(monkeypatch: pytest.MonkeyPatch) -> None:
         import_module(f"app.cli.{command}")
         # Imported anew, they take their options from the recipe below.
         monkeypatch.delitem(sys.modules, f"app.cli.{command}")
-    for place in (recipe, experiments, api, easel, endpoints, paint_tab):
+    for place in (recipe, experiment, api, easel, endpoints, paint_tab):
         monkeypatch.setattr(place, "Recipe", Warmer)
 
 

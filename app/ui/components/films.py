@@ -5,11 +5,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from uuid import uuid4
 
 import gradio as gr
 import numpy as np
+from gradio.events import Dependency
 
 from app.diffusion.schedule import MAX_T
 from app.errors import RecipeError
@@ -24,7 +25,7 @@ from app.painting.film import FilmResult, Films, Moment, ReplayStep, kept_moment
 from app.painting.recipe import Filmed, Recipe
 from app.painting.runs import LoadedRun
 from app.ui.components.instrument import BrowserComponent
-from app.ui.components.layout import restarted, streaming
+from app.ui.components.layout import restarted
 from app.ui.components.messages import (
     VIEWS,
     Download,
@@ -38,7 +39,7 @@ from app.ui.components.messages import (
     Start,
     Waiting,
 )
-from app.ui.components.player import FileType, Player, PlayerEvent
+from app.ui.components.player import FileType, PlayerEvent
 from app.ui.errors import errors_to_page, explained
 
 YIELD_SECONDS: Final = 1 / 10
@@ -275,10 +276,14 @@ def failure(error: Exception) -> Failure:
     return Failure(fault.message, fault.hint)
 
 
-def tell(films: Films[Shown], wish: Callable[[], Shown]) -> Iterator[Told[Shown]]:
+def tell(
+    films: Films[Shown],
+    wish: Callable[[], Shown],
+    enlarges: Callable[[ModelInfo], bool] = lambda _: False,
+) -> Iterator[Told[Shown]]:
     """Run what `wish` asks for a player, and yield the experiment beside each message."""
     run = films.complete(wish())
-    for message in film_messages(films, lambda: run):
+    for message in film_messages(films, lambda: run, enlarges=enlarges):
         yield message, run.request
 
 
@@ -290,50 +295,105 @@ def failing(told: Iterator[Told[Result]]) -> Generator[Told[Result], None, None]
         yield failure(error), None
 
 
-def wire_run(
-    button: gr.Button,
-    inputs: Sequence[gr.components.Component],
-    outputs: tuple[BrowserComponent, gr.State],
-    tell: Callable[..., Iterator[Told[Result]]],
-) -> None:
-    """Let `button` start a run, one at a time on each page, which the instrument can stop.
+class PageRuns(Generic[Result]):
+    """The runs of an instrument, one at a time on each page, which the instrument can stop.
 
     The last result stays when a run has none, after a failure for example.
-    """
-    runs = LatestRun()
 
-    def start(request: gr.Request, *values: Any) -> Iterator[tuple[Message, Any]]:
-        with closing(runs.follow(request, failing(tell(*values)))) as run:
+    Attributes:
+        instrument: Shows the runs.
+        result: Holds what the latest left.
+    """
+
+    def __init__(self, instrument: BrowserComponent, result: gr.State) -> None:
+        self.instrument, self.result = instrument, result
+        self._latest = LatestRun()
+
+    def begin_by(
+        self,
+        listen: Callable[..., Dependency],
+        inputs: Sequence[gr.components.Component],
+        tell: Callable[..., Iterator[Told[Result]]],
+    ) -> None:
+        """Let an event, as `button.click`, begin what `tell` does with the values of `inputs`."""
+
+        def start(request: gr.Request, *values: Any) -> Iterator[tuple[Message, Any]]:
+            yield from self._follow(request, tell(*values))
+
+        self._stoppable(listen, start, inputs)
+
+    def answer_by(
+        self,
+        answer: Callable[..., Message | Iterator[Told[Result]]],
+        inputs: Sequence[gr.components.Component] = (),
+    ) -> None:
+        """Let `answer` say what the instrument asked for, or do a run instead.
+
+        It gets the event, the result, and the values of `inputs`.
+        """
+
+        def asked(
+            request: gr.Request, event: gr.EventData, result: Result | None, *values: Any
+        ) -> Iterator[tuple[Message, Any]]:
+            told = errors_to_page(answer)(event, result, *values)
+            if isinstance(told, Message):
+                yield told, gr.skip()
+            else:
+                yield from self._follow(request, told)
+
+        self._stoppable(self.instrument.select, asked, [self.result, *inputs])
+
+    def _follow(
+        self, request: gr.Request, told: Iterator[Told[Result]]
+    ) -> Iterator[tuple[Message, Any]]:
+        with closing(self._latest.follow(request, failing(told))) as run:
             for message, result in run:
                 yield message, gr.skip() if result is None else result
 
-    running = button.click(start, list(inputs), list(outputs), **restarted())
-    outputs[0].stop(fn=None, cancels=[running], api_visibility="private")
+    def _stoppable(
+        self,
+        listen: Callable[..., Dependency],
+        do: Callable[..., Any],
+        inputs: Sequence[gr.components.Component],
+    ) -> None:
+        running = listen(do, list(inputs), [self.instrument, self.result], **restarted())
+        self.instrument.stop(fn=None, cancels=[running], api_visibility="private")
 
 
 def wire_player(
     films: Films[Shown],
-    button: gr.Button,
-    inputs: Sequence[gr.components.Component],
-    outputs: tuple[Player, gr.State],
-    wish: Callable[..., Shown],
+    runs: PageRuns[Shown],
+    brushwork: Sequence[gr.components.Component],
+    enlarge: Callable[..., Shown],
+    enlarges: Callable[[ModelInfo], bool],
 ) -> None:
-    """Let `button` start a player's run, and answer the player; the state holds the experiment."""
+    """Answer a player of `runs`, whose state holds the experiment.
 
-    def asked(experiment: Shown | None, event: gr.EventData) -> Message:
+    Args:
+        films: Does the runs.
+        runs: The player's.
+        brushwork: The controls whose values `enlarge` gets after these.
+        enlarge: Makes the experiment whose pictures are painted anew at four times their side, of
+            one and the frame at which it hands them over.
+        enlarges: Tells whether there is a second stage for a model's pictures.
+    """
+
+    def asked(
+        event: gr.EventData, experiment: Shown | None, *values: Any
+    ) -> Message | Iterator[Told[Shown]]:
         told = PlayerEvent.of(event)
         try:
             if experiment is None or not 0 <= told.picture < experiment.process.pictures:
                 raise RecipeError("That run isn't kept any more.", "Run it again.")
-            if told.action in ("branch", "enlarge"):
+            if told.action == "branch":
                 raise RecipeError("A run from x_t has no branches.", "Run it from another t.")
+            if told.action == "enlarge":
+                return tell(films, partial(enlarge, experiment, told.frame, *values), enlarges)
             return download(films.pictures(experiment)[told.picture], told.file_type)
         except Exception as error:
             return failure(error)
 
-    wire_run(button, inputs, outputs, lambda *values: tell(films, partial(wish, *values)))
-    player, last = outputs
-    player.select(errors_to_page(asked), last, player, **streaming())
+    runs.answer_by(asked, brushwork)
 
 
 def download(result: FilmResult[Filmed] | MorphResult, what: FileType) -> Download:

@@ -4,6 +4,7 @@ A control has the name of the field that it sets. So one table reads an experime
 controls, and sets the controls from a PNG that is dropped on the page.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -14,24 +15,24 @@ from PIL import Image
 
 from app.errors import RecipeError
 from app.images.encoding import image_of, png_text
+from app.laboratory.experiment import Experiment, FromOneXt
 from app.laboratory.experiments import (
     AnyExperiment,
     BoundRequest,
     Chain,
-    Experiment,
     ForwardStrip,
-    FromOneXt,
     Grid,
     PosteriorStep,
     Subject,
     even_rows,
     parse_experiment,
 )
+from app.laboratory.laboratory import Laboratory
 from app.painting.film import Films
 from app.painting.recipe import Recipe
 from app.painting.sources import PictureSource, decoded
 from app.studio import Studio
-from app.ui.components.films import Told, wire_player, wire_run
+from app.ui.components.films import PageRuns, Told, tell, wire_player
 from app.ui.components.instrument import BrowserComponent, time_value
 from app.ui.components.layout import (
     Header,
@@ -45,7 +46,7 @@ from app.ui.components.layout import (
 from app.ui.components.messages import Message
 from app.ui.components.picker import MAX_CHOSEN, Choice, Mode, Picker
 from app.ui.components.player import Player
-from app.ui.components.recipe_controls import Controls, add_rest, size_update
+from app.ui.components.recipe_controls import Controls, add_rest, can_enlarge, size_update
 from app.ui.errors import errors_to_page
 
 Kind = TypeVar("Kind", bound=Experiment)
@@ -115,16 +116,39 @@ class LabTab:
             event(doing, inputs, instrument, **light())
 
     def add_player(
-        self, kind: type[OneXt], films: Films[OneXt], opened: gr.Tab, button: gr.Button, label: str
-    ) -> None:
+        self,
+        kind: type[OneXt],
+        laboratory: Laboratory,
+        films: Films[OneXt],
+        opened: gr.Tab,
+        button: gr.Button,
+        label: str,
+    ) -> PageRuns[OneXt]:
         """Add the player of the runs that `button` starts; it opens with the kept one."""
         with gr.Column(elem_classes="lab-player"):
             player = Player(label=label)
         name = str(kind.model_fields["experiment"].default)
-        open_with(opened, player, partial(stored, name))
         kept = stored_result(lambda it: kind.from_json(it.read_bytes()), f"{name}-experiment.json")
-        outputs = player, gr.State(kept)
-        wire_player(films, button, self.forms[kind].all, outputs, partial(self.experiment, kind))
+        form, enlarges = self.forms[kind], partial(can_enlarge, self.studio)
+
+        def opening() -> str | None:
+            text = stored(name)
+            if text is None or kept is None:
+                return text
+            more = enlarges(self.studio.models.describe(kept.run.model))
+            return json.dumps(json.loads(text) | {"enlarges": more})
+
+        def enlarge(experiment: OneXt, frame: int, *values: Any) -> OneXt:
+            return laboratory.enlargement(experiment, form.brushwork.read(values), frame)
+
+        def told(*values: Any) -> Iterator[Told[OneXt]]:
+            return tell(films, partial(self.experiment, kind, *values), enlarges)
+
+        runs: PageRuns[OneXt] = PageRuns(player, gr.State(kept))
+        open_with(opened, player, opening)
+        runs.begin_by(button.click, form.all, told)
+        wire_player(films, runs, form.brushwork.all, enlarge, enlarges)
+        return runs
 
     def wire_restoring(self) -> None:
         """Let a PNG dropped on the page set the controls, and open the tab."""
@@ -184,6 +208,8 @@ def wire_instrument(
     tell: Callable[..., Iterator[Told[Result]]],
     save: Callable[[Result, Mapping[str, Any]], Message],
     missing: tuple[str, str],
+    enlarge: Callable[..., Iterator[Told[Result]]] | None = None,
+    brushwork: Sequence[gr.components.Component] = (),
 ) -> None:
     """Wire an instrument whose runs, that `button` starts, leave a result that can be saved.
 
@@ -197,6 +223,8 @@ def wire_instrument(
         tell: Does a run.
         save: Makes the file of a result that the browser asks for in its own words.
         missing: What to say where there is nothing to save, and what to do then.
+        enlarge: Does a result's run again with its pictures enlarged, if there is such a thing.
+        brushwork: The controls whose values `enlarge` gets after the result.
     """
 
     @cache
@@ -207,16 +235,21 @@ def wire_instrument(
         result = at_first()
         return None if result is None else first(result)
 
-    def saved(result: Result | None, event: gr.EventData) -> Message:
+    def asked(
+        event: gr.EventData, result: Result | None, *values: Any
+    ) -> Message | Iterator[Told[Result]]:
         shown = result or at_first()
         if shown is None:
             raise RecipeError(*missing)
-        return save(shown, event._data if isinstance(event._data, dict) else {})
+        wish = event._data if isinstance(event._data, dict) else {}
+        if enlarge and wish.get("ask") == "enlarge":
+            return enlarge(shown, *values)
+        return save(shown, wish)
 
-    result = gr.State(None)
+    runs: PageRuns[Result] = PageRuns(instrument, gr.State(None))
     open_with(opened, instrument, opening)
-    wire_run(button, inputs, (instrument, result), tell)
-    instrument.select(errors_to_page(saved), result, instrument, **light())
+    runs.begin_by(button.click, inputs, tell)
+    runs.answer_by(asked, brushwork)
 
 
 def experiment_in(png: bytes) -> AnyExperiment | None:

@@ -16,7 +16,7 @@ from app.errors import ModelError
 from app.fields import bounds, choices, control_of, declared, kinds
 from app.models.files import ModelInfo
 from app.models.stages import takes_pictures_of
-from app.painting.recipe import MAX_STEPS, Recipe
+from app.painting.recipe import MAX_STEPS, STAGE_FIELDS, Recipe
 from app.studio import Studio
 from app.ui.components.layout import note, quiet
 from app.ui.errors import errors_to_page
@@ -50,6 +50,12 @@ class Controls(dict[str, Any]):
     def all(self) -> list[gr.components.Component]:
         """Every component, in order."""
         return list(self.values())
+
+    @property
+    def brushwork(self) -> "Controls":
+        """The controls of how a second stage paints, without that of whether there is one."""
+        names = (name for name in STAGE_FIELDS if name != "size" and name in self)
+        return Controls((name, self[name]) for name in names)
 
     def read(self, values: Sequence[Any]) -> dict[str, Any]:
         """Return the controls' `values` by name, 50.0 as 50: a browser sends both alike."""
@@ -217,7 +223,7 @@ def add_rest(controls: Controls, model: type[BaseModel], without: Collection[str
             controls[name] = control(model, name)
 
 
-_ELSEWHERE: Final = ("model", "precision", "label", "seed", "pictures")
+_ELSEWHERE: Final = ("model", "precision", "label", "seed", "pictures", *STAGE_FIELDS)
 """The fields of a laboratory's way back that have their controls elsewhere on the page."""
 
 

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from app.documents import Document
 from app.fields import Fields
 from app.images.reading import read_picture
-from app.laboratory.experiments import Experiment
+from app.laboratory.experiment import Experiment
 from app.painting.film import FilmResult
 from app.painting.recipe import Filmed, Recipe
 from app.painting.sources import PictureSource
@@ -39,10 +39,18 @@ def way_back(steps: int, *without: str) -> Fields:
         without=("model", *without),
         everywhere=True,
         renamed=VARIATIONS,
-        words={"steps": "Network steps from T to 0; a run from t takes a share."},
+        words={
+            "steps": "Network steps from T to 0; a run from t takes a share.",
+            **(ONE_BRUSHWORK if "pictures" in without else {}),
+        },
         defaults={"sampler": "ddpm", "steps": steps, "eta": ETA},
     )
 
+
+ONE_BRUSHWORK: Final = {
+    "stage_seed": "All noise of the second stage derives from it, the same for all pictures."
+}
+"""What is said of a grid's and a morph's pictures, which are looked at together."""
 
 VARIATIONS: Final = {"pictures": "variations"}
 """What a call says for the pictures of a run that starts from one."""

@@ -83,7 +83,10 @@ def add_mix_api(studio: Studio, network: str) -> None:
         second: arg.Second,
         rows: arg.Rows = None,
         **how: Annotated[
-            Any, Fields(exp.Grid, ("between",)), seen, way_back(200, "eta", "seed", "pictures")
+            Any,
+            Fields(exp.Grid, ("between",)),
+            seen,
+            way_back(200, "eta", "seed", "pictures", "stage_seed"),
         ],
     ) -> Json:
         """Tell how long a grid will take here, from a network step measured just now.

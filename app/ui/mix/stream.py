@@ -10,6 +10,7 @@ from app.images.encoding import png_uri
 from app.images.sheets import mix_label
 from app.laboratory.experiments import Grid, Morph, SeedMorph
 from app.laboratory.mix import GridResult, MixItem, MixLab, MixMoment, MorphResult
+from app.models.files import ModelInfo
 from app.painting.runs import LoadedRun, Runs
 from app.ui.components.films import MessagePace, Told, duration, frame_sheet, summary
 from app.ui.components.layout import STORED
@@ -28,11 +29,17 @@ class PairMaterial(Message):
 
 @dataclass(frozen=True)
 class MixPart(Message):
-    """One row's cells except the sources, or a few frames, on one sheet; `place` is the first's."""
+    """One row's cells except the sources, or a few frames, on one sheet.
+
+    Attributes:
+        place: The row's, or the first frame's.
+        tile: A picture's width and height in pixels.
+    """
 
     kind: ClassVar[str] = "part"
     run: str
     place: int
+    tile: tuple[int, int]
     src: str
     finished: bool
     words: str
@@ -42,7 +49,9 @@ class MixPart(Message):
         cls, run: str, place: int, pictures: Pixels, finished: bool = True, words: str = ""
     ) -> Self:
         """Join pictures (n, H, W, 3) side by side, as a JPEG that is better for finished ones."""
-        return cls(run, place, frame_sheet([pictures], 92 if finished else 75), finished, words)
+        height, width = pictures.shape[1:3]
+        sheet = frame_sheet([pictures], 92 if finished else 75)
+        return cls(run, place, (width, height), sheet, finished, words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +60,16 @@ class MixStart(Message):
 
     Attributes:
         run: The run's name; later messages repeat it.
-        tile: A picture's width and height in pixels.
         words: How long the run will take.
         live: Whether the run is under way.
+        enlarges: Whether a second stage can still be asked for.
         parts: The pictures of a stored run.
     """
 
     run: str
-    tile: tuple[int, int]
     words: str
     live: bool = True
+    enlarges: bool = False
     parts: tuple[MixPart, ...] = ()
 
 
@@ -96,19 +105,18 @@ class MorphStart(MixStart):
     ends: tuple[str, str]
 
 
-def grid_start(run: str, result: GridResult, words: str = "") -> GridStart:
+def grid_start(run: str, result: GridResult, enlarges: bool, words: str = "") -> GridStart:
     """Return the message that a grid begins with, and the rows that `result` has."""
     between = [f"{_unsaid('λ = ')}{mix_label(mix)}" for mix in result.experiment.mixes[1:-1]]
-    height, width = result.first.shape[:2]
     return GridStart(
         run=run,
         columns=("A", "A again", *between, "B again", "B"),
         rows=tuple(f"{_unsaid('t = ')}{t}" for t in result.experiment.rows),
-        tile=(width, height),
         first=png_uri(result.first),
         second=png_uri(result.second),
         words=words or summary(result.experiment.run),
         live=run != STORED,
+        enlarges=enlarges,
         parts=tuple(
             MixPart.of(run, place, row) for place, row in enumerate(result.rows) if row is not None
         ),
@@ -116,19 +124,18 @@ def grid_start(run: str, result: GridResult, words: str = "") -> GridStart:
 
 
 def morph_start(
-    run: str, morph: Morph | SeedMorph, pictures: Pixels, words: str = ""
+    run: str, morph: Morph | SeedMorph, enlarges: bool, words: str = "", kept: Pixels | None = None
 ) -> MorphStart:
-    """Return the message that a morph of `pictures` (n, H, W, 3) begins with; a kept has all."""
-    height, width = pictures.shape[1:3]
-    seeds, live = isinstance(morph, SeedMorph), run != STORED
+    """Return the message that a morph begins with; a `kept` one has all frames (n, H, W, 3)."""
+    seeds = isinstance(morph, SeedMorph)
     return MorphStart(
         run=run,
         labels=tuple(mix_label(mix) for mix in morph.mixes),
-        tile=(width, height),
         ends=(f"seed {morph.run.seed}", f"seed {morph.second}") if seeds else ("A", "B"),
         words=words or summary(morph.run),
-        live=live,
-        parts=() if live else (MixPart.of(run, 0, pictures),),
+        live=kept is None,
+        enlarges=enlarges,
+        parts=() if kept is None else (MixPart.of(run, 0, kept),),
     )
 
 
@@ -144,11 +151,23 @@ Whole = TypeVar("Whole", GridResult, MorphResult)
 
 
 def tell_mix(
-    lab: MixLab, runs: Runs[Asked, MixItem | Whole, Whole], wish: Callable[[], Asked]
+    lab: MixLab,
+    runs: Runs[Asked, MixItem | Whole, Whole],
+    wish: Callable[[], Asked],
+    enlarges: Callable[[ModelInfo], bool],
 ) -> Iterator[Told[Whole]]:
-    """Paint a grid or a morph: its boxes, its rows or frames as they come, its end."""
+    """Paint a grid or a morph: its boxes, its rows or frames as they come, its end.
+
+    Args:
+        lab: Does it.
+        runs: Those of its kind.
+        wish: Says what to paint.
+        enlarges: Tells whether there is a second stage for a model's pictures.
+    """
     run = lab.complete(wish())
-    it, words = run.request, estimate_words(lab, run)
+    it, words, info = run.request, estimate_words(lab, run), run.model.info
+    steps, taken = it.num_steps(info.num_train_timesteps) + it.later_steps, 0
+    more = not it.run.size and enlarges(info)
     result: Whole | None = None
     name, pace, begun = uuid4().hex, MessagePace(YIELD_SECONDS), False
     for item in runs.stream(run):
@@ -156,15 +175,19 @@ def tell_mix(
             result = item
         match it, item:
             case Grid(), GridResult() if not begun:
-                yield grid_start(name, item, words), result
+                yield grid_start(name, item, more, words), result
                 begun = True
             case Morph() | SeedMorph(), MixMoment() if not begun:
-                yield morph_start(name, it, item.pictures, words), result
+                yield morph_start(name, it, more, words), result
                 begun = True
-        if isinstance(item, MixMoment) and (item.finished or pace.due):
-            where = [f"step {item.step} of {item.steps}"]
-            where += [f"t = {item.t}"] if isinstance(it, Grid) else []
-            where += [f"{duration(pace.left(item.step, item.steps))} left"] if item.step else []
+        if not isinstance(item, MixMoment):
+            continue
+        taken += not item.finished
+        if item.finished or pace.due:
+            where = [f"step {item.step} of {steps}"]
+            where += [f"t = {it.rows[item.place]}"] if isinstance(it, Grid) else []
+            left = pace.left(taken, taken + steps - item.step)
+            where += [f"{duration(left)} left"] if taken else []
             where_words = " · ".join(where)
             yield MixPart.of(name, item.place, item.pictures, item.finished, where_words), result
             pace.told()

@@ -1,6 +1,6 @@
 """The Mix tab: two pictures mixed at a chosen x_t; one mixture, the grid of figure 9, morphs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -12,13 +12,13 @@ from app.painting.recipe import Recipe
 from app.painting.runs import Runs
 from app.studio import Studio
 from app.ui.components import recipe_controls as easel
-from app.ui.components.films import download
+from app.ui.components.films import Told, download
 from app.ui.components.instrument import LabComponent, TimeSlider
 from app.ui.components.laboratory import LabTab, shown_rows, wire_instrument
 from app.ui.components.layout import STORED, Header, note, quiet, streaming
 from app.ui.components.messages import Download, ForwardMessage, Message
 from app.ui.components.picker import Choice
-from app.ui.components.recipe_controls import Controls, follow_model, whole
+from app.ui.components.recipe_controls import Controls, can_enlarge, follow_model, whole
 from app.ui.errors import errors_to_page
 from app.ui.mix.stream import (
     Asked,
@@ -65,6 +65,7 @@ def mix_tab(studio: Studio, header: Header, tab: gr.Tab) -> LabTab:
             shared["label"] = easel.label_control(studio, header.model)
             with gr.Accordion("the way back", open=False):
                 shared.update(easel.way_back(lab.info, 200))
+            shared.update(easel.stage_controls(studio, header.model, large=False))
         with gr.Column(elem_classes="studio-pictures", scale=1):
             instrument = LabComponent("mixture", tab=TAB, label="two pictures mixed at t")
             shared["t"] = TimeSlider(500, lab.info.num_train_timesteps, tab=TAB)
@@ -94,10 +95,9 @@ def _mixture_panel(lab: LabTab, tab: gr.Tab) -> None:
     with gr.Row(elem_classes="lab-row"):
         variations = easel.control(Recipe, "pictures", value=3, label="variations", min_width=160)
         button = gr.Button("Mix", variant="primary", min_width=120, scale=0)
-    with gr.Column(elem_classes="lab-size"):
-        large = easel.stage_controls(lab.studio, lab.header.model, large=False)
-    lab.form(Mixing, pictures=variations, **large)
-    lab.add_player(Mixing, lab.studio.mix_lab.films, tab, button, "mixed")
+    lab.form(Mixing, pictures=variations)
+    mix_lab = lab.studio.mix_lab
+    lab.add_player(Mixing, mix_lab, mix_lab.films, tab, button, "mixed")
 
 
 def _grid_panel(lab: LabTab, tab: gr.Tab) -> None:
@@ -183,7 +183,7 @@ def _morph_panel(lab: LabTab, tab: gr.Tab) -> None:
         label="morph",
         slower=(way, frames),
         kept=(morph_of, "morph.png"),
-        first=lambda kept: morph_start(STORED, kept.experiment, kept.frames),
+        first=lambda kept, more: morph_start(STORED, kept.experiment, more, kept=kept.frames),
         save=save,
     )
 
@@ -199,28 +199,45 @@ def _add_runs(
     name: str,
     label: str,
     slower: Sequence[gr.components.Component],
+    first: Callable[[Whole, bool], Message],
     **result: Any,
 ) -> None:
     """Add a panel's instrument, and say how long a run takes; `slower` are what that hangs on."""
     mix_lab = lab.studio.mix_lab
     words = gr.HTML("&nbsp;", elem_classes="lab-estimate")
     instrument = LabComponent(name, tab=TAB, label=label)
+    enlarges, brushwork = partial(can_enlarge, lab.studio), form.brushwork
 
     def estimate(*values: Any) -> str:
         return estimate_words(mix_lab, mix_lab.complete(wish(*values)))
 
+    def told(*values: Any) -> Iterator[Told[Whole]]:
+        return tell_mix(mix_lab, runs, partial(wish, *values), enlarges)
+
+    def enlarge(done: Whole, *values: Any) -> Iterator[Told[Whole]]:
+        def again() -> Any:
+            return mix_lab.enlargement(done.experiment, brushwork.read(values))
+
+        return tell_mix(mix_lab, runs, again, enlarges)
+
+    def opening(kept: Whole) -> Message:
+        return first(kept, enlarges(lab.studio.models.describe(kept.experiment.run.model)))
+
     # One event for all triggers, or the answer to an earlier one could come last. The morph's
     # instrument tells when the slider over t has come to rest while the panel is seen.
-    changing: list[Any] = [it.change for it in (*slower, form["steps"], form["sampler"])]
+    controls: list[Any] = [form[name] for name in ("steps", "sampler", "size", "stage_steps")]
     how = streaming() | {"trigger_mode": "always_last"}
-    triggers = [opened.select, instrument.input, *changing]
+    triggers = [opened.select, instrument.input, *(it.change for it in (*slower, *controls))]
     gr.on(triggers, errors_to_page(estimate), form.all, words, **how)
     # These stand over all tabs: nobody may be looking, and then the network needn't run.
     for over in (form["model"], form["precision"]):
         over.change(lambda: "&nbsp;", outputs=words, **quiet())
     wire_instrument(
         *(opened, button, form.all, instrument),
-        tell=lambda *values: tell_mix(mix_lab, runs, partial(wish, *values)),
+        first=opening,
+        tell=told,
+        enlarge=enlarge,
+        brushwork=brushwork.all,
         missing=(f"There is no {name} yet.", "Paint one first."),
         **result,
     )

@@ -1,27 +1,30 @@
 """The Noise tab: one picture's forward process, its posterior, and the way back from any x_t."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, TypeVar
 
 import gradio as gr
 import numpy as np
 
+from app.diffusion.cascade import RATIO
 from app.diffusion.schedule import BETA_SCHEDULES
 from app.images.arrays import Pixels
 from app.images.encoding import png_uri
 from app.images.pixels import evenly_spaced
 from app.laboratory.experiments import Chain, Denoising, ForwardStrip, PosteriorStep
 from app.laboratory.noise import SampleStatistics, ScheduleCurves
+from app.models.files import ModelInfo
 from app.painting.recipe import Recipe
 from app.studio import Studio
 from app.ui.components import recipe_controls as easel
+from app.ui.components.films import PageRuns, Told, tell
 from app.ui.components.instrument import LabComponent, TimeSlider
 from app.ui.components.laboratory import LabTab
-from app.ui.components.layout import Header, light, note, streaming, symbol
+from app.ui.components.layout import Header, light, note, quiet, streaming, symbol
 from app.ui.components.messages import Download, ForwardMessage, Message
 from app.ui.components.picker import Choice
-from app.ui.components.recipe_controls import follow_model, whole
+from app.ui.components.recipe_controls import can_enlarge, follow_model, following, whole
 from app.ui.errors import errors_to_page
 
 TAB: Final = "noise"
@@ -119,6 +122,7 @@ def noise_tab(studio: Studio, header: Header, _: gr.Tab) -> LabTab:
     with gr.Row(elem_classes="studio-easel"):
         with gr.Column(elem_classes="studio-controls", scale=0, min_width=300):
             lab = LabTab(studio, header, TAB, "one")
+            enlarge = _enlarge_button(lab)
             lab.shared["seed"] = easel.seed_control()
             fresh = easel.control(ForwardStrip, "fresh")
             lab.shared["label"] = easel.label_control(studio, header.model)
@@ -134,9 +138,10 @@ def noise_tab(studio: Studio, header: Header, _: gr.Tab) -> LabTab:
                     _chain_panel(lab, chain)
                 with gr.Tab("Posterior", id="posterior") as posterior:
                     _posterior_panel(lab, posterior)
-                with gr.Tab("Denoise from here") as denoise:
-                    _denoise_panel(lab, denoise)
+                with gr.Tab("Denoise from here", id="denoise") as denoise:
+                    runs = _denoise_panel(lab, denoise)
     header.panels[TAB] = panels
+    _wire_enlarging(lab, enlarge, panels, runs)
 
     def material(choice: Choice, model: str, seed: float) -> Message:
         noising = {"model": model, "source": choice.sources[0], "seed": whole(seed)}
@@ -286,7 +291,7 @@ def _add_plate(
     instrument.select(errors_to_page(save), drawn, instrument, **light())
 
 
-def _denoise_panel(lab: LabTab, tab: gr.Tab) -> None:
+def _denoise_panel(lab: LabTab, tab: gr.Tab) -> PageRuns[Denoising]:
     note(
         "What the model makes of a half-destroyed picture: the reverse process, started from "
         "$x_{@t}$ with the seed's noise (fresh noise is only looked at). The more of the picture "
@@ -299,5 +304,45 @@ def _denoise_panel(lab: LabTab, tab: gr.Tab) -> None:
     with gr.Column(elem_classes="lab-size"):
         large = easel.stage_controls(lab.studio, lab.header.model, large=False)
     lab.form(Denoising, pictures=variations, **way, **large)
-    lab.add_player(Denoising, lab.studio.noise_lab.films, tab, button, "denoised")
+    noise_lab = lab.studio.noise_lab
+    runs = lab.add_player(Denoising, noise_lab, noise_lab.films, tab, button, "denoised")
     follow_model(lab.studio, lab.header.model, way)
+    return runs
+
+
+def _enlarge_button(lab: LabTab) -> gr.Button:
+    """Build the button that enlarges the chosen picture, shown where there is a stage for it."""
+
+    def about(info: ModelInfo) -> str:
+        return (
+            f"brought to {info.size} px first, the model's side, and painted anew at four times "
+            f"that, {RATIO * info.size} px"
+        )
+
+    def shown(name: str) -> tuple[Any, str]:
+        info = lab.studio.models.describe(name)
+        return gr.update(visible=can_enlarge(lab.studio, info)), about(info)
+
+    with gr.Row(elem_classes="lab-enlarge", visible=can_enlarge(lab.studio, lab.info)) as row:
+        button = gr.Button(f"\u00d7 {RATIO}", size="sm", min_width=44, scale=0)
+        words = gr.Markdown(about(lab.info), elem_classes="lab-note")
+    model = lab.header.model
+    model.change(following(shown), model, [row, words], **quiet())
+    return button
+
+
+def _wire_enlarging(
+    lab: LabTab, button: gr.Button, panels: gr.Tabs, runs: PageRuns[Denoising]
+) -> None:
+    """Let `button` enlarge the chosen picture in the player of what is denoised."""
+    films, form = lab.studio.noise_lab.films, lab.forms[Denoising]
+
+    def told(*values: Any) -> Iterator[Told[Denoising]]:
+        it = form.read(values) | {"pictures": 1}
+        info = lab.studio.models.describe(it["model"])
+        return tell(films, lambda: Denoising.enlarging(it, it["choice"].sources[0], info))
+
+    # The player must be on the page before it is told of the run.
+    opening = button.click(lambda: gr.Tabs(selected="denoise"), None, panels, **light())
+    opening.then(None, None, None, js=f"() => pleinAir.showPlayer('{TAB}')")
+    runs.begin_by(opening.then, form.all, told)

@@ -1,7 +1,7 @@
 """Paint: the easel. Controls on the left, the player and its examples on the right."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple
 from functools import partial
 from typing import Any, Final
@@ -111,8 +111,7 @@ def _wire_painting(
         run = paint_messages(studio, lambda: fields.recipe(values))
         yield from runs.follow(request, run)
 
-    brushwork = Controls((name, fields[name]) for name in STAGE_FIELDS if name in fields)
-    del brushwork["size"]
+    brushwork = fields.brushwork
 
     def asked(
         variations: float, event: gr.EventData, request: gr.Request, *values: Any
@@ -130,7 +129,7 @@ def _wire_painting(
             yield from file if at_hand else runs.follow(request, file)
             return
         if wish.action == "enlarge":
-            again = partial(studio.painter.enlargement, recipe, wish.frame, brushwork.read(values))
+            again = partial(_enlargement, studio, recipe, wish.frame, brushwork.read(values))
         else:
             seed = secrets.randbelow(MAX_SEED + 1)
             again = partial(studio.painter.branch, recipe, wish.frame, int(variations), seed)
@@ -139,6 +138,11 @@ def _wire_painting(
     painting = paint.click(start, fields.all, player, **restarted())
     asking = player.select(asked, [variations, *brushwork.all], player, **restarted())
     player.stop(fn=None, cancels=[painting, asking], api_visibility="private")
+
+
+def _enlargement(studio: Studio, recipe: Recipe, frame: int, how: Mapping[str, object]) -> Recipe:
+    painter = studio.painter
+    return painter.enlargement(recipe, how, painter.truncation(recipe, frame))
 
 
 def _wire_recipes(

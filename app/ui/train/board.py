@@ -8,16 +8,24 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
-from app.errors import StudioError
-from app.images.encoding import jpeg_uri
+import numpy as np
+
+from app.errors import JobError, StudioError
+from app.images.encoding import data_uri, image_of, jpeg_uri
 from app.images.pixels import evenly_spaced
 from app.images.reading import own_picture, square
+from app.images.sheets import untiled
 from app.jobs.copies import CopyCheck
 from app.jobs.job import Job, JobState
 from app.jobs.storage import Storage, disk_usage
+from app.laboratory.experiments import Denoising
+from app.models.files import describe
+from app.networks.unet import Precision
 from app.novelty.nearest import nearness
+from app.painting.sources import PictureSource
 from app.studio import Studio
 from app.ui.components.messages import Message
+from app.ui.components.recipe_controls import can_enlarge
 from app.ui.train.messages import (
     Ask,
     CurveLines,
@@ -28,6 +36,7 @@ from app.ui.train.messages import (
     Room,
     SampleGrids,
     Seen,
+    Wish,
 )
 
 _MAY: Final[dict[JobState, tuple[Ask, ...]]] = {
@@ -43,7 +52,9 @@ _MAY: Final[dict[JobState, tuple[Ask, ...]]] = {
 
 def job_line(job: Job) -> JobLine:
     """Describe the job as the list shows it."""
-    model: tuple[Ask, ...] = ("paint", "download", "compare") if job.saved_step >= 0 else ()
+    model: tuple[Ask, ...] = (
+        ("paint", "download", "compare", "enlarge") if job.saved_step >= 0 else ()
+    )
     keep: Ask = "unkeep" if job.kept else "keep"
     return JobLine(
         id=job.id,
@@ -178,7 +189,14 @@ class TrainView:
             if s.step not in seen.samples
         )
         tile = self._workshop.jobs.config(owner, job.id).sizes[-1]
-        return SampleGrids(tile, steps, tuple(new))
+        return SampleGrids(tile, self._enlarges(owner, job), steps, tuple(new))
+
+    def _enlarges(self, owner: str, job: Job) -> bool:
+        try:
+            info = describe(self._workshop.jobs.model(owner, job.id))
+        except StudioError:
+            return False  # no model is saved yet, or the newest can't be used
+        return can_enlarge(self._studio, info)
 
     def _log(self, owner: str, job: Job, seen: Seen) -> Log | None:
         if seen.log is None:
@@ -246,4 +264,48 @@ def _pair(each: CopyCheck) -> CopyCheckPair:
     nearest = square(own_picture(each.file), each.sample.shape[0], "squash")
     return CopyCheckPair(
         jpeg_uri(each.sample), jpeg_uri(nearest), nearness(each.nearest), each.nearest.is_copy
+    )
+
+
+@dataclass(frozen=True)
+class EnlargedSample(Message):
+    """A sample of a job, painted anew at four times its side.
+
+    Attributes:
+        job: The job.
+        src: The large picture, a PNG with its experiment inside.
+        name: The name of its file.
+        words: Which sample it is.
+    """
+
+    kind: ClassVar[str] = "enlarged"
+    job: str
+    src: str
+    name: str
+    words: str
+
+
+def enlarged_sample(studio: Studio, owner: str, wish: Wish, precision: Precision) -> EnlargedSample:
+    """Enlarge the sample that `wish` names, as any picture: what painted it isn't asked again.
+
+    Raises:
+        JobError: If the job hasn't painted it, or has no model whose side it could have.
+        ModelError: If its pictures can't be enlarged.
+    """
+    jobs, lab = studio.workshop.jobs, studio.noise_lab
+    path = next((it.path for it in jobs.samples(owner, wish.job) if it.step == wish.step), None)
+    count = jobs.config(owner, wish.job).sample_count
+    if path is None or wish.picture >= count:
+        raise JobError("There is no such sample.", "Choose one of the pictures shown.")
+    pixels = untiled(np.asarray(own_picture(path)), count)[wish.picture]
+    info = studio.models.describe(jobs.model(owner, wish.job).id)
+    how = {"model": info.id, "precision": precision}
+    enlarging = Denoising.enlarging(how, PictureSource.of(image_of(pixels)), info)
+    (result,) = lab.films.pictures(lab.complete(enlarging))
+    number, side = wish.picture + 1, result.pixels.shape[0]
+    return EnlargedSample(
+        job=wish.job,
+        src=data_uri(result.png(), "image/png"),
+        name=f"sample-{number}-step-{wish.step}-{side}px.png",
+        words=f"sample {number} after {wish.step:,} steps, painted anew with {side} px",
     )

@@ -15,7 +15,8 @@ from app.ui.components.messages import Message
 from app.ui.components.player import FromPage
 
 Ask = Literal[
-    "stop", "resume", "extend", "keep", "unkeep", "rename", "delete", "paint", "download", "compare"
+    "stop", "resume", "extend", "keep", "unkeep", "rename", "delete",
+    "paint", "download", "compare", "enlarge",
 ]  # fmt: skip
 
 
@@ -47,7 +48,9 @@ class Wish(FromPage):
         job: The job's id.
         name: The new name, for "rename".
         steps: How many steps more, for "extend".
-        step: For "paint" and "download": the model after so many steps; None is the newest.
+        step: For "paint" and "download": the model after so many steps; None is the newest. For
+            "enlarge": the samples after so many.
+        picture: For "enlarge": which of the samples, from 0.
         seen: What the page shows.
     """
 
@@ -56,6 +59,7 @@ class Wish(FromPage):
     name: str = Field(default="", max_length=1000)
     steps: int = Field(default=0, ge=0, le=10_000_000)
     step: int | None = Field(default=None, ge=0, le=10_000_000_000)
+    picture: int = Field(default=0, ge=0, lt=1000)
     seen: Seen = Seen()
 
 
@@ -141,9 +145,11 @@ class SampleGrids:
 
     Attributes:
         tile: The side of each picture in a grid, in pixels.
+        enlarges: Whether there is a second stage for the pictures.
     """
 
     tile: int
+    enlarges: bool
     steps: tuple[int, ...]
     new: tuple[tuple[int, str], ...]
 

@@ -14,6 +14,7 @@ from app.errors import JobError, StudioError
 from app.images.reading import FITS
 from app.jobs.plan import PRESETS, TrainingPlan
 from app.limits import TILE, Limits
+from app.networks.unet import Precision
 from app.settings import Settings
 from app.studio import Studio
 from app.ui.components.instrument import LabComponent
@@ -31,7 +32,7 @@ from app.ui.components.messages import Download
 from app.ui.components.recipe_controls import whole
 from app.ui.errors import errors_to_page, explained
 from app.ui.middleware import owner_of
-from app.ui.train.board import CopyCheckMessage, TrainView, duration
+from app.ui.train.board import CopyCheckMessage, TrainView, duration, enlarged_sample
 from app.ui.train.download import model_zip
 from app.ui.train.messages import News, Seen, Wish
 from app.ui.train.pictures import TAB, PictureDesk
@@ -348,7 +349,7 @@ def _wire_board(studio: Studio, header: Header, view: TrainView, board: LabCompo
             return gr.skip()
         return gr.skip() if news is None else news
 
-    def act(event: gr.EventData, request: gr.Request) -> list[Any]:
+    def act(precision: Precision, event: gr.EventData, request: gr.Request) -> list[Any]:
         wish, owner = Wish.of(event), owner_of(studio.settings, request)
         jobs, nothing = studio.workshop.jobs, [gr.skip(), gr.skip()]
         match wish.ask:
@@ -371,6 +372,8 @@ def _wire_board(studio: Studio, header: Header, view: TrainView, board: LabCompo
             case "compare":
                 found = jobs.likenesses(owner, wish.job)
                 return [CopyCheckMessage.of(wish.job, found), *nothing]
+            case "enlarge":
+                return [enlarged_sample(studio, owner, wish, precision), *nothing]
             case "paint":
                 model = jobs.model(owner, wish.job, wish.step).id
                 return [gr.skip(), chosen_model(studio, model), gr.Tabs(selected="paint")]
@@ -379,4 +382,6 @@ def _wire_board(studio: Studio, header: Header, view: TrainView, board: LabCompo
 
     # Not through the queue: ten pages that look every second would keep it busy with nothing.
     board.input(look, None, board, queue=False, **quiet())
-    board.select(errors_to_page(act), None, [board, header.model, header.tabs], **light())
+    board.select(
+        errors_to_page(act), header.precision, [board, header.model, header.tabs], **light()
+    )

@@ -4,15 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import ANY
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from app.images.arrays import Pixels
 from app.laboratory.experiments import Denoising, Mixing
+from app.models.loading import LoadedModel
 from app.painting.recipe import Recipe
 from app.painting.sources import PictureSource
 from app.settings import Settings
 from app.studio import Studio
-from app.ui.components.films import tell
+from app.ui.components.films import film_messages, tell
 from app.ui.components.messages import Download, End, Failure, Frames, Start, Waiting
 from app.ui.paint.stream import file_messages, paint_messages
 
@@ -91,6 +94,22 @@ def test_a_run_loads_and_checks_its_model_once(
         *_, (last, _) = told
         assert isinstance(last, End)
         assert done == ["load", "check"]
+
+
+def test_copies_are_looked_for_among_the_small_pictures(studio: Studio) -> None:
+    large = WISH.model_copy(update={"size": 64, "stage_steps": 2, "picture": 0})
+    asked: list[Pixels] = []
+
+    def nearest(_: LoadedModel, pixels: Pixels) -> list[str]:
+        asked.append(pixels)
+        return ["one", "another"]
+
+    films = studio.painter.films
+    *_, end = film_messages(films, lambda: films.complete(large), nearest=nearest)
+    assert isinstance(end, End)
+    assert [picture.nearest for picture in end.pictures] == ["one", "another"]
+    small = films.pictures(films.complete(large.small))
+    assert np.array_equal(asked[0], np.stack([result.pixels for result in small]))
 
 
 @pytest.mark.parametrize("steps", [3, 300])

@@ -1,22 +1,36 @@
 """What the Train tab says, and what it makes of what a page sends."""
 
+import base64
+import io
 import json
 import shlex
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import gradio as gr
+import numpy as np
 import pytest
+from PIL import Image
 
 from app.cli.jobs import _changes as changes_given
 from app.errors import JobError, StudioError
+from app.images.encoding import png_bytes
+from app.images.sheets import tiled
 from app.jobs.curves import Point, TrainingCurves
-from app.jobs.job import Job, JobState
+from app.jobs.job import Job, JobState, SampleGrid
+from app.jobs.jobs import Jobs
 from app.jobs.plan import PRESETS, TrainingPlan
 from app.jobs.storage import Storage
+from app.laboratory.experiments import Denoising, read_experiment
+from app.models.files import ModelFiles
+from app.painting.sources import decoded
 from app.settings import Settings
+from app.studio import Studio
 from app.ui.components.instrument import message_json
-from app.ui.train.board import duration, job_line, progress
+from app.ui.train.board import duration, enlarged_sample, job_line, progress
 from app.ui.train.messages import CurveLines, News, Seen, Wish
 from app.ui.train.tab import FIELDS, place_words, plan_from, preset_changes, preset_values, times
 
@@ -44,6 +58,58 @@ def event(data: object) -> gr.EventData:
 )
 def test_progress_is_told_in_words(changes: dict[str, object], words: str) -> None:
     assert progress(replace(JOB, **changes)) == words  # type: ignore[arg-type]
+
+
+class PaintedJobs:
+    """The part of the jobs that tells of one with a grid of two samples after 20 steps."""
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        rng = np.random.default_rng(0)
+        self.tiles = rng.integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
+        self._grid = folder / "grid.png"
+        self._grid.write_bytes(png_bytes(tiled(self.tiles)))
+        self._model = model
+
+    def samples(self, _: str, __: str) -> tuple[SampleGrid, ...]:
+        return (SampleGrid(20, self._grid),)
+
+    def config(self, _: str, __: str) -> SimpleNamespace:
+        return SimpleNamespace(sample_count=2)
+
+    def model(self, _: str, __: str) -> ModelFiles:
+        return ModelFiles("tiny", self._model)
+
+
+@pytest.fixture
+def painted(model_root: Path, tmp_path: Path) -> tuple[Studio, PaintedJobs]:
+    studio = Studio(Settings(models_dir=model_root, data_dir=tmp_path, device="cpu", threads=1))
+    jobs = PaintedJobs(tmp_path, model_root / "tiny")
+    studio.workshop._jobs = cast(Jobs, jobs)
+    return studio, jobs
+
+
+def test_a_sample_is_enlarged_as_any_picture(painted: tuple[Studio, PaintedJobs]) -> None:
+    studio, jobs = painted
+    wish = Wish(ask="enlarge", job="id", step=20, picture=1)
+    found = enlarged_sample(studio, "me", wish, "exact")
+    assert (found.job, found.name) == ("id", "sample-2-step-20-64px.png")
+    data = base64.b64decode(found.src.partition(",")[2])
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.size == (64, 64)
+    experiment = read_experiment(data)
+    assert isinstance(experiment, Denoising)
+    assert (experiment.t, experiment.run.model, experiment.run.precision) == (0, "tiny", "exact")
+    seen = decoded(experiment.source.pixels or "")
+    assert np.array_equal(np.asarray(seen), jobs.tiles[1])
+
+
+@pytest.mark.parametrize(("step", "picture"), [(10, 0), (20, 2), (None, 0)])
+def test_a_sample_that_is_not_there_is_not_enlarged(
+    painted: tuple[Studio, PaintedJobs], step: int | None, picture: int
+) -> None:
+    wish = Wish(ask="enlarge", job="id", step=step, picture=picture)
+    with pytest.raises(JobError, match="no such sample"):
+        enlarged_sample(painted[0], "me", wish, "exact")
 
 
 @pytest.mark.parametrize("state", JobState)
