@@ -16,6 +16,7 @@ from app.datasets.ingest import MAX_SIDE
 from app.datasets.uploads import Sets, Upload
 from app.errors import StudioError, UploadError
 from app.settings import Settings
+from tests.images import profiles
 from tests.images.test_reading import declared
 from tests.training.tiny import save_pictures
 
@@ -64,6 +65,19 @@ def test_pictures_are_squared_and_the_unusable_named(settings: Settings, tmp_pat
     assert "too many pixels" in reasons["huge.png"]
     assert "fewer than 16" in reasons["small.png"]
     assert reasons["../again.png"] == f"it is the same as {files[0].name}"
+
+
+def test_a_sets_pictures_are_in_srgb_and_have_no_profile(
+    settings: Settings, tmp_path: Path
+) -> None:
+    image = Image.new("RGB", (40, 40), (200, 100, 90))
+    image.save(tmp_path / "p3.png", icc_profile=profiles.display_p3())
+    files = [*uploads(tmp_path / "in"), Upload(tmp_path / "p3.png", "p3.png")]
+    kept = Sets(settings).add("me", files)
+    stored = kept.files[kept.names.index("p3.png")]
+    with Image.open(stored) as image:
+        assert image.getpixel((20, 20)) == pytest.approx((216, 93, 84), abs=2)
+        assert image.info == {}
 
 
 def test_the_same_upload_is_kept_once_for_all_who_bring_it(

@@ -25,16 +25,24 @@ def halves(left: int, right: int, size: tuple[int, int] = (8, 4)) -> Image.Image
     return image
 
 
-def declared(width: int, height: int) -> bytes:
-    """A tiny PNG whose header promises `width` x `height` pixels."""
+def png(
+    size: tuple[int, int], bits: int, colours: int, data: bytes, transparent: bytes = b""
+) -> bytes:
+    """A PNG of one row, written by hand: `colours` is 0 for grey and 2 for RGB."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(name + data))
         return struct.pack(">I", len(data)) + name + data + check
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    body = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, bits, colours, 0, 0, 0))
+    body += chunk(b"tRNS", transparent) if transparent else b""
+    body += chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
+
+
+def declared(width: int, height: int) -> bytes:
+    """A tiny PNG whose header promises `width` x `height` pixels."""
+    return png((width, height), 8, 2, b"")
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp", "bmp", "tiff", "gif"])
