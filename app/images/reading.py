@@ -6,6 +6,7 @@ frame is taken. Both become the same pixels: upright RGB, on white where they ar
 """
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -44,6 +45,10 @@ UNREADABLE: Final = (
     zlib.error,
 )
 """What Pillow is known to raise on damaged files."""
+
+_BEGINNING: Final = re.compile(
+    rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|GIF8|BM|II[*+]|MM\0[*+]", re.DOTALL
+)
 
 Fit = Literal["crop", "squash"]
 FITS: Final[tuple[Fit, ...]] = get_args(Fit)
@@ -93,6 +98,11 @@ def decode(path: Path, treatment: Treatment) -> list[Pixels] | str:
         image = image.convert("L")
     squares = (square(image, size, treatment.fit) for size in treatment.sizes)
     return [np.asarray(each).reshape(*each.size, -1) for each in squares]
+
+
+def begins_as_picture(head: bytes | bytearray) -> bool:
+    """Tell whether a file that begins with `head` may be a picture of one of the FORMATS."""
+    return _BEGINNING.match(head) is not None
 
 
 def read_picture(file: bytes | BinaryIO, max_side: int = MAX_SIDE) -> Image.Image:

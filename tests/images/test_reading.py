@@ -10,7 +10,17 @@ import pytest
 from PIL import Image
 
 from app.errors import PictureError
-from app.images.reading import FITS, MAX_BYTES, Fit, Treatment, decode, read_picture, square
+from app.images.reading import (
+    FITS,
+    FORMATS,
+    MAX_BYTES,
+    Fit,
+    Treatment,
+    begins_as_picture,
+    decode,
+    read_picture,
+    square,
+)
 
 
 def saved(image: Image.Image, form: str = "png", **options: object) -> bytes:
@@ -51,6 +61,13 @@ def test_common_formats_are_read(form: str) -> None:
     assert image.mode == "RGB"
     assert image.size == (8, 4)
     assert np.asarray(image)[0, 0, 0] == pytest.approx(40, abs=4)
+
+
+def test_a_picture_is_known_by_its_beginning() -> None:
+    for form in FORMATS:
+        assert begins_as_picture(saved(halves(0, 255), form)[:16]), form
+    for other in (b"", b"PK\x03\x04", b"a caption", b"RIFF1234WAVEfmt ", b"%PDF-1.4"):
+        assert not begins_as_picture(other)
 
 
 def test_an_open_file_is_read_like_its_bytes() -> None:
