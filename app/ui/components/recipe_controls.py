@@ -13,7 +13,7 @@ from app.diffusion.cascade import RATIO
 from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.diffusion.seeds import MAX_SEED
 from app.errors import ModelError
-from app.fields import bounds, choices, control_of, declared, kinds
+from app.fields import bounds, choices, control_of, declared, kinds, whole
 from app.models.files import ModelInfo
 from app.models.stages import takes_pictures_of
 from app.painting.recipe import MAX_STEPS, Recipe
@@ -258,11 +258,6 @@ def way_back(info: ModelInfo, steps: int) -> Controls:
         for name, it in declared(Recipe).items()
         if control_of(it).everywhere and name not in _ELSEWHERE
     )
-
-
-def whole(value: Any) -> Any:
-    """Turn 50.0 into 50: a browser sends both alike, and an experiment tells them apart."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def follow_model(studio: Studio, model: gr.Dropdown, controls: Controls) -> None:

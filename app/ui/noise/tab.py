@@ -8,6 +8,7 @@ import gradio as gr
 import numpy as np
 
 from app.diffusion.schedule import BETA_SCHEDULES
+from app.fields import whole
 from app.images.arrays import Pixels
 from app.images.encoding import png_uri
 from app.images.pixels import evenly_spaced
@@ -21,7 +22,7 @@ from app.ui.components.laboratory import LabTab
 from app.ui.components.layout import Header, light, note, streaming, symbol
 from app.ui.components.messages import Download, ForwardMessage, Message
 from app.ui.components.picker import Choice
-from app.ui.components.recipe_controls import follow_model, whole
+from app.ui.components.recipe_controls import follow_model
 from app.ui.errors import errors_to_page
 
 TAB: Final = "noise"
