@@ -102,6 +102,15 @@ def within(least: float | None, largest: float | None) -> str:
     return f" From {least:,}." if largest is None else f" From {least:,} to {largest:,}."
 
 
+def whole(value: Value) -> Value:
+    """Turn 50.0 into 50, in a list or a mapping too: JSON has one kind of number, a model two."""
+    if isinstance(value, list):
+        return [whole(each) for each in value]
+    if isinstance(value, dict):
+        return {name: whole(each) for name, each in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def kinds(it: FieldInfo) -> tuple[Any, ...]:
     """List the types that a field's value may have, NoneType included."""
     choice = get_origin(it.annotation) is Literal

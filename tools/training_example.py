@@ -21,7 +21,7 @@ from app.jobs.plan import TrainingPlan
 from app.owners import ALONE
 from app.studio import Studio
 from app.ui.components.messages import Message
-from app.ui.components.recipe_controls import PRESETS
+from app.ui.components.recipe_controls import QUICK
 from app.ui.train.board import TrainView
 from app.ui.train.messages import CurveLines, Detail, JobLine, News, SampleGrids, Seen
 
@@ -86,7 +86,7 @@ def train_example(studio: Studio) -> TrainingExample:
 def _paintings(studio: Studio, folder: Path) -> list[Upload]:
     uploads = []
     for seed in range(FIRST_SEED, FIRST_SEED + PICTURES):
-        recipe = PRESETS["quick"].recipe(studio.settings.default_model, seed)
+        recipe = QUICK.recipe(studio.settings.default_model, seed)
         [painted] = studio.painter.films.pictures(studio.painter.complete(recipe))
         path = folder / f"night {seed}.png"
         path.write_bytes(png_bytes(by_moonlight(painted.pixels)))

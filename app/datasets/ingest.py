@@ -1,7 +1,8 @@
 """The reader of an upload, in a process of its own with little memory and little time.
 
 A picture made to harm its reader can then end only this process. The request comes as JSON on
-stdin; each file's name goes to stdout before the file is read, so that the last one is known.
+stdin; each file's name goes to stdout before the file is read, so that the last one is known, and
+so does the number of an error of the disk.
 `read_files` starts that process and tells how it ended.
 """
 
@@ -9,13 +10,15 @@ import csv
 import hashlib
 import json
 import logging
+import os
 import resource
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 from app.datasets.archives import Allowance, ArchiveEntry, is_zip, read_zip
@@ -35,6 +38,9 @@ MAX_NAME: Final = 200
 
 MAX_SKIPPED: Final = 500
 """Left-out files that are named; any more are only counted."""
+
+MAX_KINDS: Final = 5
+"""Kinds of a zip's other files that are told apart; all others are counted together."""
 
 MEMORY: Final = 3 << 30
 SECONDS: Final = 1_800
@@ -63,6 +69,7 @@ class Reading:
         kept: The pictures, by the hash of their contents.
         skipped: The files left out, each with the reason.
         unnamed: How many more were left out.
+        foreign: How many files of the zips begin as no picture does, by the ending of their names.
     """
 
     out: Path
@@ -71,6 +78,7 @@ class Reading:
     kept: dict[str, Kept] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     unnamed: int = 0
+    foreign: Counter[str] = field(default_factory=Counter)
 
     def add(self, entry: ArchiveEntry) -> None:
         """Keep a picture, or note why the picture is left out.
@@ -80,6 +88,9 @@ class Reading:
         """
         name = shortened(entry.name)
         print(json.dumps(name), flush=True)  # noqa: T201 - read by the parent
+        if entry.is_foreign:
+            self.foreign[PurePath(name).suffix.lower()[:12] or "without an ending"] += 1
+            return
         if entry.data is None:
             self.skip(name, "it is damaged")
             return
@@ -113,9 +124,20 @@ class Reading:
 
     @property
     def left_out(self) -> list[tuple[str, str]]:
-        """The files left out, each with the reason; the last entry counts those not named."""
-        more = [(f"{self.unnamed:,} more", "for reasons like these")] if self.unnamed else []
-        return self.skipped + more
+        """The files left out, each with the reason; the last entry counts those not named.
+
+        The first counts a zip's files that are no pictures, by their kinds.
+        """
+        others = self.foreign.total()
+        most = self.foreign.most_common(MAX_KINDS)
+        kinds = [f"{count:,} {kind}" for kind, count in most]
+        if rest := others - sum(count for _, count in most):
+            kinds.append(f"{rest:,} others")
+        reason = f"no picture that can be read ({', '.join(kinds)})"
+        told = "1 file in a zip" if others == 1 else f"{others:,} files in zips"
+        first = [(told, reason)] if others else []
+        last = [(f"{self.unnamed:,} more", "for reasons like these")] if self.unnamed else []
+        return [*first, *self.skipped, *last]
 
     @property
     def content_hash(self) -> str:
@@ -130,10 +152,15 @@ def main() -> None:
     given = json.load(sys.stdin)
     out = Path(given["out"])
     try:
-        fields = read(given["files"], Reading(out, given["fit"], given["labels"]))
-    except UploadError as error:
-        fields = {"refused": [error.message, error.hint]}
-    (out / RESULT).write_text(json.dumps(fields), encoding="utf-8")
+        try:
+            fields = read(given["files"], Reading(out, given["fit"], given["labels"]))
+        except UploadError as error:
+            fields = {"refused": [error.message, error.hint]}
+        (out / RESULT).write_text(json.dumps(fields), encoding="utf-8")
+    except OSError as error:
+        # What is wrong with a picture is a PictureError; this is the disk's.
+        print(json.dumps({"errno": error.errno}), flush=True)  # noqa: T201 - read by the parent
+        raise
 
 
 def limit() -> None:
@@ -153,7 +180,7 @@ def read(files: Sequence[tuple[str, str]], reading: Reading) -> dict[str, object
     for entry in _entries(files):
         reading.add(entry)
     if len(reading.kept) < MIN_PICTURES:
-        why = "; ".join(f"{name}: {reason}" for name, reason in reading.skipped[:3])
+        why = "; ".join(f"{name}: {reason}" for name, reason in reading.left_out[:3])
         raise UploadError(
             f"Only {len(reading.kept)} pictures can be used; {why or 'no more came'}.",
             f"A training needs at least {MIN_PICTURES}.",
@@ -205,6 +232,7 @@ def read_files(
 
     Raises:
         UploadError: If the files are refused as a whole, or reading them fails.
+        OSError: If they can't be read from the disk or written to it.
     """
     request = {
         "files": [(str(path.absolute()), name) for path, name in files],
@@ -231,6 +259,8 @@ def read_files(
         names = done.stdout.splitlines()
         last = json.loads(names[-1]) if names else files[0][1]
         _log.error("reading an upload ended with %d: %s", done.returncode, done.stderr)
+        if isinstance(last, dict) and last["errno"]:
+            raise OSError(last["errno"], os.strerror(last["errno"]))
         if done.returncode < 0 or "MemoryError" in done.stderr:
             raise UploadError(
                 f"The upload is refused: reading {last!r} took too much memory or time.",

@@ -6,6 +6,7 @@ frame is taken. Both become the same pixels: upright RGB, on white where they ar
 """
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from app.errors import PictureError
 from app.images.arrays import Pixels
+from app.images.colours import Encoding, has_known_range
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 TRAINING_FORMATS: Final = (*FORMATS, "PPM")
@@ -43,6 +45,10 @@ UNREADABLE: Final = (
     zlib.error,
 )
 """What Pillow is known to raise on damaged files."""
+
+_BEGINNING: Final = re.compile(
+    rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|GIF8|BM|II[*+]|MM\0[*+]", re.DOTALL
+)
 
 Fit = Literal["crop", "squash"]
 FITS: Final[tuple[Fit, ...]] = get_args(Fit)
@@ -74,7 +80,7 @@ def decode(path: Path, treatment: Treatment) -> list[Pixels] | str:
             raise PictureError(f"{pixels}, more than {MAX_TRAINING_PIXELS:,}", "")
         if min(image.size) < treatment.min_side:
             raise PictureError(f"{pixels}, fewer than {treatment.min_side} a side", "")
-        if image.mode in ("I", "F"):
+        if not has_known_range(image):
             words = "its pixels are numbers of 32 bits, whose black and white nobody knows"
             raise PictureError(words, "")
         # A JPEG of twice the size needed or more is cheaper to decode in part.
@@ -94,8 +100,13 @@ def decode(path: Path, treatment: Treatment) -> list[Pixels] | str:
     return [np.asarray(each).reshape(*each.size, -1) for each in squares]
 
 
+def begins_as_picture(head: bytes | bytearray) -> bool:
+    """Tell whether a file that begins with `head` may be a picture of one of the FORMATS."""
+    return _BEGINNING.match(head) is not None
+
+
 def read_picture(file: bytes | BinaryIO, max_side: int = MAX_SIDE) -> Image.Image:
-    """Read a picture as upright RGB, laid on white where it is transparent.
+    """Read a picture as upright sRGB, laid on white where it is transparent.
 
     Args:
         file: A PNG, JPEG, WebP, GIF, BMP or TIFF of one picture.
@@ -147,7 +158,7 @@ def _check(image: Image.Image, max_side: int) -> None:
     # An MPO is a photograph with a second view or a depth map behind it; the first is meant.
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         raise PictureError("The file has more than one picture.", "Save one of them by itself.")
-    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+    if not has_known_range(image):
         raise PictureError(
             "The picture's values have no known range.", "Save it with 8 or 16 bits a channel."
         )
@@ -162,16 +173,9 @@ def own_picture(path: Path) -> Image.Image:
 def _read(
     file: BinaryIO, formats: tuple[str, ...], check: Callable[[Image.Image], None]
 ) -> Image.Image:
-    """Read a picture as RGB, decoded once `check` has let its header pass."""
+    """Read a picture as upright sRGB, decoded once `check` has let its header pass."""
     with Image.open(file, formats=formats) as image:
         check(image)
+        encoding = Encoding.of(image)
         image.load()  # which turns a TIFF upright
-        upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
-        sixteen = np.asarray(upright).astype(np.float64)
-        upright = Image.fromarray((sixteen / 257).round().astype(np.uint8))
-    if not upright.has_transparency_data:
-        return upright.convert("RGB")
-    layer = upright.convert("RGBA")
-    ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-    return Image.alpha_composite(ground, layer).convert("RGB")
+        return encoding.to_srgb(ImageOps.exif_transpose(image))

@@ -16,6 +16,7 @@ from app.datasets.ingest import MAX_SIDE
 from app.datasets.uploads import Sets, Upload
 from app.errors import StudioError, UploadError
 from app.settings import Settings
+from tests.images import profiles
 from tests.images.test_reading import declared
 from tests.training.tiny import save_pictures
 
@@ -64,6 +65,19 @@ def test_pictures_are_squared_and_the_unusable_named(settings: Settings, tmp_pat
     assert "too many pixels" in reasons["huge.png"]
     assert "fewer than 16" in reasons["small.png"]
     assert reasons["../again.png"] == f"it is the same as {files[0].name}"
+
+
+def test_a_sets_pictures_are_in_srgb_and_have_no_profile(
+    settings: Settings, tmp_path: Path
+) -> None:
+    image = Image.new("RGB", (40, 40), (200, 100, 90))
+    image.save(tmp_path / "p3.png", icc_profile=profiles.display_p3())
+    files = [*uploads(tmp_path / "in"), Upload(tmp_path / "p3.png", "p3.png")]
+    kept = Sets(settings).add("me", files)
+    stored = kept.files[kept.names.index("p3.png")]
+    with Image.open(stored) as image:
+        assert image.getpixel((20, 20)) == pytest.approx((216, 93, 84), abs=2)
+        assert image.info == {}
 
 
 def test_the_same_upload_is_kept_once_for_all_who_bring_it(
@@ -237,7 +251,7 @@ def test_names_and_what_is_left_out_are_bounded(settings: Settings, tmp_path: Pa
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(files[0].path, f"{deep}/a garden.png")
         for i in range(ingest.MAX_SKIPPED + 20):
-            archive.writestr(f"{deep}/{i}.txt", b"no picture")
+            archive.writestr(f"{deep}/{i}.png", b"\x89PNG, but no picture" + str(i).encode())
     given = [Upload(tmp_path / "a.zip", "a.zip"), *files[1:], replace(files[1], name="x" * 9_000)]
     kept = Sets(settings).add("me", given)
     [garden] = [name for name in kept.names if name.endswith("/a garden.png")]
@@ -245,6 +259,53 @@ def test_names_and_what_is_left_out_are_bounded(settings: Settings, tmp_path: Pa
     assert all(len(name) <= ingest.MAX_NAME for name, _ in kept.skipped)
     assert len(kept.skipped) == ingest.MAX_SKIPPED + 1
     assert kept.skipped[-1] == ("21 more", "for reasons like these")
+
+
+def test_a_zips_other_files_are_counted_and_its_pictures_taken(
+    settings: Settings, tmp_path: Path
+) -> None:
+    files = uploads(tmp_path / "in")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for i, file in enumerate(files):
+            archive.write(file.path, f"{i}.png")
+            archive.writestr(f"{i}.txt", b"a caption")
+        np.savez(tmp_path / "faces.npz", np.zeros(4))
+        archive.write(tmp_path / "faces.npz", "faces.npz")
+        archive.writestr("LICENSE", b"")
+    kept = Sets(settings).add("me", [Upload(tmp_path / "a.zip", "a.zip")])
+    assert len(kept) == len(files)
+    reason = "no picture that can be read (5 .txt, 1 .npz, 1 without an ending)"
+    assert kept.skipped == (("7 files in zips", reason),)
+
+
+def test_a_zip_without_pictures_says_what_it_has(settings: Settings, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for i in range(7):
+            archive.writestr(f"model.{i}", b"weights")
+    words = r"Only 0 pictures can be used; 7 files in zips: no picture .*1 \.4, 2 others\)"
+    with pytest.raises(UploadError, match=words):
+        Sets(settings).add("me", [Upload(tmp_path / "a.zip", "a.zip")])
+
+
+def test_a_full_disk_blames_no_picture(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = Image.effect_noise((64, 64), 80)
+    image.save(tmp_path / "innocent.png")
+    # No file may have more bytes: what a full disk does to the first picture that is kept.
+    full = tmp_path / "full"
+    full.write_text(
+        "import resource, sys\n"
+        f"sys.path.insert(0, {str(Path(ingest.__file__).parents[2])!r})\n"
+        "from app.datasets import ingest\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "ingest.main()\n"
+    )
+    monkeypatch.setattr("app.datasets.ingest.READER", (str(full),))
+    with pytest.raises(UploadError, match=r"can't be kept: File too large") as caught:
+        Sets(settings).add("me", [Upload(tmp_path / "innocent.png", "innocent.png")])
+    assert "innocent" not in str(caught.value)
+    assert "disk" in caught.value.hint
 
 
 def test_a_picture_that_ends_its_reader_is_named_and_nothing_else_ends(

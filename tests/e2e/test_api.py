@@ -73,6 +73,15 @@ def test_models_are_listed(client: Client) -> None:
     assert listed["tiny"]["size"] == 16
 
 
+def test_whole_numbers_may_be_written_as_fractions(client: Client) -> None:
+    call: dict[str, Any] = {"model": "tiny", "sampler": "ddim", "api_name": "/paint"}
+    _, as_ints = client.predict(steps=5, seed=7, eta=1, **call)
+    _, as_floats = client.predict(steps=5.0, seed=7.0, eta=1.0, **call)
+    assert as_floats == as_ints
+    with pytest.raises(AppError, match="steps is not a whole number"):
+        client.predict(steps=5.5, **call)
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -147,7 +156,7 @@ def test_the_mix_laboratory_answers(client: Client, pictures: list[Any]) -> None
         assert large.size == (64, 64)
     variances = client.predict(**pair, t=100, api_name="/mix_variances")
     assert [v["rule"] for v in variances] == ["linear", "shared", "variance_kept", "slerp"]
-    time = client.predict(**pair, rows=[0, 100], steps=20, size=64, api_name="/mix_grid_time")
+    time = client.predict(**pair, rows=[0.0, 100.0], steps=20, size=64, api_name="/mix_grid_time")
     assert (time["network_steps"], time["seconds"] > 0) == (2 + 2 * 12, True)
     sheet, grid = client.predict(
         **pair, rows=[0, 100], between=1, steps=20, api_name="/mix_grid"

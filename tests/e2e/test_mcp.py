@@ -100,7 +100,7 @@ def test_every_endpoint_is_a_tool_that_says_what_it_takes(server: Server) -> Non
 
 def test_a_painting_is_noised_by_its_address(server: Server) -> None:
     heard: list[float] = []
-    painted = answer(server, "paint", {"steps": 3, "seed": 5}, heard)
+    painted = answer(server, "paint", {"steps": 3.0, "seed": 5}, heard)
     assert heard
     assert "'seed': 5" in painted.texts[1]
     address = re.search(r"http[^']*\.png", painted.texts[0])

@@ -10,7 +10,17 @@ import pytest
 from PIL import Image
 
 from app.errors import PictureError
-from app.images.reading import FITS, MAX_BYTES, Fit, Treatment, decode, read_picture, square
+from app.images.reading import (
+    FITS,
+    FORMATS,
+    MAX_BYTES,
+    Fit,
+    Treatment,
+    begins_as_picture,
+    decode,
+    read_picture,
+    square,
+)
 
 
 def saved(image: Image.Image, form: str = "png", **options: object) -> bytes:
@@ -25,16 +35,24 @@ def halves(left: int, right: int, size: tuple[int, int] = (8, 4)) -> Image.Image
     return image
 
 
-def declared(width: int, height: int) -> bytes:
-    """A tiny PNG whose header promises `width` x `height` pixels."""
+def png(
+    size: tuple[int, int], bits: int, colours: int, data: bytes, transparent: bytes = b""
+) -> bytes:
+    """A PNG of one row, written by hand: `colours` is 0 for grey and 2 for RGB."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(name + data))
         return struct.pack(">I", len(data)) + name + data + check
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    body = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, bits, colours, 0, 0, 0))
+    body += chunk(b"tRNS", transparent) if transparent else b""
+    body += chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
+
+
+def declared(width: int, height: int) -> bytes:
+    """A tiny PNG whose header promises `width` x `height` pixels."""
+    return png((width, height), 8, 2, b"")
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp", "bmp", "tiff", "gif"])
@@ -43,6 +61,13 @@ def test_common_formats_are_read(form: str) -> None:
     assert image.mode == "RGB"
     assert image.size == (8, 4)
     assert np.asarray(image)[0, 0, 0] == pytest.approx(40, abs=4)
+
+
+def test_a_picture_is_known_by_its_beginning() -> None:
+    for form in FORMATS:
+        assert begins_as_picture(saved(halves(0, 255), form)[:16]), form
+    for other in (b"", b"PK\x03\x04", b"a caption", b"RIFF1234WAVEfmt ", b"%PDF-1.4"):
+        assert not begins_as_picture(other)
 
 
 def test_an_open_file_is_read_like_its_bytes() -> None:

@@ -17,7 +17,7 @@ from app.ui.components.laboratory import LabTab, shown_subjects, source_image, w
 from app.ui.components.layout import STORED, Header, note, quiet
 from app.ui.components.messages import Download, Message
 from app.ui.components.picker import Choice
-from app.ui.components.recipe_controls import following, whole
+from app.ui.components.recipe_controls import following, limited
 from app.ui.errors import errors_to_page
 
 TAB: Final = "bound"
@@ -30,6 +30,9 @@ $$L = \underbrace{D_{KL}(q(x_T|x_0)\,\|\,p(x_T))}_{L_T} +
 \sum_{@t>1}\underbrace{D_{KL}(q(x_{@t-1}|x_{@t},x_0)\,\|\,p_\theta(x_{@t-1}|x_{@t}))}_{L_{@t-1}}
 \;\underbrace{-\log p_\theta(x_0|x_1)}_{L_0}$$
 """
+
+TERMS: Final = BoundRequest.model_fields["terms"].default
+"""How many terms the page evaluates at first, where the model has so many."""
 
 VARIANCES: Final = (
     ("fixed, small (β tilde)", "fixed_small"),
@@ -59,6 +62,7 @@ def bound_tab(studio: Studio, header: Header, tab: gr.Tab) -> LabTab:
                     BoundRequest,
                     "terms",
                     maximum=total,
+                    value=min(TERMS, total),
                     info="all of them, or two in each stretch of t",
                     elem_classes="lab-terms",
                 ),
@@ -111,7 +115,7 @@ def _follow_models(studio: Studio, header: Header, others: gr.Dropdown, terms: g
         total = studio.models.describe(model).num_train_timesteps
         return (
             gr.update(choices=_others(studio, model), value=[o for o in chosen if o != model]),
-            gr.update(maximum=total, value=min(whole(terms), total)),
+            limited(terms, total),
         )
 
     built = _others(studio, studio.settings.default_model)
@@ -131,6 +135,7 @@ def _shown(studio: Studio, it: BoundRequest, choice: Choice) -> dict[str, Any]:
     subjects = shown_subjects(it)
     kinds = {subject.kind for subject in it.subjects}
     images = [source_image(studio, it.model, s.source) for s in subjects if s.source]
+    total = studio.models.describe(it.model).num_train_timesteps
     shown: dict[str, Any] = {
         "choice": choice.restored(images, [subject.name for subject in subjects]),
         "others": gr.update(
@@ -138,9 +143,8 @@ def _shown(studio: Studio, it: BoundRequest, choice: Choice) -> dict[str, Any]:
         ),
         "shuffled": "shuffled" in kinds,
         "noise": "noise" in kinds,
+        "terms": limited(it.terms or total, total),
     }
-    if it.terms is None:
-        shown["terms"] = studio.models.describe(it.model).num_train_timesteps
     if any(each.variance == "learned" for each in it.each):
         shown["variance"] = "learned"
     return shown

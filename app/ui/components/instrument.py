@@ -86,7 +86,7 @@ class TimeSlider(LabComponent):
 
     def __init__(self, t: int = 500, total: int = 1000, *, tab: str, **kwargs: Any) -> None:
         label = "t, from noise to picture"
-        super().__init__("time", f"{t}/{total}", tab=tab, label=label, **kwargs)
+        super().__init__("time", time_value(t, total), tab=tab, label=label, **kwargs)
 
     def preprocess(self, payload: str | None) -> int:  # type: ignore[override]
         """Read the t at the slider.

@@ -46,7 +46,14 @@ from app.ui.components.layout import (
 from app.ui.components.messages import Message
 from app.ui.components.picker import MAX_CHOSEN, Choice, Mode, Picker
 from app.ui.components.player import Player
-from app.ui.components.recipe_controls import Controls, add_rest, can_enlarge, size_update
+from app.ui.components.recipe_controls import (
+    Controls,
+    add_rest,
+    can_enlarge,
+    limited,
+    limits,
+    size_update,
+)
 from app.ui.errors import errors_to_page
 
 Kind = TypeVar("Kind", bound=Experiment)
@@ -185,11 +192,13 @@ class LabTab:
         if sources := [values[name] for name in kind.pictures()]:
             images = [source_image(self.studio, model, source) for source in sources]
             values["choice"] = choice.restored(images)
+        info = self.studio.models.describe(model)
         if "t" in values:
-            total = self.studio.models.describe(model).num_train_timesteps
-            values["t"] = time_value(values["t"], total)
+            values["t"] = time_value(values["t"], info.num_train_timesteps)
+        for name, largest in limits(info).items():
+            if name in values:
+                values[name] = limited(values[name], largest)
         if "size" in values:
-            info = self.studio.models.describe(model)
             values["size"] = size_update(self.studio, info, large=bool(values["size"]))
         if values.get("label") is None:
             values["label"] = gr.skip()

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from app.diffusion.cascade import RATIO
 from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.diffusion.seeds import MAX_SEED
 from app.errors import ModelError
-from app.fields import bounds, choices, control_of, declared, kinds
+from app.fields import bounds, choices, control_of, declared, kinds, whole
 from app.models.files import ModelInfo
 from app.models.stages import takes_pictures_of
 from app.painting.recipe import MAX_STEPS, STAGE_FIELDS, Recipe
@@ -35,12 +35,18 @@ class Preset:
         return Recipe(model=model, sampler=self.sampler, steps=self.steps, eta=self.eta, seed=seed)
 
 
-PRESETS: Final = {
-    "quick": Preset("dpm-solver-sde", 25),
-    "fine": Preset("dpm-solver-sde", 100),
-    "the full 1000": Preset("ddpm", 1000),
-}
 DEFAULT: Final = Preset("dpm-solver-sde", 50)
+QUICK: Final = Preset("dpm-solver-sde", 25)
+FINE: Final = Preset("dpm-solver-sde", 100)
+FULL: Final = Preset("ddpm", MAX_STEPS)
+
+
+def presets(info: ModelInfo) -> dict[str, Preset]:
+    """List the presets by the names that they have for a model, none of more steps than it has."""
+    most = most_steps(info)
+    full = f"the full {most}" if most == info.num_train_timesteps else f"{most} steps"
+    named = {"quick": QUICK, "fine": FINE, full: FULL}
+    return {name: replace(it, steps=min(it.steps, most)) for name, it in named.items()}
 
 
 class Controls(dict[str, Any]):
@@ -77,8 +83,10 @@ class Controls(dict[str, Any]):
             "label": bool(info.labels),
             "guidance_scale": info.null_label is not None,
         }
+        largest = limits(info)
         return {
             name: gr.update(value=getattr(recipe, name))
+            | ({"maximum": largest[name]} if name in largest else {})
             | ({"visible": shown[name]} if name in shown else {})
             | ({"choices": label_choices(info)} if name == "label" else {})
             for name in self
@@ -134,6 +142,16 @@ def sampler_choices(info: ModelInfo) -> list[tuple[str, str]]:
 def most_steps(info: ModelInfo) -> int:
     """Return the most steps that a recipe may ask of the model."""
     return min(MAX_STEPS, info.num_train_timesteps)
+
+
+def limits(info: ModelInfo) -> dict[str, int]:
+    """Return the largest values of the recipe's fields whose limit is the model's, by name."""
+    return {"steps": most_steps(info), "stage_truncation": info.num_train_timesteps}
+
+
+def limited(value: float, largest: int) -> Any:
+    """Return the update that gives a control its largest value, and a value within it."""
+    return gr.update(maximum=largest, value=min(whole(value), largest))
 
 
 def seed_control(name: str = "seed", **how: Any) -> gr.Number:
@@ -204,15 +222,19 @@ def stage_controls(studio: Studio, model: gr.Dropdown, *, large: bool) -> Contro
         controls["stage_truncation"] = control(
             Recipe,
             "stage_truncation",
+            maximum=limits(info)["stage_truncation"],
             label="hand-over, t",
             info=f"0: the finished picture. Up to {most} x\u209c itself is handed over; above, "
             "x\u0302\u2080 with the noise chosen",
         )
 
-    def model_changed(name: str, before: int) -> Any:
-        return size_update(studio, studio.models.describe(name), large=bool(before))
+    def model_changed(name: str, before: int, t: float) -> list[Any]:
+        info = studio.models.describe(name)
+        changed = size_update(studio, info, large=bool(before))
+        return [changed, limited(t, limits(info)["stage_truncation"])]
 
-    model.change(following(model_changed), [model, size], size, **quiet())
+    outputs = [size, controls["stage_truncation"]]
+    model.change(following(model_changed), [model, *outputs], outputs, **quiet())
     return controls
 
 
@@ -231,9 +253,10 @@ def way_back(info: ModelInfo, steps: int) -> Controls:
     """Build the controls of an experiment's way back that have no place elsewhere on the page."""
     # The laboratories follow the paper.
     samplers = {"choices": sampler_choices(info), "value": "ddpm", "info": None}
+    most = most_steps(info)
     how: dict[str, dict[str, Any]] = {
         "sampler": samplers | {"min_width": 110},
-        "steps": {"maximum": most_steps(info), "value": steps, "info": "counted from T"},
+        "steps": {"maximum": most, "value": min(steps, most), "info": "counted from T"},
         "eta": {"value": 1, "visible": False, "min_width": 100},
     }
     return Controls(
@@ -243,14 +266,9 @@ def way_back(info: ModelInfo, steps: int) -> Controls:
     )
 
 
-def whole(value: Any) -> Any:
-    """Turn 50.0 into 50: a browser sends both alike, and an experiment tells them apart."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def follow_model(studio: Studio, model: gr.Dropdown, controls: Controls) -> None:
     """Keep the controls within what the chosen model and sampler can do."""
-    sampler, built = controls["sampler"], controls["sampler"].value
+    sampler, steps, built = controls["sampler"], controls["steps"], controls["sampler"].value
     guidance = [controls[name] for name in ("guidance_scale",) if name in controls]
 
     def sampler_changed(name: str) -> tuple[Any, Any]:
@@ -258,21 +276,20 @@ def follow_model(studio: Studio, model: gr.Dropdown, controls: Controls) -> None
         about = gr.update(info=kind.about) if sampler.info else gr.skip()
         return about, gr.update(visible=kind.uses_eta)
 
-    def model_changed(name: str, sampler: str, *scale: float) -> list[Any]:
+    def model_changed(name: str, sampler: str, steps: float, *scale: float) -> list[Any]:
         info = studio.models.describe(name)
         choices, guided = sampler_choices(info), info.null_label is not None
         known = sampler in {name for _, name in choices}
         return [
             gr.update(choices=choices, value=sampler if known else built),
-            gr.update(maximum=most_steps(info)),
+            limited(steps, most_steps(info)),
             *(gr.update(value=each if guided else 1, visible=guided) for each in scale),
         ]
 
     # Through the queue, though they are quick: only there does Gradio show a message.
     sampler.change(errors_to_page(sampler_changed), sampler, [sampler, controls["eta"]], **quiet())
-    outputs = [sampler, controls["steps"], *guidance]
-    inputs = [model, sampler, *guidance]
-    model.change(following(model_changed), inputs, outputs, **quiet())
+    outputs = [sampler, steps, *guidance]
+    model.change(following(model_changed), [model, *outputs], outputs, **quiet())
 
 
 def following(handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ docs/api.md and docs/openapi.json all repeat these.
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from types import NoneType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
@@ -15,7 +16,7 @@ from gradio.context import get_blocks_context
 from gradio.events import api
 from pydantic import TypeAdapter, create_model
 
-from app.fields import expanded, within
+from app.fields import expanded, whole, within
 from app.ui.endpoints.arguments import Json, argument
 from app.ui.errors import errors_to_page
 
@@ -90,7 +91,12 @@ def expose(handler: Callable[..., Any], *, concurrency_id: str | None = None) ->
     """
     handler = expanded(handler, argument)
     endpoint = Endpoint.of(handler)
-    told = errors_to_page(handler)
+
+    @wraps(handler)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        return handler(*map(whole, args), **{name: whole(it) for name, it in kwargs.items()})
+
+    told = errors_to_page(called)
     told.__doc__ = endpoint.docstring
     made = api(told, api_name=endpoint.name, concurrency_id=concurrency_id)
     _describe(made["inputs"], endpoint.parameters)

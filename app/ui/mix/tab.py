@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import gradio as gr
 
+from app.fields import whole
 from app.laboratory.experiments import MAX_ROWS, ROWS, Grid, Mixing, Morph, SeedMorph, even_rows
 from app.laboratory.mix import GridResult, MixItem, MorphResult, grid_of, morph_of
 from app.painting.recipe import Recipe
@@ -18,7 +19,7 @@ from app.ui.components.laboratory import LabTab, shown_rows, wire_instrument
 from app.ui.components.layout import STORED, Header, note, quiet, streaming
 from app.ui.components.messages import Download, ForwardMessage, Message
 from app.ui.components.picker import Choice
-from app.ui.components.recipe_controls import Controls, can_enlarge, follow_model, whole
+from app.ui.components.recipe_controls import Controls, can_enlarge, follow_model
 from app.ui.errors import errors_to_page
 from app.ui.mix.stream import (
     Asked,

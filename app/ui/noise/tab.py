@@ -9,6 +9,7 @@ import numpy as np
 
 from app.diffusion.cascade import RATIO
 from app.diffusion.schedule import BETA_SCHEDULES
+from app.fields import whole
 from app.images.arrays import Pixels
 from app.images.encoding import png_uri
 from app.images.pixels import evenly_spaced
@@ -24,7 +25,7 @@ from app.ui.components.laboratory import LabTab
 from app.ui.components.layout import Header, light, note, quiet, streaming, symbol
 from app.ui.components.messages import Download, ForwardMessage, Message
 from app.ui.components.picker import Choice
-from app.ui.components.recipe_controls import can_enlarge, follow_model, following, whole
+from app.ui.components.recipe_controls import can_enlarge, follow_model, following
 from app.ui.errors import errors_to_page
 
 TAB: Final = "noise"

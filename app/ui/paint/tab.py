@@ -1,7 +1,7 @@
 """Paint: the easel. Controls on the left, the player and its examples on the right."""
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple
 from functools import partial
 from typing import Any, Final
@@ -21,7 +21,7 @@ from app.ui.components.laboratory import experiment_in
 from app.ui.components.layout import Header, chosen_model, quiet, restarted
 from app.ui.components.messages import Message
 from app.ui.components.player import Player, PlayerEvent
-from app.ui.components.recipe_controls import Controls, follow_model
+from app.ui.components.recipe_controls import Controls, follow_model, following
 from app.ui.errors import errors_to_page
 from app.ui.paint.stream import file_messages, film_message, paint_messages
 
@@ -55,12 +55,14 @@ def _controls(studio: Studio, header: Header) -> tuple[Controls, gr.Slider]:
     """Build the controls of the recipe's fields, and that of a branch's variations."""
     info = studio.models.describe(studio.settings.default_model)
     with gr.Row(elem_classes="studio-presets"):
-        presets = {name: gr.Button(name, size="sm", min_width=60) for name in easel.PRESETS}
+        presets = [gr.Button(name, size="sm", min_width=60) for name in easel.presets(info)]
     fields = Controls(model=header.model, precision=header.precision)
     kind = SAMPLER_KINDS[easel.DEFAULT.sampler]
     choices = easel.sampler_choices(info)
     fields["sampler"] = easel.control(Recipe, "sampler", choices=choices, info=kind.about)
-    fields["steps"] = easel.control(Recipe, "steps")
+    most = easel.most_steps(info)
+    steps = {"maximum": most, "value": min(easel.DEFAULT.steps, most)}
+    fields["steps"] = easel.control(Recipe, "steps", **steps)
     fields["eta"] = easel.control(Recipe, "eta", visible=kind.uses_eta)
     fields["seed"] = easel.seed_control()
     fields["pictures"] = easel.control(Recipe, "pictures", value=4)
@@ -73,11 +75,26 @@ def _controls(studio: Studio, header: Header) -> tuple[Controls, gr.Slider]:
         variations = gr.Slider(
             1, 8, value=4, step=1, label="variations", info="of a branch painted from the slider"
         )
-    for name, button in presets.items():
-        values = partial(astuple, easel.PRESETS[name])
-        preset = [fields[field] for field in ("sampler", "steps", "eta")]
-        button.click(values, outputs=preset, queue=False, **quiet())
+    _wire_presets(studio, header, fields, presets)
     return fields, variations
+
+
+def _wire_presets(
+    studio: Studio, header: Header, fields: Controls, buttons: Sequence[gr.Button]
+) -> None:
+    """Let each button set its preset, as the chosen model has it, and be called so."""
+
+    def values(place: int, model: str) -> tuple[Any, ...]:
+        return astuple([*easel.presets(studio.models.describe(model)).values()][place])
+
+    def names(model: str) -> list[Any]:
+        return [gr.update(value=name) for name in easel.presets(studio.models.describe(model))]
+
+    preset = [fields[field] for field in ("sampler", "steps", "eta")]
+    for place, button in enumerate(buttons):
+        chosen = following(partial(values, place))
+        button.click(chosen, header.model, preset, queue=False, **quiet())
+    header.model.change(following(names), header.model, [*buttons], **quiet())
 
 
 def _example_row(studio: Studio, examples: tuple[Example, ...], player: Player) -> None:

@@ -11,6 +11,7 @@ import gradio as gr
 
 from app.diffusion.seeds import MAX_SEED
 from app.errors import JobError, StudioError
+from app.fields import whole
 from app.images.reading import FITS
 from app.jobs.plan import PRESETS, TrainingPlan
 from app.limits import TILE, Limits
@@ -29,7 +30,6 @@ from app.ui.components.layout import (
     stored,
 )
 from app.ui.components.messages import Download
-from app.ui.components.recipe_controls import whole
 from app.ui.errors import errors_to_page, explained
 from app.ui.middleware import owner_of
 from app.ui.train.board import CopyCheckMessage, TrainView, duration, enlarged_sample

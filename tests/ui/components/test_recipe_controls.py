@@ -9,8 +9,8 @@ from app.models.store import ModelStore
 from app.painting.recipe import Recipe
 from app.settings import Settings
 from app.studio import Studio
-from app.ui.components.recipe_controls import size_update, stage_controls
-from tests.conftest import save_tiny_model
+from app.ui.components.recipe_controls import limits, presets, size_update, stage_controls, way_back
+from tests.conftest import save_tiny_model, set_timesteps
 
 
 @pytest.fixture
@@ -34,6 +34,29 @@ def test_a_grey_model_has_its_own_size_alone(studio: Studio, tmp_path: Path) -> 
     update = size_update(studio, info, large=True)
     assert (update["choices"], update["value"]) == ([("as painted, 16 px", 0)], 0)
     assert not update["visible"]
+
+
+@pytest.mark.parametrize(
+    ("length", "full", "steps"),
+    [
+        (20, "the full 20", [20, 20, 20]),
+        (100, "the full 100", [25, 100, 100]),
+        (1000, "the full 1000", [25, 100, 1000]),
+        (4000, "1000 steps", [25, 100, 1000]),
+    ],
+)
+def test_presets_and_values_are_within_a_models_steps(
+    length: int, full: str, steps: list[int], tmp_path: Path
+) -> None:
+    set_timesteps(save_tiny_model(tmp_path / "other"), length)
+    info = ModelStore([tmp_path]).describe("other")
+    named = presets(info)
+    assert list(named) == ["quick", "fine", full]
+    assert [preset.steps for preset in named.values()] == steps
+    with gr.Blocks():
+        slider = way_back(info, 200)["steps"]
+    assert (slider.value, slider.maximum) == (min(200, length), steps[-1])
+    assert limits(info) == {"steps": steps[-1], "stage_truncation": length}
 
 
 @pytest.mark.parametrize("here", [True, False])
