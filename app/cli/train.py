@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 SAVING_SECONDS: Final = 4.5
 
+REMAINING_SIGNAL: Final = 0.01
+"""The alpha_bar at T beyond which a schedule is warned of."""
+
 
 def command(
     out: Annotated[Path, typer.Option(help="The run's folder; an existing run goes on.")],
@@ -169,6 +172,12 @@ def _train(config: "TrainConfig", out: Path, *, bars: bool) -> None:
     bars = bars and processes.first
     if processes.first:
         typer.echo(config.to_json())
+        if config.schedule and (kept := config.schedule.remaining_signal) > REMAINING_SIGNAL:
+            typer.echo(
+                f"warning: x_T keeps {kept:.0%} of the picture's variance, and sampling begins "
+                "with noise that keeps nothing. Raise beta_end, in proportion to 1 / T, or T.",
+                err=True,
+            )
     decoding = partial(tqdm, unit="picture", desc="decoding", disable=not bars)
     try:
         with open_run(

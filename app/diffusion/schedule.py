@@ -44,7 +44,7 @@ class NoiseLevel:
 
     Attributes:
         t: The paper's timestep, 0 (clean) to T.
-        signal: alpha_bar, the share of x_t's variance that is the picture's.
+        signal: alpha_bar, the share of x_t's variance that is a picture's of variance 1.
         snr_db: The signal-to-noise ratio alpha_bar / (1 - alpha_bar) in decibels; infinite at 0.
     """
 

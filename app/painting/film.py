@@ -35,7 +35,7 @@ class Moment:
             than what the first stage painted.
         total: The number of steps.
         t: The paper's timestep, T to 0 (clean).
-        signal: alpha_bar, the share of x_t's variance that is the picture's.
+        signal: alpha_bar, the share of x_t's variance that is a picture's of variance 1.
         snr_db: The signal-to-noise ratio in decibels; infinite at the end.
         x_t: (B, H, W, 3) uint8.
         x_0_hat: The estimate of the painting made at this x_t, (B, H, W, 3) uint8.

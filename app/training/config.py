@@ -97,8 +97,20 @@ class ScheduleConfig(_Strict):
 
     @model_validator(mode="after")
     def _exists(self) -> Self:
-        NoiseSchedule.named(self.name, self.num_train_timesteps, self.beta_start, self.beta_end)
+        _ = self.schedule
         return self
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The schedule."""
+        return NoiseSchedule.named(
+            self.name, self.num_train_timesteps, self.beta_start, self.beta_end
+        )
+
+    @property
+    def remaining_signal(self) -> float:
+        """alpha_bar at T: what x_T keeps of the picture, which sampling from noise leaves out."""
+        return float(self.schedule.alphas_cumprod[-1])
 
 
 class TrainConfig(_Strict):

@@ -108,7 +108,7 @@ function pixelsOf(bitmap) {
 
 const small = new Map(); // a canvas for each size of picture
 
-// Draw values in [-1, 1] (side x side x 3) on a canvas of any size.
+// Draw values in [-1, 1] (side x side x 3) on a canvas of any size; ImageData rounds and clips.
 function drawValues(canvas, values, side) {
   if (!small.has(side)) {
     const made = document.createElement("canvas");
@@ -118,7 +118,7 @@ function drawValues(canvas, values, side) {
   const context = small.get(side);
   const image = context.createImageData(side, side);
   for (let i = 0, j = 0; j < values.length; i += 4) {
-    for (let c = 0; c < 3; c += 1, j += 1) image.data[i + c] = (values[j] / 2 + 0.5) * 255 + 0.5;
+    for (let c = 0; c < 3; c += 1, j += 1) image.data[i + c] = (values[j] / 2 + 0.5) * 255;
     image.data[i + 3] = 255;
   }
   context.putImageData(image, 0, 0);

@@ -75,7 +75,7 @@ const MARKUP = `
     <dl class="player-readout">
       <div><dt><i>t</i> =</dt><dd data-read="t">–</dd></div>
       <div><dd data-read="snr">–</dd><dt>dB</dt></div>
-      <div><dd data-read="signal">–</dd><dt>% signal</dt></div>
+      <div title="a picture's share of the variance of x_t, were its own variance 1"><dd data-read="signal">–</dd><dt>% signal</dt></div>
     </dl>
   </div>
   <ol class="player-moments" aria-label="moments of the run"></ol>

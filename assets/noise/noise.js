@@ -46,7 +46,7 @@ function mountNoise(root, { props, watch, tab }) {
   </section>
   <dl class="lab-readout">
     <div><dt>${maths("ᾱ", { sub: "t" })}</dt><dd data-read="alpha_bar">–</dd></div>
-    <div><dt>signal</dt><dd data-read="signal">–</dd></div>
+    <div title="a picture's share of the variance of x_t, were its own variance 1"><dt>signal</dt><dd data-read="signal">–</dd></div>
     <div><dt>SNR</dt><dd data-read="snr">–</dd></div>
     <div><dt>mean of ${maths("x", { sub: "t" })}</dt><dd data-read="mean">–</dd></div>
     <div><dt>its std</dt><dd data-read="std">–</dd></div>

@@ -87,6 +87,26 @@ def test_a_run_goes_on_without_the_model_that_it_began_with(
     assert "no model" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("beta_end", "warned"), [(0.02, "x_T keeps 36%"), (0.2, "")])
+def test_a_schedule_that_leaves_some_of_the_picture_is_warned_of(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    beta_end: float,
+    warned: str,
+) -> None:
+    short = {"num_train_timesteps": 100, "beta_end": beta_end}
+    settings = fields(save_pictures(tmp_path / "data", 6), schedule=short)
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    monkeypatch.setattr("app.cli.train._follow", lambda _run, *, bars: False)
+    config_file = str(tmp_path / "settings.json")
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", "--config", config_file, "--out", str(tmp_path / "run")])
+    said = capsys.readouterr().err
+    assert warned in said
+    assert ("warning" in said) == bool(warned)
+
+
 def test_a_models_run_cant_go_on_as_a_stages(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

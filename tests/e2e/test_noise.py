@@ -99,6 +99,22 @@ def test_x_t_in_the_browser_is_the_services(tab: Locator, model_root: Path) -> N
         assert float(reading(tab, "std")) == pytest.approx(moment.sample.std, abs=1.1e-3)
 
 
+DRAW_ALL_LEVELS = """(scripts) => {
+    const draw = new Function(`${scripts}; return drawValues;`)();
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 16;
+    draw(canvas, Float32Array.from({ length: 768 }, (_, j) => Math.floor(j / 3) / 127.5 - 1), 16);
+    return [...canvas.getContext("2d").getImageData(0, 0, 16, 16).data].filter((_, i) => i % 4 < 3);
+}"""
+
+
+def test_a_canvas_shows_every_level_as_it_is(browser_page: Page) -> None:
+    names = ("player_view.js", "core.js")
+    scripts = "\n".join((ASSETS / "components" / name).read_text("utf-8") for name in names)
+    levels = browser_page.evaluate(DRAW_ALL_LEVELS, scripts)
+    assert levels == [level for level in range(256) for _ in "rgb"]
+
+
 def test_the_noise_is_fixed_or_fresh(tab: Locator) -> None:
     def mean_at(t: int) -> str:
         go_to(tab, t)

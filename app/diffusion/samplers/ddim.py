@@ -1,6 +1,7 @@
 """DDIM's step, deterministic at eta = 0.
 
-Equation numbers follow Song et al. (2021), https://arxiv.org/abs/2010.02502.
+Equation numbers follow Song et al. (2021), https://arxiv.org/abs/2010.02502. Where x_0_hat is
+clipped, eps_hat is that of the clipped one: diffusers' step with `use_clipped_model_output=True`.
 """
 
 from torch import Tensor

@@ -40,7 +40,7 @@ class FrameInfo:
         i: The frame's index: 0 at the noise, the number of steps at the painting.
         t: The paper's timestep, T to 0 (clean).
         snr_db: The signal-to-noise ratio in decibels; infinite at the end.
-        signal: alpha_bar, the share of x_t's variance that is the picture's.
+        signal: alpha_bar, the share of x_t's variance that is a picture's of variance 1.
     """
 
     i: int

@@ -147,7 +147,8 @@ def _morph_panel(lab: LabTab, tab: gr.Tab) -> None:
     """Build the panel of the morph: over lambda at the slider's t, or the arc between two x_T."""
     note(
         "An animation from A to B over $@l$ at the $@t$ above; or between two seeds, along "
-        "the arc (slerp) from one $x_T$ to another, each painted from pure noise."
+        "the arc (slerp) from one $x_T$ to another, each painted from pure noise: with a sampler "
+        "that draws none, its ends are the two seeds' paintings."
     )
     with gr.Row(elem_classes="lab-row"):
         way = gr.Radio(
