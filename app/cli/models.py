@@ -13,7 +13,10 @@ def command(
     ] = "",
     remove: Annotated[str, typer.Option(help="A model that was added: list it no longer.")] = "",
 ) -> None:
-    """List the models, with the sha256 of their weights; add one of the Hub, or forget it."""
+    """List the models, with the sha256 of their weights; add one of the Hub, or forget it.
+
+    Folders that can't be used are named on stderr, with the reason.
+    """
     from app.hub.download import HubModels
     from app.hub.library import HubLibrary
     from app.hub.repository import HubId
@@ -31,3 +34,5 @@ def command(
         library.remove(HubId.parse(remove, revision))
     for info in models.list():
         typer.echo(f"{info.summary} · sha256 {models.find(info.id).weights_sha256}")
+    for fault in models.faults():
+        typer.echo(f"{fault.message} {fault.hint}", err=True)

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from safetensors import SafetensorError, safe_open
 
 from app.diffusion.denoiser import TARGETS
@@ -23,9 +23,15 @@ from app.documents import in_words
 from app.errors import ModelError
 from app.models.schedulers import TRAINED_AS_DDPM, check_followed, with_defaults
 
+FOLDER_NAME: Final = r"\w[\w .-]*"
+"""The names of folders that can be models: a recipe and a link name a model by its folder's."""
+
 MAX_SIDE: Final = 1024
 MAX_LEVELS: Final = 16
 MAX_CLASSES: Final = 10_000
+UNET_LEVELS: Final = (224, 448, 672, 896)
+"""The levels of a UNet2DModel whose config.json has none."""
+
 SUB_BYTE: Final = ("F4", "F6_E2M3", "F6_E3M2")
 
 Count = Annotated[int, Field(ge=1)]
@@ -48,6 +54,19 @@ class NetworkFields(ConfigFields):
     num_class_embeds: int | None = Field(default=None, ge=0, le=MAX_CLASSES)
     class_embed_type: str | None = None
     num_train_timesteps: int | None = Field(default=None, ge=1, le=MAX_T)
+
+    @field_validator("sample_size", mode="before")
+    @classmethod
+    def _square(cls, size: object) -> object:
+        """Take [64, 64] for 64."""
+        if isinstance(size, list) and len(size) == 2 and size[0] == size[1]:
+            return size[0]
+        return size
+
+    @property
+    def halvings(self) -> int:
+        """How often the network halves its pictures: at each level but the last."""
+        return len(self.block_out_channels or UNET_LEVELS) - 1
 
 
 class ScheduleFields(ConfigFields):
@@ -119,8 +138,9 @@ class ModelFiles:
                 f"its network is a {config.get('_class_name', 'thing without a class name')}",
                 "Plein Air paints with unconditional DDPMs, whose network is a UNet2DModel.",
             )
-        self._check_channels(self._checked(NetworkFields, config, "config.json"))
-        return config
+        fields = self._checked(NetworkFields, config, "config.json")
+        self._check_network(fields)
+        return config | {"sample_size": fields.sample_size}
 
     def _check_pipeline(self) -> None:
         index = self.folder / "model_index.json"
@@ -137,10 +157,22 @@ class ModelFiles:
                 "Plein Air paints with DDPMs that have a unet and a scheduler alone.",
             )
 
-    def _check_channels(self, fields: NetworkFields) -> None:
+    def _check_network(self, fields: NetworkFields) -> None:
         channels = fields.in_channels
         if channels not in (1, 3) or fields.out_channels not in (channels, 2 * channels):
             raise self.error("its network has no picture's channels", "It takes 1 or 3 channels.")
+        if fields.class_embed_type is not None:
+            raise self.error(
+                f"its network takes classes by a {fields.class_embed_type!r} embedding",
+                "Plein Air's models have a table of classes, or none.",
+            )
+        factor = 2**fields.halvings
+        if fields.sample_size % factor:
+            raise self.error(
+                f"its network can't take its own pictures: {fields.sample_size} px can't be "
+                f"halved {fields.halvings} times",
+                f"In its config.json sample_size must be a multiple of {factor}.",
+            )
 
     @property
     def learned_variance(self) -> bool:

@@ -66,7 +66,7 @@ class StageFiles(ModelFiles):
         """The bands.json."""
         return self._checked(BandFields, self._read_json(self.folder / BANDS_FILE), BANDS_FILE)
 
-    def _check_channels(self, fields: NetworkFields) -> None:
+    def _check_network(self, fields: NetworkFields) -> None:
         right = (fields.in_channels, fields.out_channels) == (BANDS + 3, BANDS)
         if not right or fields.class_embed_type != "timestep":
             raise self.error(

@@ -1,6 +1,7 @@
 """The models that the studio can paint with: found, described, loaded, kept, lent a GPU."""
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +13,7 @@ from cachetools import FIFOCache
 
 from app.errors import ModelError
 from app.models.cache import MemoryBudget, ModelCache
-from app.models.files import ModelFiles, ModelInfo, describe
+from app.models.files import FOLDER_NAME, ModelFiles, ModelInfo, describe
 from app.models.loading import LoadedModel, LoadedNetwork, LoadedStage
 from app.models.stages import BANDS_FILE, StageFiles, StageInfo, describe_stage
 from app.networks.devices import choose_device
@@ -81,6 +82,16 @@ class ModelStore:
     def stages(self) -> tuple[StageInfo, ...]:
         """List the second stages that can be used."""
         return _usable(self._stages().values(), describe_stage)
+
+    def faults(self) -> tuple[ModelError, ...]:
+        """Return why each folder that looks like a model or a stage, and isn't usable, is not."""
+        found: list[ModelError] = []
+        for files in (*self._models().values(), *self._stages().values()):
+            try:
+                describe_stage(files) if isinstance(files, StageFiles) else describe(files)
+            except ModelError as error:
+                found.append(error)
+        return tuple(found)
 
     def describe(self, model_id: str) -> ModelInfo:
         """Describe the model called `model_id` without loading it.
@@ -189,6 +200,8 @@ class ModelStore:
         found: dict[str, ModelFiles] = {}
         for root in self._roots:
             for folder in sorted(root.iterdir()) if root.is_dir() else ():
+                if not re.fullmatch(FOLDER_NAME, folder.name):
+                    continue
                 if (folder / BANDS_FILE).is_file():
                     found.setdefault(folder.name, StageFiles(folder.name, folder))
                 elif (folder / "model_index.json").is_file() or (folder / "config.json").is_file():

@@ -30,6 +30,7 @@ from app.documents import Document
 from app.errors import RecipeError
 from app.fields import Control
 from app.images.encoding import png_text
+from app.models.files import FOLDER_NAME
 from app.networks.unet import Precision
 
 MAX_PICTURES: Final = 16
@@ -59,7 +60,7 @@ Name = Annotated[str, Field(pattern=f"^{_PART}$", max_length=96)]
 ModelName = Annotated[
     str,
     Field(
-        pattern=rf"^{_PART}(/{_PART}(@{_PART}(/{_PART})*)?)?$",
+        pattern=rf"^({FOLDER_NAME}|{_PART}/{_PART}(@{_PART}(/{_PART})*)?)$",
         max_length=161,
         description="A model's id, as `models` lists it; ID-STEP for a training's, after one of "
         "its `model_steps`.",

@@ -12,6 +12,8 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from app.errors import ModelError
 from app.models.files import CHECKSUMS, WEIGHTS, ModelFiles
 from app.models.store import MAX_ADOPTED, ModelStore
+from app.painting.painter import Painter
+from app.painting.recipe import Recipe
 from app.settings import BUNDLED_MODELS
 
 
@@ -143,7 +145,7 @@ def test_a_broken_model_leaves_the_others_as_they_were(root: Path, model_root: P
     [
         ("unet/config.json", {"num_class_embeds": "10"}, "num_class_embeds is not a whole number"),
         ("unet/config.json", {"num_class_embeds": 10**9}, "num_class_embeds .* at most 10000"),
-        ("unet/config.json", {"sample_size": [16, 16]}, "sample_size is not a whole number"),
+        ("unet/config.json", {"sample_size": [16, 24]}, "sample_size is not a whole number"),
         ("unet/config.json", {"block_out_channels": "wide"}, "block_out_channels"),
         ("unet/config.json", {"layers_per_block": 10**9}, "layers_per_block .* at most 32"),
         ("scheduler/scheduler_config.json", {"beta_schedule": ["linear"]}, "beta_schedule"),
@@ -165,6 +167,49 @@ def test_an_odd_configuration_is_refused_by_its_name_and_left_out_of_the_list(
     with pytest.raises(ModelError, match=reason) as caught:
         store.describe("tiny")
     assert caught.value.hint.startswith("Mend that file")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"sample_size": 15}, "15 px can't be halved 1 times"),
+        ({"class_embed_type": "timestep"}, "classes by a 'timestep' embedding"),
+        ({"class_embed_type": "identity"}, "classes by a 'identity' embedding"),
+    ],
+)
+def test_what_could_not_paint_is_not_listed(
+    root: Path, changes: dict[str, object], reason: str
+) -> None:
+    edit(root / "tiny" / "unet" / "config.json", **changes)
+    store = ModelStore([root])
+    assert store.list() == ()
+    with pytest.raises(ModelError, match=reason):
+        store.load("tiny")
+    (fault,) = store.faults()
+    assert reason in fault.message
+
+
+@pytest.mark.parametrize("name", ["my model", "модель", "_underscore", "v1.2-b"])
+def test_a_folder_paints_under_its_own_name(root: Path, name: str) -> None:
+    (root / "tiny").rename(root / name)
+    painter = Painter(ModelStore([root]))
+    assert [info.id for info in painter.models.list()] == [name]
+    (result,) = painter.films.pictures(Recipe.checked({"model": name, "steps": 2}))
+    assert Recipe.from_link(result.request.to_link()).model == name
+    assert result.name.startswith(name)
+
+
+@pytest.mark.parametrize("name", ["(1)", ".hidden", "a@b", "🎨"])
+def test_a_folder_that_no_recipe_could_name_is_no_model(root: Path, name: str) -> None:
+    (root / "tiny").rename(root / name)
+    assert ModelStore([root]).list() == ()
+
+
+def test_a_square_may_be_given_by_both_sides(root: Path) -> None:
+    edit(root / "tiny" / "unet" / "config.json", sample_size=[16, 16])
+    store = ModelStore([root])
+    assert store.describe("tiny").size == 16
+    assert store.load("tiny").info.size == 16
 
 
 @pytest.mark.parametrize(
