@@ -25,7 +25,6 @@ from app.laboratory.noise import NoiseLab
 from app.limits import Limits
 from app.models.cache import MemoryBudget
 from app.models.files import ModelFiles, ModelInfo
-from app.models.loading import LoadedModel
 from app.models.store import ModelStore, warm_up
 from app.networks.executor import DeviceExecutor
 from app.networks.machine import available_bytes, process_bytes
@@ -84,17 +83,6 @@ class OwnModels(StudioModels):
             ModelError: If the asker has none of that name, or its files can't be used.
         """
         return self._own.describe(self.asks(), model_id) or super().describe(model_id)
-
-    def load(self, model_id: str) -> LoadedModel:
-        """Return the model, from memory where it is there already.
-
-        Raises:
-            ModelError: If the asker has none of that name, or its files can't be used.
-        """
-        if is_job_model(model_id) and not self._own.owns(self.asks(), model_id):
-            # It may be in memory, where its owner left it: that doesn't make it everybody's.
-            super().find(model_id)
-        return super().load(model_id)
 
     def adopt(self, files: ModelFiles) -> None:
         """Let a model that lies elsewhere be found by its id; a job's is left to its owner."""

@@ -56,7 +56,7 @@ class Laboratory:
         later, guided = run.request.later_steps, run.request.is_guided
         steps = self.network_steps(request) - later
         self._painter.limits.check_work(steps, request.batch, info.size, guided=guided, later=later)
-        return LoadedRun(request, run.model, run.stage)
+        return LoadedRun.of(request, run.model, run.stage)
 
     def network_steps(self, experiment: FromXt) -> int:
         """Count the network steps that an experiment will take, painting its sources included."""
