@@ -11,7 +11,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor
 
 from app.diffusion.cascade import BANDS
-from app.diffusion.denoiser import Denoiser
+from app.diffusion.denoiser import Denoiser, require_finite
 from app.diffusion.schedule import NoiseSchedule, noise_schedule
 from app.models.files import ModelFiles, describe
 from app.models.stages import StageFiles, bands_of, describe_stage
@@ -141,7 +141,8 @@ class LoadedNetwork:
     def denoiser(self, precision: Precision) -> Denoiser:
         """Return the network in `precision`; every step of it waits for its turn on the device."""
         forward = self._network(precision).forward
-        return SharedDenoiser(forward, self._executor, self._target, self.channels, keep=self)
+        how = self._executor, self._target, self.channels
+        return SharedDenoiser(forward, *how, keep=self, name=self.files.id)
 
     def _network(self, precision: Precision) -> UNetDenoiser:
         key = self._device.type, precision
@@ -165,8 +166,14 @@ class LoadedModel(LoadedNetwork):
         super().__init__(files, self.info.channels, device, executor)
 
     def features(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the exact network's features of `x` (B, C, H, W) at `t` (B,): (B, D) float32."""
-        return self._executor.submit(self._network("exact").features, x, t).result()
+        """Return the exact network's features of `x` (B, C, H, W) at `t` (B,): (B, D) float32.
+
+        Raises:
+            NotFiniteError: If they have NaN or infinity.
+        """
+        found = self._executor.submit(self._network("exact").features, x, t).result()
+        require_finite(found, t, f"What {self.files.id} makes of a picture")
+        return found
 
 
 class LoadedStage(LoadedNetwork):

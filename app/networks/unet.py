@@ -39,7 +39,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 
 from app.diffusion.conditioning import Condition
-from app.diffusion.denoiser import Prediction, Target
+from app.diffusion.denoiser import Prediction, Target, require_finite
 from app.networks.devices import fast_dtype
 
 Precision = Literal["exact", "fast"]
@@ -135,6 +135,7 @@ class SharedDenoiser:
         target: What the network was trained to predict.
         channels: C of x_t; an output with 2C carries the learned variance behind it.
         keep: The network's model, kept in use by whoever holds this denoiser.
+        name: What errors call the network.
     """
 
     forward: Callable[[Tensor, Tensor, Condition | None], Tensor]
@@ -142,10 +143,16 @@ class SharedDenoiser:
     target: Target
     channels: int
     keep: object = None
+    name: str = "the model"
 
     def predict(self, x_t: Tensor, t: Tensor, condition: Condition | None) -> Prediction:
-        """Predict at `x_t` (B, C, H, W) and `t` (B,)."""
+        """Predict at `x_t` (B, C, H, W) and `t` (B,).
+
+        Raises:
+            NotFiniteError: If the network gives NaN or infinity.
+        """
         out = self.executor.submit(self.forward, x_t, t, condition).result()
+        require_finite(out, t, f"What {self.name} predicts")
         return Prediction.of(out, self.target, self.channels)
 
 
