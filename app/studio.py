@@ -202,6 +202,7 @@ class Status:
         model: The id of the model that the page opens with.
         uptime_seconds: Since the studio was made.
         queue_length: Requests that wait for their turn.
+        network_steps: The steps that networks have taken since the start.
         models_loaded: Models in memory.
         models_mb: About what the models in memory take.
         models_budget_mb: What the models may take.
@@ -213,6 +214,7 @@ class Status:
     model: str
     uptime_seconds: int
     queue_length: int
+    network_steps: int
     models_loaded: int
     models_mb: int
     models_budget_mb: int
@@ -281,6 +283,7 @@ class Studio:
             model=self.settings.default_model,
             uptime_seconds=int(time.monotonic() - self._began),
             queue_length=queue_length,
+            network_steps=self.models.executor.steps,
             models_loaded=len(shelf.ids),
             models_mb=shelf.nbytes // MEGA,
             models_budget_mb=self.models.budget.limit // MEGA,

@@ -3,7 +3,6 @@
 import copy
 import threading
 from collections import OrderedDict
-from concurrent.futures import Executor
 from typing import Final, Self, cast
 
 import torch
@@ -15,6 +14,7 @@ from app.diffusion.denoiser import Denoiser, require_finite
 from app.diffusion.schedule import NoiseSchedule, noise_schedule
 from app.models.files import ModelFiles, describe
 from app.models.stages import StageFiles, bands_of, describe_stage
+from app.networks.executor import NetworkExecutor
 from app.networks.unet import Precision, SharedDenoiser, UNetDenoiser
 
 _BUILDING: Final = (
@@ -116,7 +116,7 @@ class LoadedNetwork:
     """
 
     def __init__(
-        self, files: ModelFiles, channels: int, device: torch.device, executor: Executor
+        self, files: ModelFiles, channels: int, device: torch.device, executor: NetworkExecutor
     ) -> None:
         self.channels = channels
         self.files = files
@@ -161,7 +161,7 @@ class LoadedModel(LoadedNetwork):
         info: What a person is told about it.
     """
 
-    def __init__(self, files: ModelFiles, device: torch.device, executor: Executor) -> None:
+    def __init__(self, files: ModelFiles, device: torch.device, executor: NetworkExecutor) -> None:
         self.info = describe(files)
         super().__init__(files, self.info.channels, device, executor)
 
@@ -185,7 +185,7 @@ class LoadedStage(LoadedNetwork):
         s_noise: How far the deviation of the sampler's noise is over 1, times the number of steps.
     """
 
-    def __init__(self, files: StageFiles, device: torch.device, executor: Executor) -> None:
+    def __init__(self, files: StageFiles, device: torch.device, executor: NetworkExecutor) -> None:
         self.info, self.bands = describe_stage(files), bands_of(files)
         self.s_noise = files.bands.s_noise
         super().__init__(files, BANDS, device, executor)

@@ -27,7 +27,6 @@ than the convolution itself takes: so each is timed once and kept only if it is 
 import copy
 import timeit
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final, Literal, TypeGuard, cast, get_args
 
@@ -41,6 +40,7 @@ from torch import Tensor, nn
 from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import Prediction, Target, require_finite
 from app.networks.devices import fast_dtype
+from app.networks.executor import NetworkExecutor
 
 Precision = Literal["exact", "fast"]
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
@@ -139,7 +139,7 @@ class SharedDenoiser:
     """
 
     forward: Callable[[Tensor, Tensor, Condition | None], Tensor]
-    executor: Executor
+    executor: NetworkExecutor
     target: Target
     channels: int
     keep: object = None
@@ -151,9 +151,14 @@ class SharedDenoiser:
         Raises:
             NotFiniteError: If the network gives NaN or infinity.
         """
-        out = self.executor.submit(self.forward, x_t, t, condition).result()
+        out = self.executor.submit(self._step, x_t, t, condition).result()
         require_finite(out, t, f"What {self.name} predicts")
         return Prediction.of(out, self.target, self.channels)
+
+    def _step(self, x_t: Tensor, t: Tensor, condition: Condition | None) -> Tensor:
+        out = self.forward(x_t, t, condition)
+        self.executor.steps += 1
+        return out
 
 
 GRID: Final = 4
