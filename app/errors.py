@@ -22,6 +22,10 @@ class ModelError(StudioError):
     """A model that is not there, or whose files don't fit together."""
 
 
+class NotFiniteError(ModelError):
+    """A network, or what is computed from its predictions, that gives NaN or infinity."""
+
+
 class RecipeError(StudioError):
     """A recipe that can't be read, or asks for what can't be painted."""
 

@@ -25,7 +25,6 @@ from app.laboratory.noise import NoiseLab
 from app.limits import Limits
 from app.models.cache import MemoryBudget
 from app.models.files import ModelFiles, ModelInfo
-from app.models.loading import LoadedModel
 from app.models.store import ModelStore, warm_up
 from app.networks.executor import DeviceExecutor
 from app.networks.machine import available_bytes, process_bytes
@@ -84,17 +83,6 @@ class OwnModels(StudioModels):
             ModelError: If the asker has none of that name, or its files can't be used.
         """
         return self._own.describe(self.asks(), model_id) or super().describe(model_id)
-
-    def load(self, model_id: str) -> LoadedModel:
-        """Return the model, from memory where it is there already.
-
-        Raises:
-            ModelError: If the asker has none of that name, or its files can't be used.
-        """
-        if is_job_model(model_id) and not self._own.owns(self.asks(), model_id):
-            # It may be in memory, where its owner left it: that doesn't make it everybody's.
-            super().find(model_id)
-        return super().load(model_id)
 
     def adopt(self, files: ModelFiles) -> None:
         """Let a model that lies elsewhere be found by its id; a job's is left to its owner."""
@@ -214,6 +202,7 @@ class Status:
         model: The id of the model that the page opens with.
         uptime_seconds: Since the studio was made.
         queue_length: Requests that wait for their turn.
+        network_steps: The steps that networks have taken since the start.
         models_loaded: Models in memory.
         models_mb: About what the models in memory take.
         models_budget_mb: What the models may take.
@@ -225,6 +214,7 @@ class Status:
     model: str
     uptime_seconds: int
     queue_length: int
+    network_steps: int
     models_loaded: int
     models_mb: int
     models_budget_mb: int
@@ -293,6 +283,7 @@ class Studio:
             model=self.settings.default_model,
             uptime_seconds=int(time.monotonic() - self._began),
             queue_length=queue_length,
+            network_steps=self.models.executor.steps,
             models_loaded=len(shelf.ids),
             models_mb=shelf.nbytes // MEGA,
             models_budget_mb=self.models.budget.limit // MEGA,

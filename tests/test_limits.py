@@ -179,8 +179,11 @@ def test_the_status_says_how_the_studio_is_and_nothing_of_who_asks(studio: Studi
     studio.models.load("tiny")
     after = studio.status(0)
     assert after.models_loaded == 1
+    assert (before.network_steps, after.network_steps) == (0, 0)
+    studio.painter.films.result(Recipe(model="tiny", steps=3))
+    assert studio.status(0).network_steps == 3
     assert after.models_budget_mb > 0
     assert set(asdict(after)) == {
-        *("version", "model", "uptime_seconds", "queue_length", "models_loaded", "models_mb"),
-        *("models_budget_mb", "process_mb", "available_mb"),
+        *("version", "model", "uptime_seconds", "queue_length", "network_steps", "models_loaded"),
+        *("models_mb", "models_budget_mb", "process_mb", "available_mb"),
     }

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from app.diffusion.conditioning import Condition
-from app.diffusion.denoiser import Denoiser, Estimate, estimate
+from app.diffusion.denoiser import Denoiser, Estimate, estimate, require_finite
 from app.diffusion.forward import posterior, q_sample
 from app.diffusion.schedule import NoiseSchedule
 from app.diffusion.seeds import SeededNoise
@@ -121,6 +121,7 @@ def bound_terms(
         condition: Labels, where the network takes them.
 
     Raises:
+        NotFiniteError: If the network or a term gives NaN or infinity.
         ValueError: If the variance is to be learned and the network predicts none.
     """
     for step in timesteps.tolist():
@@ -132,7 +133,9 @@ def bound_terms(
         guess = estimate(prediction, x_t, a_t, clip=clip)
         bpd = step_bpd(schedule, x_0.double(), x_t, guess, t, variance=variance)
         eps_hat = estimate(prediction, x_t, a_t, clip=False).eps_hat
-        yield Term(step, bpd, _mse(eps_hat, eps), _mse(guess.x_0_hat, x_0))
+        term = Term(step, bpd, _mse(eps_hat, eps), _mse(guess.x_0_hat, x_0))
+        require_finite(term.bpd + term.eps_mse + term.x_0_mse, t, "The bound's term")
+        yield term
 
 
 def step_bpd(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from app.diffusion.conditioning import Condition
-from app.diffusion.denoiser import Denoiser, estimate
+from app.diffusion.denoiser import Denoiser, estimate, require_finite
 from app.diffusion.samplers.base import Sampler
 from app.diffusion.schedule import CLEAN, NoiseLevel, NoiseSchedule
 from app.diffusion.seeds import SeededNoise
@@ -104,6 +104,7 @@ def reverse_process(
         n + 1 Frames, each with the predictions made at its own x_t.
 
     Raises:
+        NotFiniteError: If the network or a step gives NaN or infinity.
         ValueError: If the timesteps do not descend.
     """
     if timesteps.numel() == 0 or not bool((timesteps.diff() < 0).all()):
@@ -116,4 +117,5 @@ def reverse_process(
         guess = estimate(prediction, x_t, alpha_bar[index], clip=clip)
         yield Frame(index, total, t, levels[index], x_t, guess.x_0_hat, guess.eps_hat)
         x_t = sampler.step(guess, x_t, index, noise)
+    require_finite(x_t, torch.full((len(x_t),), t), "The last step of the way back")
     yield Frame(total, total, CLEAN, levels[total], x_t, x_t, None)

@@ -132,7 +132,6 @@ class HubModels:
         info = describe(files)
         check_fits(files)
         self._library.put(HubId.parse(files.id), LibraryEntry(commit, tuple(layout)))
-        self._models.shelf.drop(files.id)  # a loaded model may be of another commit
         return info
 
 

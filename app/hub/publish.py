@@ -226,7 +226,7 @@ class HubPublisher:
             pictures=16 if info.size <= LARGE else 1,
             label=0 if info.labels else None,
         )
-        run = LoadedRun(recipe, self._painter.models.load(own.id))  # not limited as a visitor's
+        run = LoadedRun.of(recipe, self._painter.models.load(own.id))  # not limited as a visitor's
         return png_bytes(tiled(self._painter.films.result(run)[-1].x_t))
 
 

@@ -109,10 +109,6 @@ class JobModels:
                     found.append(_described(model_of(folder, record.id), record))
         return tuple(found)
 
-    def owns(self, owner: str, model_id: str) -> bool:
-        """Tell whether the model belongs, or belonged, to one of the owner's jobs."""
-        return self._folder(owner, model_id) is not None
-
     def describe(self, owner: str, model_id: str) -> ModelInfo | None:
         """Describe one of the owner's models; return None if the owner has no such job.
 

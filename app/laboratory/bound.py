@@ -34,7 +34,7 @@ from app.laboratory.bound_results import (
 )
 from app.laboratory.experiments import BoundRequest
 from app.laboratory.laboratory import MAX_POINTS, checked_model
-from app.models.files import ModelInfo
+from app.models.files import ModelInfo, Stamp
 from app.models.loading import LoadedModel
 from app.models.store import lend
 from app.painting.film import ReplayStep
@@ -73,8 +73,12 @@ class BoundLab:
             RecipeError: If the label or the variance doesn't fit the model.
         """
         # No loaded model is returned: of those that are compared, one is in use at a time.
-        each = [it.model_copy(update={"weights": self._loaded(it).weights}) for it in bounding.each]
-        return CheckedRun(BoundRequest.joined(each))
+        each, stamps = list[BoundRequest](), list[Stamp]()
+        for it in bounding.each:
+            model = self._loaded(it)
+            each.append(it.model_copy(update={"weights": model.weights}))
+            stamps.append(model.files.stamp)
+        return CheckedRun(BoundRequest.joined(each), stamps=tuple(stamps))
 
     def _loaded(self, bounding: BoundRequest) -> LoadedModel:
         model = checked_model(self._painter, bounding)

@@ -61,7 +61,7 @@ class Laboratory:
         later, guided = request.later_steps, run.request.is_guided
         steps = self.network_steps(request) - later
         self._painter.limits.check_work(steps, request.batch, info.size, guided=guided, later=later)
-        return LoadedRun(request, run.model, run.stage)
+        return LoadedRun.of(request, run.model, run.stage)
 
     def network_steps(self, experiment: FromXt) -> int:
         """Count the network steps that an experiment will take, painting its sources included."""
@@ -103,7 +103,8 @@ class Laboratory:
         """Decode the x_t (1, C, H, W) that `start` gives; enlarge what is remembered of `films`."""
         experiment, stage = run.request, run.stage
         whole = stage and not experiment.run.is_truncated
-        if stage and whole and (film := films.remembered(experiment.small)):
+        small = LoadedRun.of(experiment.small, run.model)
+        if stage and whole and (film := films.remembered(small)):
             total = film[-1].total + 1 + experiment.later_steps
             yield from (replace(moment, total=total) for moment in film)
             yield from self._enlarged(run.model, stage, experiment, to_unit(film[-1].x_t))

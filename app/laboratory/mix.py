@@ -423,12 +423,12 @@ class MixLab(Laboratory):
         self, runs: Runs[Any, MixItem | Whole, Whole], run: LoadedRun[Any]
     ) -> Generator[MixItem | Whole, None, Whole]:
         """Return what `run` leaves at the model's own size, which is done first if need be."""
-        request, info = run.request.small, run.model.info
-        found = runs.remembered(request)
+        small: LoadedRun[Any] = LoadedRun.of(run.request.small, run.model)
+        found = runs.remembered(small)
         if found is None:
-            return (yield from runs.stream(LoadedRun(request, run.model)))
+            return (yield from runs.stream(small))
         yield found
-        steps = request.num_steps(info.num_train_timesteps)
+        steps = small.request.num_steps(run.model.info.num_train_timesteps)
         for place, pictures in found.batches:
             yield MixMoment(place, steps, pictures, finished=True)
         return found

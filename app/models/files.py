@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -109,6 +110,10 @@ WEIGHTS: Final = "diffusion_pytorch_model.safetensors"
 PICKLES: Final = ("diffusion_pytorch_model.bin", "pytorch_model.bin", "model.ckpt", "model.pt")
 CHECKSUMS: Final = "SHA256SUMS"
 
+STAMPED: Final = ("*.json", "*.safetensors", CHECKSUMS)
+Stamp = tuple[tuple[str, int, int, int], ...]
+"""Of each file its path, size in bytes, time of writing in ns, and inode."""
+
 F = TypeVar("F", bound=BaseModel)
 
 
@@ -122,6 +127,17 @@ class ModelFiles:
 
     id: str
     folder: Path
+
+    @cached_property
+    def stamp(self) -> Stamp:
+        """What shows on the disk that a file was replaced: weights, configurations, an index."""
+        parts = sorted({self.folder, self._part("unet"), self._part("scheduler")})
+        found = []
+        for path in sorted(it for part in parts for name in STAMPED for it in part.glob(name)):
+            with suppress(FileNotFoundError):  # It has just been taken away.
+                stat = path.stat()
+                found.append((str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino))
+        return tuple(found)
 
     @cached_property
     def unet_folder(self) -> Path:

@@ -3,7 +3,6 @@
 import copy
 import threading
 from collections import OrderedDict
-from concurrent.futures import Executor
 from typing import Final, Self, cast
 
 import torch
@@ -11,10 +10,11 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor
 
 from app.diffusion.cascade import BANDS
-from app.diffusion.denoiser import Denoiser
+from app.diffusion.denoiser import Denoiser, require_finite
 from app.diffusion.schedule import NoiseSchedule, noise_schedule
 from app.models.files import ModelFiles, describe
 from app.models.stages import StageFiles, bands_of, describe_stage
+from app.networks.executor import NetworkExecutor
 from app.networks.unet import Precision, SharedDenoiser, UNetDenoiser
 
 _BUILDING: Final = (
@@ -116,7 +116,7 @@ class LoadedNetwork:
     """
 
     def __init__(
-        self, files: ModelFiles, channels: int, device: torch.device, executor: Executor
+        self, files: ModelFiles, channels: int, device: torch.device, executor: NetworkExecutor
     ) -> None:
         self.channels = channels
         self.files = files
@@ -141,7 +141,8 @@ class LoadedNetwork:
     def denoiser(self, precision: Precision) -> Denoiser:
         """Return the network in `precision`; every step of it waits for its turn on the device."""
         forward = self._network(precision).forward
-        return SharedDenoiser(forward, self._executor, self._target, self.channels, keep=self)
+        how = self._executor, self._target, self.channels
+        return SharedDenoiser(forward, *how, keep=self, name=self.files.id)
 
     def _network(self, precision: Precision) -> UNetDenoiser:
         key = self._device.type, precision
@@ -160,13 +161,19 @@ class LoadedModel(LoadedNetwork):
         info: What a person is told about it.
     """
 
-    def __init__(self, files: ModelFiles, device: torch.device, executor: Executor) -> None:
+    def __init__(self, files: ModelFiles, device: torch.device, executor: NetworkExecutor) -> None:
         self.info = describe(files)
         super().__init__(files, self.info.channels, device, executor)
 
     def features(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the exact network's features of `x` (B, C, H, W) at `t` (B,): (B, D) float32."""
-        return self._executor.submit(self._network("exact").features, x, t).result()
+        """Return the exact network's features of `x` (B, C, H, W) at `t` (B,): (B, D) float32.
+
+        Raises:
+            NotFiniteError: If they have NaN or infinity.
+        """
+        found = self._executor.submit(self._network("exact").features, x, t).result()
+        require_finite(found, t, f"What {self.files.id} makes of a picture")
+        return found
 
 
 class LoadedStage(LoadedNetwork):
@@ -178,7 +185,7 @@ class LoadedStage(LoadedNetwork):
         s_noise: How far the deviation of the sampler's noise is over 1, times the number of steps.
     """
 
-    def __init__(self, files: StageFiles, device: torch.device, executor: Executor) -> None:
+    def __init__(self, files: StageFiles, device: torch.device, executor: NetworkExecutor) -> None:
         self.info, self.bands = describe_stage(files), bands_of(files)
         self.s_noise = files.bands.s_noise
         super().__init__(files, BANDS, device, executor)

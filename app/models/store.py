@@ -5,8 +5,9 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import torch
 from cachetools import FIFOCache
@@ -35,7 +36,8 @@ class ModelStore:
 
     A name is looked up among the folders found and the Hub's models that were added, and never
     used as a path. Loaded models stay in memory within a budget; the one used
-    longest ago goes first, and never one that somebody paints with.
+    longest ago goes first, and never one that somebody paints with. One whose files have been
+    replaced is read again; streams under way go on with what they hold.
 
     Args:
         roots: Folders whose sub-folders are models.
@@ -125,10 +127,7 @@ class ModelStore:
             ModelError: If its files can't be used, or there is no memory for it.
         """
         with self._loading:
-            model = self.shelf.get(files.id)
-            if model is not None and model.weights == files.weights_sha256:
-                return model
-            return self._read(files)
+            return self._in_memory(files) or self._read(files)
 
     def adopt(self, files: ModelFiles) -> None:
         """Let a model that lies elsewhere be found by its id, without listing it."""
@@ -142,7 +141,7 @@ class ModelStore:
             ModelError: If there is none of that name.
         """
         if model_id in self._adopted:
-            return self._adopted[model_id]
+            return replace(self._adopted[model_id])  # without what was read before
         found = self._models()
         if model_id not in found:
             raise ModelError(
@@ -166,21 +165,29 @@ class ModelStore:
         return found[stage_id]
 
     def _load(self, name: str, find: Callable[[str], ModelFiles], kind: type[Network]) -> Network:
-        network = self.shelf.get(name)
-        if isinstance(network, kind):
-            return network
         # Whoever paints with a model that is here needn't wait while another one is read.
-        with self._loading:
-            network = self.shelf.get(name)
-            return network if isinstance(network, kind) else cast(Network, self._read(find(name)))
+        network = self._in_memory(find(name)) or self.open(find(name))
+        if not isinstance(network, kind):
+            raise TypeError(f"{name} is no {kind.__name__}")
+        return network
+
+    def _in_memory(self, files: ModelFiles) -> LoadedNetwork | None:
+        network = self.shelf.get(files.id)
+        return network if network is not None and network.files.stamp == files.stamp else None
 
     def _read(self, files: ModelFiles) -> LoadedNetwork:
+        stamp = files.stamp  # before anything else is read
+        self.shelf.drop(files.id)
         needed = self.shelf.make_room(files)
         network: LoadedNetwork
         if isinstance(files, StageFiles):
             network = LoadedStage(files, self._device, self.executor)
         else:
             network = LoadedModel(files, self._device, self.executor)
+        if replace(files).stamp != stamp:
+            raise files.error(
+                "its files were replaced while they were read", "Try again when they are whole."
+            )
         self.shelf.put(files.id, network, needed)
         return network
 

@@ -6,7 +6,7 @@ also makes the queue fair, first come first served, so no stream waits for anoth
 picture.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final
 
 import torch
@@ -17,7 +17,18 @@ PROCESSORS: Final = min(torch.get_num_threads(), usable_processors())
 """torch's own number of threads, but no more than a container's share, unknown to torch."""
 
 
-class DeviceExecutor(ThreadPoolExecutor):
+class NetworkExecutor(Executor):
+    """Runs the steps of networks.
+
+    Attributes:
+        steps: The steps taken so far, which the executor's own thread counts; on ZeroGPU they are
+            taken in other processes, and none is counted here.
+    """
+
+    steps = 0
+
+
+class DeviceExecutor(ThreadPoolExecutor, NetworkExecutor):
     """The thread that owns the device and the processors; work queues for it as it comes.
 
     Every other thread is left one processor: as soon as OpenMP has more workers than there are

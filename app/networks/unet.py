@@ -27,7 +27,6 @@ than the convolution itself takes: so each is timed once and kept only if it is 
 import copy
 import timeit
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final, Literal, TypeGuard, cast, get_args
 
@@ -39,8 +38,9 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 
 from app.diffusion.conditioning import Condition
-from app.diffusion.denoiser import Prediction, Target
+from app.diffusion.denoiser import Prediction, Target, require_finite
 from app.networks.devices import fast_dtype
+from app.networks.executor import NetworkExecutor
 
 Precision = Literal["exact", "fast"]
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
@@ -135,18 +135,30 @@ class SharedDenoiser:
         target: What the network was trained to predict.
         channels: C of x_t; an output with 2C carries the learned variance behind it.
         keep: The network's model, kept in use by whoever holds this denoiser.
+        name: What errors call the network.
     """
 
     forward: Callable[[Tensor, Tensor, Condition | None], Tensor]
-    executor: Executor
+    executor: NetworkExecutor
     target: Target
     channels: int
     keep: object = None
+    name: str = "the model"
 
     def predict(self, x_t: Tensor, t: Tensor, condition: Condition | None) -> Prediction:
-        """Predict at `x_t` (B, C, H, W) and `t` (B,)."""
-        out = self.executor.submit(self.forward, x_t, t, condition).result()
+        """Predict at `x_t` (B, C, H, W) and `t` (B,).
+
+        Raises:
+            NotFiniteError: If the network gives NaN or infinity.
+        """
+        out = self.executor.submit(self._step, x_t, t, condition).result()
+        require_finite(out, t, f"What {self.name} predicts")
         return Prediction.of(out, self.target, self.channels)
+
+    def _step(self, x_t: Tensor, t: Tensor, condition: Condition | None) -> Tensor:
+        out = self.forward(x_t, t, condition)
+        self.executor.steps += 1
+        return out
 
 
 GRID: Final = 4

@@ -9,7 +9,7 @@ lent a GPU runs on the CPU.
 
 import pickle
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from importlib import import_module
 from math import ceil
 from typing import Final, ParamSpec, TypeVar
@@ -18,7 +18,7 @@ import torch
 
 from app.errors import StudioError
 from app.networks.devices import choose_device
-from app.networks.executor import PROCESSORS
+from app.networks.executor import PROCESSORS, NetworkExecutor
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,7 +33,7 @@ PICTURE_SECONDS: Final = 0.003
 _TILE: Final = 64
 
 
-class ZeroGpuExecutor(Executor):
+class ZeroGpuExecutor(NetworkExecutor):
     """An executor without a thread: each caller does its own work.
 
     Made in the main thread, before the page is launched: once imported, `spaces` lets networks be

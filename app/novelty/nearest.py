@@ -14,6 +14,7 @@ from torch import Tensor
 from app.errors import StudioError
 from app.images.arrays import Floats, Pixels
 from app.images.pixels import to_unit
+from app.models.files import Stamp
 from app.models.loading import LoadedModel
 from app.novelty.index import FeatureSpace, Nearest, NoveltyIndex, load_index
 
@@ -66,10 +67,10 @@ def nearness(found: Nearest) -> str:
 
 
 class Novelty:
-    """The novelty indexes of models, each read when it is first asked for."""
+    """The novelty indexes of models, each read when it is first asked for, or was replaced."""
 
     def __init__(self) -> None:
-        self._indexes: dict[str, NoveltyIndex | None] = {}
+        self._indexes: dict[str, tuple[Stamp, NoveltyIndex | None]] = {}
         self._lock = threading.Lock()
 
     def nearest_paintings(self, model: LoadedModel, pictures: Pixels) -> tuple[Nearest, ...] | None:
@@ -94,7 +95,10 @@ class Novelty:
         return ("",) * len(pictures) if found is None else tuple(map(nearness, found))
 
     def _index(self, model: LoadedModel) -> NoveltyIndex | None:
+        files = model.files
         with self._lock:
-            if model.weights not in self._indexes:
-                self._indexes[model.weights] = load_index(model.folder, model.weights)
-            return self._indexes[model.weights]
+            stamp, index = self._indexes.get(files.id, (None, None))
+            if stamp != files.stamp:
+                index = load_index(files.folder, model.weights)
+                self._indexes[files.id] = files.stamp, index
+            return index

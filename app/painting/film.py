@@ -13,7 +13,7 @@ from app.images.encoding import AnimationFormat, animation, png_bytes
 from app.images.pixels import evenly_spaced, noise_pixels, picture_pixels
 from app.images.sheets import film_strip
 from app.painting.recipe import Filmed, Recipe
-from app.painting.runs import CheckedRun, LoadedRun, Runs
+from app.painting.runs import CheckedRun, LoadedRun, Runs, at_once
 
 MAX_KEPT: Final = 250
 MAX_KEPT_TILES: Final = 4700
@@ -192,8 +192,9 @@ class Films(Runs[Shown, Moment | ReplayStep, Film]):
             yield moment
         if request.process.size and steps and not request.process.is_truncated:
             small = (replace(m, total=steps) for m in film if m.index <= steps)
-            self._keep(request.small, Film(small))
-        return self._keep(request, Film(film))
+            first = LoadedRun.of(request.small, run.model)
+            self._keep(first, Film(small))
+        return self._keep(run, Film(film))
 
     def _completed(self, run: Shown | CheckedRun[Shown]) -> LoadedRun[Shown]:
         completed = super()._completed(run)
@@ -207,7 +208,14 @@ class Films(Runs[Shown, Moment | ReplayStep, Film]):
         Raises:
             ModelError, PictureError, RecipeError: As `stream` does.
         """
-        film, request = self.result(run), run.request if isinstance(run, CheckedRun) else run
+        return at_once(self.picture_steps(run))
+
+    def picture_steps(
+        self, run: Shown | CheckedRun[Shown]
+    ) -> Generator[Moment | ReplayStep, None, tuple[FilmResult[Shown], ...]]:
+        """Do a run as `steps` does, and return its finished pictures."""
+        film = yield from self.steps(run)
+        request = run.request if isinstance(run, CheckedRun) else run
         return tuple(
             FilmResult(request.for_picture(i), film) for i in range(request.process.pictures)
         )

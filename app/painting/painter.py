@@ -77,7 +77,7 @@ class Painter:
             plein_air=__version__, torch=torch.__version__, diffusers=version("diffusers")
         )
         hashes = {"weights": model.weights, "stage_weights": stage.weights if stage else ""}
-        return LoadedRun(recipe.model_copy(update=hashes | {"versions": here}), model, stage)
+        return LoadedRun.of(recipe.model_copy(update=hashes | {"versions": here}), model, stage)
 
     def differences(self, recipe: Recipe) -> str:
         """Tell why a picture painted here may differ from the recipe's own; empty if it won't."""
@@ -160,7 +160,7 @@ class Painter:
     def _painted(self, run: LoadedRun[Recipe]) -> Iterator[Moment | ReplayStep]:
         recipe = run.request
         whole = run.stage and not recipe.is_truncated
-        film = self.films.remembered(recipe.small) if whole else None
+        film = self.films.remembered(LoadedRun.of(recipe.small, run.model)) if whole else None
         if film is None:
             return self._stream(run.model, run.stage, recipe)
         total = recipe.steps + 1 + recipe.stage_steps

@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from cachetools import LRUCache
 
 from app.documents import Document
+from app.models.files import Stamp
 from app.models.loading import LoadedModel, LoadedStage
 
 KEPT_BYTES: Final = 32_000_000
@@ -27,9 +28,15 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, eq=False)
 class CheckedRun(Generic[Asked_co]):
-    """A request as it will be done here: checked, with the weights' hash and the versions."""
+    """A request as it will be done here: checked, with the weights' hash and the versions.
+
+    Attributes:
+        request: The request.
+        stamps: The stamps of its networks' files, by which a result of replaced ones is noticed.
+    """
 
     request: Asked_co
+    stamps: tuple[Stamp, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +45,14 @@ class LoadedRun(CheckedRun[Asked_co]):
 
     model: LoadedModel
     stage: LoadedStage | None = None
+
+    @staticmethod
+    def of(
+        request: Asked, model: LoadedModel, stage: LoadedStage | None = None
+    ) -> "LoadedRun[Asked]":
+        """Stamp a checked request with its model's files, and its second stage's."""
+        stamps = tuple(network.files.stamp for network in (model, stage) if network)
+        return LoadedRun(request, model, stage, stamps=stamps)
 
 
 Completed = TypeVar("Completed", bound=CheckedRun[Any])
@@ -91,7 +106,7 @@ class Runs(Generic[Asked, Item, Left]):
         self.network_steps = network_steps
         self._work: Callable[[Any], Iterator[Item]] = work
         self._left = left
-        self._recent: Recent[Left] = Recent(max_bytes)
+        self._recent: Recent[tuple[Left, tuple[Stamp, ...]]] = Recent(max_bytes)
 
     def stream(self, run: Asked | CheckedRun[Asked]) -> Generator[Item, None, Left]:
         """Do a run, step by step.
@@ -117,11 +132,19 @@ class Runs(Generic[Asked, Item, Left]):
             yield item
         if left is None:
             raise ValueError("a run ended without its result")
-        return self._keep(run.request, left)
+        return self._keep(run, left)
 
-    def remembered(self, request: Asked) -> Left | None:
-        """Return the result of `request`, if it was done lately and its result is still kept."""
-        return self._recent.get(self._key(request))
+    def remembered(self, run: Asked | CheckedRun[Asked]) -> Left | None:
+        """Return the result of `run`, if it was done lately and its result is still kept.
+
+        Args:
+            run: A completed request, of which the result is found that a person has seen; or what
+                `complete` made of it, of which none is found if files were replaced since.
+        """
+        kept = self._recent.get(self._key(run.request if isinstance(run, CheckedRun) else run))
+        if kept is None or (isinstance(run, CheckedRun) and kept[1] != run.stamps):
+            return None
+        return kept[0]
 
     def result(self, run: Asked | CheckedRun[Asked]) -> Left:
         """Return a run's result; the run is done first where it hasn't been lately.
@@ -129,17 +152,21 @@ class Runs(Generic[Asked, Item, Left]):
         Raises:
             ModelError, PictureError, RecipeError: As `stream` does.
         """
-        found = self.remembered(run.request if isinstance(run, CheckedRun) else run)
-        return at_once(self.stream(run)) if found is None else found
+        return at_once(self.steps(run))
+
+    def steps(self, run: Asked | CheckedRun[Asked]) -> Generator[Item, None, Left]:
+        """Do a run as `stream` does, without a step where it was done lately."""
+        found = self.remembered(run)
+        if found is None:
+            run = self._completed(run)
+            found = self.remembered(run)
+        return (yield from self.stream(run)) if found is None else found
 
     def _completed(self, run: Asked | CheckedRun[Asked]) -> CheckedRun[Asked]:
-        if isinstance(run, CheckedRun):
-            return run
-        # The result is kept under the request as it was asked for.
-        return replace(self.complete(run), request=run)
+        return run if isinstance(run, CheckedRun) else self.complete(run)
 
-    def _keep(self, request: Asked, left: Left) -> Left:
-        self._recent.put(self._key(request), left, left.nbytes)
+    def _keep(self, run: CheckedRun[Asked], left: Left) -> Left:
+        self._recent.put(self._key(run.request), (left, run.stamps), left.nbytes)
         return left
 
     def _key(self, request: Asked) -> Document:

@@ -16,7 +16,7 @@ from app.images.encoding import png_bytes
 from app.images.pixels import to_unit
 from app.images.reading import Fit, read_picture, square
 from app.models.files import ModelInfo
-from app.painting.film import ReplayStep
+from app.painting.film import Film, ReplayStep
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe
 
@@ -115,11 +115,11 @@ class Sources:
     def network_steps(self, *sources: PictureSource) -> int:
         """Count the network steps of painting those of `sources` that aren't remembered."""
         recipes = {s.painted.small.for_picture(0) for s in sources if s.painted is not None}
-        new = (r for r in recipes if self._painter.films.remembered(r) is None)
+        new = (r for r in recipes if self._remembered(r) is None)
         return sum(self._painter.network_steps(recipe) for recipe in new)
 
     def _painted(self, recipe: Recipe) -> Replaying[Pixels]:
-        film = self._painter.films.remembered(recipe)
+        film = self._remembered(recipe)
         if film is None:
             steps = self._painter.network_steps(recipe)
             for step, _ in enumerate(self._painter.films.stream(recipe), start=1):
@@ -128,6 +128,11 @@ class Sources:
             film = self._painter.films.result(recipe)
         pixels: Pixels = film[-1].x_t[recipe.picture]
         return pixels
+
+    def _remembered(self, recipe: Recipe) -> Film | None:
+        films = self._painter.films
+        film = films.remembered(recipe)
+        return films.remembered(films.complete(recipe)) if film is None else film
 
 
 def decoded(text: str) -> Image.Image:

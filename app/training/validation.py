@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from app.diffusion.conditioning import Condition
-from app.diffusion.denoiser import Prediction
+from app.diffusion.denoiser import Prediction, require_finite
 from app.diffusion.forward import q_sample
 from app.diffusion.reverse import reverse_process, spaced_timesteps
 from app.diffusion.samplers.solvers import dpm_solver
@@ -129,6 +129,7 @@ class HeldOut(Batch):
             some = self.rows(slice(start, start + BATCH))
             x_t = q_sample(objective.schedule, some.x_0, some.t, some.eps)
             out = state.forward(x_t, some.t, some.condition, weights).cpu()
+            require_finite(out, some.t, "What the network predicts of held-out pictures")
             parts.append(objective.losses(out, some.x_0, x_t, some.t, some.eps))
         return Losses.joined(parts)
 
@@ -145,6 +146,7 @@ class WeightsDenoiser:
     def predict(self, x_t: Tensor, t: Tensor, condition: Condition | None) -> Prediction:
         """Predict for `x_t` (B, C, H, W) at `t` (B,)."""
         out = self.state.forward(x_t, t, condition, self.weights).cpu()
+        require_finite(out, t, "What the network predicts for its samples")
         return Prediction.of(out.contiguous(), self.architecture.target, self.architecture.channels)
 
 

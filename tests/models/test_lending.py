@@ -199,7 +199,7 @@ def test_a_model_that_came_after_the_fork_is_painted_with(
 
 
 def test_a_lock_held_while_the_process_forks_stops_no_stream(zero: ModelStore) -> None:
-    stream = Painter(zero).films.stream(LoadedRun(recipe(), zero.load("tiny")))
+    stream = Painter(zero).films.stream(LoadedRun.of(recipe(), zero.load("tiny")))
     with zero.shelf._lock, zero._loading:
         next(stream)  # forks
     assert len(list(stream)) == 4
@@ -211,7 +211,7 @@ def test_closing_a_lent_stream_ends_it_and_the_next_one_runs(zero: ModelStore) -
     next(stream)
     stream.close()
     assert len(list(painter.films.stream(recipe()))) == 5
-    assert painter.films.remembered(recipe(steps=200)) is None
+    assert painter.films.remembered(painter.complete(recipe(steps=200))) is None
 
 
 def test_what_was_lent_is_remembered_here(zero: ModelStore, lender: Lender) -> None:

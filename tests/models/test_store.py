@@ -262,7 +262,7 @@ def test_of_too_many_adopted_models_the_first_is_forgotten(root: Path) -> None:
     models = [ModelFiles(f"adopted-{i}", root) for i in range(MAX_ADOPTED + 1)]
     for model in models:
         store.adopt(model)
-    assert [store.find(model.id) for model in models[1:]] == models[1:]
+    assert [store.find(model.id).id for model in models[1:]] == [m.id for m in models[1:]]
     with pytest.raises(ModelError, match="no model 'adopted-0'"):
         store.find("adopted-0")
 

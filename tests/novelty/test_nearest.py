@@ -54,10 +54,10 @@ def test_a_model_without_an_index_has_no_nearest_paintings(store: ModelStore) ->
     assert Novelty().nearest_paintings(store.load("plain"), TRAINING[[7]]) is None
 
 
-def test_the_index_is_read_once(store: ModelStore) -> None:
+def test_the_index_is_read_once(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     novelty = Novelty()
     first = novelty.nearest_paintings(store.load("tiny"), TRAINING[[7]])
-    (store.find("tiny").folder / ARRAYS).unlink()
+    monkeypatch.setattr("app.novelty.nearest.load_index", None)
     assert novelty.nearest_paintings(store.load("tiny"), TRAINING[[7]]) == first
 
 

@@ -10,12 +10,13 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from app.datasets.folder import DecodedPictures
 from app.datasets.labels import Classes, find_classes, label_pictures
 from app.diffusion.forward import q_sample
+from app.errors import NotFiniteError
 from app.settings import BUNDLED_MODELS
 from app.training.architecture import check_architecture, new_initial_model
 from app.training.batches import TrainingData, draw, make_batch
 from app.training.config import TrainConfig
 from app.training.trainer import TrainState, TrainStep, ahead, objective_of, train
-from app.training.validation import HeldOut
+from app.training.validation import HeldOut, sample_grid
 from tests.training.tiny import CPU, config, new_state, training_data
 
 
@@ -157,6 +158,17 @@ def test_the_held_out_loss_is_l_simple_and_repeats(data: Path) -> None:
     assert losses[0].mean == pytest.approx(float(errors.mean()), rel=1e-5)
     last = errors[held_out.t >= 750].mean()
     assert losses[0].by_quarter[3] == pytest.approx(float(last), rel=1e-5)
+
+
+def test_an_average_that_is_not_finite_has_no_samples_and_no_loss(data: Path) -> None:
+    settings = config(data)
+    initial, model = new_state(settings)
+    weights = {name: torch.full_like(it, torch.nan) for name, it in model.weights().items()}
+    held_out = HeldOut.made(training_data(settings).pictures.pixels[16][:5], None, 1000)
+    with pytest.raises(NotFiniteError, match="held-out pictures isn't finite from t = "):
+        held_out.loss(model, weights, objective_of(initial.architecture, settings))
+    with pytest.raises(NotFiniteError, match="samples isn't finite from t = 1000 on"):
+        sample_grid(settings, initial.architecture, model, weights, 16)
 
 
 def test_closing_the_stream_leaves_a_state_that_can_be_saved(data: Path) -> None:

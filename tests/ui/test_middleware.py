@@ -14,7 +14,7 @@ from app.limits import Visits
 from app.studio import Status
 from app.ui.middleware import RateLimit, visitor_of
 
-STATUS = Status("1.0", "tiny", 5, 3, 1, 20, 500, 900, 8_000)
+STATUS = Status("1.0", "tiny", 5, 3, 40, 1, 20, 500, 900, 8_000)
 JOIN = "/gradio_api/queue/join"
 
 

@@ -9,6 +9,7 @@ from app.fields import Fields
 from app.laboratory.bound_results import BoundMoment
 from app.laboratory.experiments import BoundRequest
 from app.studio import Studio
+from app.ui.callers import Steps
 from app.ui.endpoints import arguments as arg
 from app.ui.endpoints.arguments import Json
 from app.ui.endpoints.endpoint import expose
@@ -28,7 +29,7 @@ def add_bound_api(studio: Studio, network: str) -> None:
             Fields(BoundRequest, ("terms", "draws")),
             Fields(BoundRequest),
         ],
-    ) -> tuple[gr.FileData, list[Json], Json]:
+    ) -> Steps[tuple[gr.FileData, list[Json], Json]]:
         """Compute the evidence lower bound of a picture, in bits per dimension.
 
         Returns:
@@ -39,7 +40,7 @@ def add_bound_api(studio: Studio, network: str) -> None:
         kind = how["kind"]
         source = source_of(studio, picture, how["model"], how["fit"])
         how["subjects"] = ({"kind": kind, "source": source, "name": kind},)
-        result = lab.bounds.result(lab.complete(BoundRequest.of(how)))
+        result = yield from lab.bounds.steps(lab.complete(BoundRequest.of(how)))
         (moments,) = result.moments
         figure = saved_file(f"{result.name}.png", result.png())
         return figure, [_term(moment) for moment in moments], described(result.experiment)

@@ -24,6 +24,7 @@ from app.models.loading import LoadedModel
 from app.painting.film import FilmResult, Films, Moment, ReplayStep, kept_moments
 from app.painting.recipe import Filmed, Recipe
 from app.painting.runs import LoadedRun
+from app.ui.callers import finish
 from app.ui.components.instrument import BrowserComponent
 from app.ui.components.layout import restarted
 from app.ui.components.messages import (
@@ -389,7 +390,8 @@ def wire_player(
                 raise RecipeError("A run from x_t has no branches.", "Run it from another t.")
             if told.action == "enlarge":
                 return tell(films, partial(enlarge, experiment, told.frame, *values), enlarges)
-            return download(films.pictures(experiment)[told.picture], told.file_type)
+            pictures = finish(films.picture_steps(experiment))
+            return download(pictures[told.picture], told.file_type)
         except Exception as error:
             return failure(error)
 

@@ -18,6 +18,7 @@ from app.painting.examples import load_examples
 from app.painting.sources import UPLOAD_SIDE, PictureSource
 from app.settings import ASSETS
 from app.studio import Studio
+from app.ui.callers import finish
 from app.ui.components.films import recipe_of
 from app.ui.components.instrument import LabComponent
 from app.ui.components.layout import fit_control, light, quiet, streaming
@@ -242,7 +243,8 @@ class Picker:
             image = own_picture(stored.small_path)
         else:
             painter = self._studio.painter
-            results = painter.films.pictures(painter.complete(recipe.small.for_picture(place)))
+            small = painter.complete(recipe.small.for_picture(place))
+            results = finish(painter.films.picture_steps(small))
             image = image_of(results[place].pixels)
         name = f"painted, seed {recipe.seed + place}"
         return _shown(choice.add(Picture(name, image)))

@@ -17,6 +17,7 @@ from gradio.events import api
 from pydantic import TypeAdapter, create_model
 
 from app.fields import expanded, whole, within
+from app.ui.callers import finished
 from app.ui.endpoints.arguments import Json, argument
 from app.ui.errors import errors_to_page
 
@@ -86,9 +87,12 @@ def expose(handler: Callable[..., Any], *, concurrency_id: str | None = None) ->
     """Add `handler` to the page being built, as an endpoint of its own name.
 
     Args:
-        handler: The function; every argument has a type, or stands for fields of a model.
+        handler: The function; every argument has a type, or stands for fields of a model. If it is
+            a generator, the endpoint returns what its steps lead to, and a caller who cancels or
+            hangs up ends it with the step under way.
         concurrency_id: Names the group of endpoints that wait for one another.
     """
+    handler = finished(handler) if inspect.isgeneratorfunction(handler) else handler
     handler = expanded(handler, argument)
     endpoint = Endpoint.of(handler)
 

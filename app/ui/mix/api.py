@@ -9,6 +9,7 @@ from app.fields import Fields
 from app.laboratory import experiments as exp
 from app.painting.recipe import Recipe, Seed
 from app.studio import Studio
+from app.ui.callers import Steps
 from app.ui.endpoints import arguments as arg
 from app.ui.endpoints.arguments import Json
 from app.ui.endpoints.endpoint import expose
@@ -30,7 +31,7 @@ def add_mix_api(studio: Studio, network: str) -> None:
             way_back(200),
             Fields(exp.Mixing),
         ],
-    ) -> tuple[list[gr.FileData], list[Json]]:
+    ) -> Steps[tuple[list[gr.FileData], list[Json]]]:
         """Mix two pictures at x_t, and decode the mixture.
 
         Returns:
@@ -38,7 +39,7 @@ def add_mix_api(studio: Studio, network: str) -> None:
             experiments: All it takes to do each again.
         """
         wish = asked(studio, exp.Mixing, how, first, second)
-        return films(lab.films.pictures(lab.complete(wish)))
+        return films((yield from lab.films.picture_steps(lab.complete(wish))))
 
     def mix_variances(
         first: arg.First,
@@ -66,7 +67,7 @@ def add_mix_api(studio: Studio, network: str) -> None:
             way_back(200, "pictures"),
             Fields(exp.Grid),
         ],
-    ) -> tuple[gr.FileData, Json]:
+    ) -> Steps[tuple[gr.FileData, Json]]:
         """Paint the grid of mixtures: t from row to row, lambda from column to column.
 
         Returns:
@@ -75,7 +76,7 @@ def add_mix_api(studio: Studio, network: str) -> None:
         """
         how["rows"] = _rows(studio, how["model"], rows)
         grid = lab.complete(asked(studio, exp.Grid, how, first, second))
-        result = lab.grids.result(grid)
+        result = yield from lab.grids.steps(grid)
         return saved_file(f"{result.name}.png", result.png()), described(grid.request)
 
     def mix_grid_time(
@@ -110,7 +111,7 @@ def add_mix_api(studio: Studio, network: str) -> None:
             way_back(200, "pictures"),
             Fields(exp.Morph),
         ],
-    ) -> tuple[gr.FileData, gr.FileData, Json]:
+    ) -> Steps[tuple[gr.FileData, gr.FileData, Json]]:
         """Morph one picture into another, over lambda.
 
         Returns:
@@ -118,7 +119,7 @@ def add_mix_api(studio: Studio, network: str) -> None:
             strip: Its frames in a row as a PNG, the experiment inside.
             experiment: All it takes to do it again.
         """
-        return morphed(asked(studio, exp.Morph, how, first, second))
+        return (yield from morphed(asked(studio, exp.Morph, how, first, second)))
 
     def seed_morph(
         first_seed: Seed,
@@ -130,7 +131,7 @@ def add_mix_api(studio: Studio, network: str) -> None:
             way_back(200, "seed", "pictures"),
             Fields(exp.SeedMorph, without=("second",)),
         ],
-    ) -> tuple[gr.FileData, gr.FileData, Json]:
+    ) -> Steps[tuple[gr.FileData, gr.FileData, Json]]:
         """Morph along the arc between the x_T of two seeds.
 
         Returns:
@@ -138,11 +139,12 @@ def add_mix_api(studio: Studio, network: str) -> None:
             strip: Its frames in a row as a PNG, the experiment inside.
             experiment: All it takes to do it again.
         """
-        return morphed(exp.SeedMorph.of(how | {"seed": first_seed, "second": second_seed}))
+        seeds = {"seed": first_seed, "second": second_seed}
+        return (yield from morphed(exp.SeedMorph.of(how | seeds)))
 
-    def morphed(wish: exp.Morph | exp.SeedMorph) -> tuple[gr.FileData, gr.FileData, Json]:
+    def morphed(wish: exp.Morph | exp.SeedMorph) -> Steps[tuple[gr.FileData, gr.FileData, Json]]:
         morph = lab.complete(wish)
-        result = lab.morphs.result(morph)
+        result = yield from lab.morphs.steps(morph)
         return (
             saved_file(f"{result.name}.gif", result.animation("gif")),
             saved_file(f"{result.name}-strip.png", result.strip()),

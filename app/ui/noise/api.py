@@ -11,6 +11,7 @@ from app.laboratory import experiments as exp
 from app.laboratory.noise import NoisedMoment, SampleStatistics
 from app.painting.recipe import ENLARGING, Recipe
 from app.studio import Studio
+from app.ui.callers import Steps
 from app.ui.endpoints import arguments as arg
 from app.ui.endpoints.arguments import Json
 from app.ui.endpoints.endpoint import expose
@@ -122,7 +123,7 @@ def add_noise_api(studio: Studio, network: str) -> None:
         **how: Annotated[
             Any, Fields(exp.Denoising, ("t",)), seen, way_back(150), Fields(exp.Denoising)
         ],
-    ) -> tuple[list[gr.FileData], list[Json]]:
+    ) -> Steps[tuple[list[gr.FileData], list[Json]]]:
         """Noise a picture to t, and denoise it from there.
 
         Returns:
@@ -130,12 +131,12 @@ def add_noise_api(studio: Studio, network: str) -> None:
             experiments: All it takes to do each again.
         """
         denoising = asked(studio, exp.Denoising, how, picture)
-        return films(lab.films.pictures(lab.complete(denoising)))
+        return films((yield from lab.films.picture_steps(lab.complete(denoising))))
 
     def enlarge(
         picture: arg.Picture,
         **how: Annotated[Any, seen, Fields(Recipe, ENLARGING, renamed=VARIATIONS)],
-    ) -> tuple[list[gr.FileData], list[Json]]:
+    ) -> Steps[tuple[list[gr.FileData], list[Json]]]:
         """Bring a picture to a model's side, and paint it anew at four times that.
 
         Returns:
@@ -145,7 +146,7 @@ def add_noise_api(studio: Studio, network: str) -> None:
         info = studio.models.describe(how["model"])
         source = source_of(studio, picture, info.id, how["fit"])
         enlarging = exp.Denoising.enlarging(how, source, info)
-        return films(lab.films.pictures(lab.complete(enlarging)))
+        return films((yield from lab.films.picture_steps(lab.complete(enlarging))))
 
     for endpoint in (model_view, noise_strip, noise_schedules, noise_chain):
         expose(endpoint)

@@ -7,6 +7,7 @@ import gradio as gr
 from app.fields import Fields
 from app.painting.recipe import Recipe, read_recipe
 from app.studio import Studio
+from app.ui.callers import Steps
 from app.ui.endpoints import arguments as arg
 from app.ui.endpoints.endpoint import expose
 from app.ui.endpoints.experiments import films
@@ -16,28 +17,29 @@ from app.ui.endpoints.files import uploaded
 def add_paint_api(studio: Studio, network: str) -> None:
     """Add the endpoints of painting; those that paint join the `network` group."""
 
-    def painted(recipe: Recipe) -> tuple[list[gr.FileData], list[dict[str, Any]]]:
-        return films(studio.painter.films.pictures(studio.painter.complete(recipe)))
+    def painted(recipe: Recipe) -> Steps[tuple[list[gr.FileData], list[dict[str, Any]]]]:
+        run = studio.painter.complete(recipe)
+        return films((yield from studio.painter.films.picture_steps(run)))
 
     def paint(
         **wish: Annotated[Any, Fields(Recipe, defaults={"model": studio.settings.default_model})],
-    ) -> tuple[list[gr.FileData], list[dict[str, Any]]]:
+    ) -> Steps[tuple[list[gr.FileData], list[dict[str, Any]]]]:
         """Paint pictures from noise.
 
         Returns:
             files: The PNG files, each with its recipe inside.
             recipes: Their recipes: all it takes to paint each again.
         """
-        return painted(Recipe.checked(wish))
+        return (yield from painted(Recipe.checked(wish)))
 
-    def repaint(recipe: arg.Recipe) -> tuple[list[gr.FileData], list[dict[str, Any]]]:
+    def repaint(recipe: arg.Recipe) -> Steps[tuple[list[gr.FileData], list[dict[str, Any]]]]:
         """Paint a recipe again.
 
         Returns:
             files: The PNG files, each with its recipe inside.
             recipes: Their recipes.
         """
-        return painted(Recipe.from_json(recipe))
+        return (yield from painted(Recipe.from_json(recipe)))
 
     def recipe(png: arg.Painted) -> dict[str, Any]:
         """Read the recipe inside a PNG that was painted here.
