@@ -43,7 +43,7 @@ def test_a_job_is_started_listed_stopped_resumed_and_removed(
             *("--set", "steps=250", "--set", "ema_sigma_rels=[0.05]", "--set", "precision=exact"),
         ])  # fmt: skip
     out, err = capsys.readouterr()
-    assert "left out notes.txt" in err
+    assert "left out 1 file in a zip: no picture that can be read (1 .txt)" in err
     job, state, progress, name = out.strip().split(maxsplit=3)
     assert (state, progress, name) == ("queued", "0/250", "my garden")
     assert said("list") == out
