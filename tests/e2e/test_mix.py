@@ -406,7 +406,7 @@ def test_a_mixture_is_enlarged_in_its_player(tab: Locator) -> None:
     enlarge.click()
     expect(player.locator(".player-title")).to_have_text(re.compile("64 px, brushwork 0"))
     expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
-    expect(enlarge).to_be_hidden()
+    expect(enlarge).to_be_disabled()
     file = saved(tab, player.locator(".player-save"))
     experiment = read_experiment(file.read_bytes())
     assert isinstance(experiment, Mixing)
