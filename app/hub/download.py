@@ -65,10 +65,10 @@ class HubModels:
         except UnreachableError as error:
             return self._from_cache(model, error)
         download = _Download(model, commit, layout, report)
-        *configurations, weights = layout
-        files = ModelFiles(str(model), self._fetch(download, configurations))
-        self._refuse_early(files, layout[weights])
-        self._fetch(download, [weights])
+        weights = [name for name in layout if name.endswith(".safetensors")]
+        files = ModelFiles(str(model), self._fetch(download, [*layout][: -len(weights)]))
+        self._refuse_early(files, sum(layout[name] for name in weights))
+        self._fetch(download, weights)
         return self._put(files, commit, layout)
 
     def _look(self, model: HubId) -> tuple[str, Mapping[str, int]]:

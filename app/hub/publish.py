@@ -232,15 +232,16 @@ class HubPublisher:
 
 def _model_files(files: ModelFiles) -> tuple[PublicFile, ...]:
     """List the model's own files, in its layout; the weights are sent from the disk."""
-    weights = files.weights_file.relative_to(files.folder).as_posix()
     names = ("model_index.json", "labels.json", "config.json", "unet/config.json",
              "scheduler_config.json", "scheduler/scheduler_config.json")  # fmt: skip
     here = [name for name in names if (files.folder / name).is_file()]
-    sums = f"{files.weights_sha256}  {weights}\n".encode()
     return (
         *(PublicFile(name, _without_places(files.folder / name)) for name in here),
-        PublicFile(CHECKSUMS, sums),
-        PublicFile(weights, files.weights_file),
+        PublicFile(CHECKSUMS, files.checksums.encode()),
+        *(
+            PublicFile(path.relative_to(files.folder).as_posix(), path)
+            for path in files.weights_files
+        ),
     )
 
 

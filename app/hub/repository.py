@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from app.errors import HubError, ModelError
-from app.models.files import CHECKSUMS, PICKLES, WEIGHTS
+from app.models.files import CHECKSUMS, PICKLES, WEIGHTS, weights_among
 
 REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 REVISION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
@@ -78,8 +78,13 @@ def layout_of(model: HubId, found: Mapping[str, int]) -> Mapping[str, int]:
     """
     folder = "unet/" if f"unet/{CONFIG}" in found else ""
     scheduler = "scheduler/" if f"scheduler/{SCHEDULER}" in found else ""
-    needed, weights = (folder + CONFIG, scheduler + SCHEDULER), folder + WEIGHTS
-    if weights not in found:
+    needed = (folder + CONFIG, scheduler + SCHEDULER)
+    try:
+        parts = (name.removeprefix(folder) for name in found if name.startswith(folder))
+        weights = [folder + name for name in weights_among(parts)]
+    except ValueError as error:
+        raise _refused(model, str(error), "Ask its owner, or choose another.") from error
+    if not weights:
         pickles = [name for name in found if name.removeprefix(folder) in PICKLES]
         if pickles:
             raise _refused(
@@ -87,14 +92,16 @@ def layout_of(model: HubId, found: Mapping[str, int]) -> Mapping[str, int]:
                 f"its weights are a pickle ({pickles[0]}), which can run code when it is opened",
                 "Ask its owner for safetensors, or look for a revision that has them.",
             )
-        raise _refused(model, f"it has no {weights}", f"{TAKEN}, such as google/ddpm-cifar10-32.")
-    if missing := [name for name in needed if name not in found]:
-        raise _refused(model, f"it has no {missing[0]}", f"{TAKEN}.")
+        missing = f"it has no {folder}{WEIGHTS}"
+        raise _refused(model, missing, f"{TAKEN}, such as google/ddpm-cifar10-32.")
+    for name in needed:
+        if name not in found:
+            raise _refused(model, f"it has no {name}", f"{TAKEN}.")
     small = [name for name in (*needed, *EXTRAS) if name in found]
     for name in small:
         if found[name] > MAX_CONFIG:
             raise _refused(model, f"its {name} has {found[name]:,} bytes", "Choose another.")
-    return {name: found[name] for name in (*small, weights)}
+    return {name: found[name] for name in (*small, *weights)}
 
 
 def _refused(model: HubId, what: str, hint: str) -> ModelError:

@@ -115,7 +115,7 @@ class ModelCache:
             ModelError: If it is larger than the whole budget, or too large beside those in use.
         """
         budget = self._budget
-        stored = files.weights_file.stat().st_size
+        stored = files.weights_bytes
         needed = budget.needed(files, files.num_parameters, stored)
         available = budget.available()
         while self.nbytes + needed > budget.limit or needed > available:

@@ -8,7 +8,8 @@ anybody's, so nothing is built by what they say before it is checked.
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,6 +108,14 @@ def stored_shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
 
 
 WEIGHTS: Final = "diffusion_pytorch_model.safetensors"
+_WEIGHTS_NAMED: Final = re.compile(
+    r"diffusion_pytorch_model(\.\w+)?(?:-(\d{5})-of-(\d{5}))?(\.\w+)?\.safetensors"
+)
+"""A weights file or a shard of one; its variant, such as fp16, is before or after the number."""
+
+_WRAPPERS: Final = re.compile(r"(_orig_mod\.|module\.)+")
+"""What torch.compile and DistributedDataParallel put before the names of all tensors."""
+
 PICKLES: Final = ("diffusion_pytorch_model.bin", "pytorch_model.bin", "model.ckpt", "model.pt")
 CHECKSUMS: Final = "SHA256SUMS"
 
@@ -115,6 +124,35 @@ Stamp = tuple[tuple[str, int, int, int], ...]
 """Of each file its path, size in bytes, time of writing in ns, and inode."""
 
 F = TypeVar("F", bound=BaseModel)
+
+
+def weights_among(names: Iterable[str]) -> tuple[str, ...]:
+    """Choose a network's weights among files: one, or the shards of one in their order.
+
+    A variant, such as fp16, is chosen where there is nothing else.
+
+    Raises:
+        ValueError: If there are shards, but not all of them.
+    """
+    found: dict[str, dict[int, str]] = {}
+    for name in names:
+        if match := _WEIGHTS_NAMED.fullmatch(name):
+            before, number, count, after = match.groups()
+            kind = f"{before or after or ''} {count or 0}"
+            found.setdefault(kind, {})[int(number or 0)] = name
+    if not found:
+        return ()
+    kind = min(found)  # no variant first, and a single file before shards
+    count, parts = int(kind.split(" ")[1]), found[kind]
+    if count and sorted(parts) != list(range(1, count + 1)):
+        raise ValueError(f"it has {len(parts)} of the {count} files of its weights")
+    return tuple(parts[number] for number in sorted(parts))
+
+
+def unwrapped(name: str) -> str:
+    """Return a tensor's name without what wraps the network."""
+    wrappers = _WRAPPERS.match(name)
+    return name[wrappers.end() :] if wrappers else name
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,11 +278,16 @@ class ModelFiles:
         return table
 
     @cached_property
-    def weights_file(self) -> Path:
-        """The safetensors file; a pickle in its place is refused."""
-        path = self.unet_folder / WEIGHTS
-        if path.is_file():
-            return path
+    def weights_files(self) -> tuple[Path, ...]:
+        """The safetensors file, or the shards of one; a pickle in its place is refused."""
+        try:
+            names = weights_among(path.name for path in self.unet_folder.iterdir())
+        except ValueError as error:
+            raise self.error(str(error), "Copy the whole model folder again.") from error
+        except OSError as error:
+            raise self.error("its folder can't be read", "Look at the folder.") from error
+        if names:
+            return tuple(self.unet_folder / name for name in names)
         if any((self.unet_folder / name).exists() for name in PICKLES):
             raise self.error(
                 "its weights are a pickle, which can run code when it is opened",
@@ -254,9 +297,10 @@ class ModelFiles:
 
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """The shape of each tensor, from the weights' header, which shows truncation."""
+        """The shape of each tensor, from the weights' headers, which show truncation."""
         try:
-            return stored_shapes(self.weights_file)
+            stored = [stored_shapes(path) for path in self.weights_files]
+            return {unwrapped(name): shape for part in stored for name, shape in part.items()}
         except (OSError, ValueError, SafetensorError) as error:
             raise self.error(
                 "its weights file is truncated or no safetensors file", "Copy the file again."
@@ -267,20 +311,33 @@ class ModelFiles:
         """The number of weights."""
         return sum(map(math.prod, self.shapes.values()))
 
+    @property
+    def weights_bytes(self) -> int:
+        """The bytes of the weights on the disk."""
+        return sum(path.stat().st_size for path in self.weights_files)
+
     @cached_property
-    def weights_sha256(self) -> str:
-        """The sha256 of the weights file, checked against SHA256SUMS where there is one."""
-        with self.weights_file.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+    def checksums(self) -> str:
+        """The lines of a SHA256SUMS of the weights, checked against the folder's where it is."""
+        lines = []
+        for path in self.weights_files:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            lines.append(f"{found}  {path.relative_to(self.folder).as_posix()}")
         sums = self.folder / CHECKSUMS
-        if sums.exists():
-            name = self.weights_file.relative_to(self.folder).as_posix()
-            if f"{found}  {name}" not in sums.read_text(encoding="utf-8").splitlines():
-                raise self.error(
-                    f"its weights are not those that {CHECKSUMS} names",
-                    "They changed or were damaged; copy the model folder again.",
-                )
-        return found
+        if sums.exists() and set(lines) - set(sums.read_text(encoding="utf-8").splitlines()):
+            raise self.error(
+                f"its weights are not those that {CHECKSUMS} names",
+                "They changed or were damaged; copy the model folder again.",
+            )
+        return "".join(f"{line}\n" for line in lines)
+
+    @property
+    def weights_sha256(self) -> str:
+        """The sha256 of the weights file; of several, that of their `checksums`."""
+        if len(self.weights_files) > 1:
+            return hashlib.sha256(self.checksums.encode()).hexdigest()
+        return self.checksums.partition(" ")[0]
 
     def _part(self, name: str) -> Path:
         nested = self.folder / name

@@ -7,12 +7,14 @@ from typing import Final, Self, cast
 
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from app.diffusion.cascade import BANDS
 from app.diffusion.denoiser import Denoiser, require_finite
 from app.diffusion.schedule import NoiseSchedule, noise_schedule
-from app.models.files import ModelFiles, describe
+from app.models.files import ModelFiles, describe, unwrapped
 from app.models.stages import StageFiles, bands_of, describe_stage
 from app.networks.executor import NetworkExecutor
 from app.networks.unet import Precision, SharedDenoiser, UNetDenoiser
@@ -83,21 +85,22 @@ def load_unet(files: ModelFiles) -> UNet2DModel:
         ModelError: If they are missing, damaged, or don't fit its configuration.
     """
     check_fits(files)
+    unet = empty_network(files)
     try:
-        unet = UNet2DModel.from_pretrained(
-            files.weights_file.parent,
-            use_safetensors=True,
-            local_files_only=True,
-            low_cpu_mem_usage=False,
-            torch_dtype=torch.float32,
-        )
-    except (OSError, *_BUILDING) as error:
+        stored: OrderedDict[str, Tensor] = OrderedDict()
+        for path in files.weights_files:
+            # Copied, for the file may be replaced while the network is in use.
+            parts = load_file(path).items()
+            stored |= {unwrapped(name): it.to(torch.float32, copy=True) for name, it in parts}
+        unet._fix_state_dict_keys_on_load(stored)
+        unet.load_state_dict(stored, assign=True)
+    except (OSError, SafetensorError, *_BUILDING) as error:
         raise files.error(
             f"its weights can't be read ({_first_line(error)})",
             "Copy the whole model folder again.",
         ) from error
     unet.eval().requires_grad_(False)
-    return cast(UNet2DModel, unet)
+    return unet
 
 
 def _first_line(error: Exception) -> str:

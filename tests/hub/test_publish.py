@@ -92,7 +92,7 @@ def test_what_was_shown_is_what_is_sent(
     sent = hub.main(TARGET)
     assert set(sent) - {".gitattributes"} == {file.path for file in publication.files}
     assert sent["README.md"].decode() == publication.card
-    assert sent[f"unet/{WEIGHTS}"] == tiny.weights_file.read_bytes()
+    assert sent[f"unet/{WEIGHTS}"] == tiny.weights_files[0].read_bytes()
     assert all(file.size == len(sent[file.path]) for file in publication.files)
 
 
@@ -248,7 +248,7 @@ def test_a_model_that_changed_since_it_was_shown_is_not_sent(
     hub: StandIn, publisher: HubPublisher, job: ModelFiles
 ) -> None:
     publication = preview(publisher, job)
-    weights = job.weights_file
+    weights = job.weights_files[0]
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     with pytest.raises(HubError, match="changed since it was shown"):
         push(publisher, publication)
@@ -290,7 +290,7 @@ def test_an_upload_that_is_refused_is_told(
     assert set(hub.main(TARGET)) == {".gitattributes"}
     hub.refuse_uploads = False
     push(publisher, preview(publisher, tiny))
-    assert hub.main(TARGET)[f"unet/{WEIGHTS}"] == tiny.weights_file.read_bytes()
+    assert hub.main(TARGET)[f"unet/{WEIGHTS}"] == tiny.weights_files[0].read_bytes()
 
 
 def test_an_empty_repository_keeps_its_visibility(

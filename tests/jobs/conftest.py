@@ -86,7 +86,7 @@ class Bench:
         return found
 
     def weights(self, job: Job) -> bytes:
-        return self.jobs.model(OWNER, job.id).weights_file.read_bytes()
+        return self.jobs.model(OWNER, job.id).weights_files[0].read_bytes()
 
 
 @pytest.fixture

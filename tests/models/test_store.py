@@ -3,11 +3,12 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
+from safetensors.torch import load_file, save_file
 
 from app.errors import ModelError
 from app.models.files import CHECKSUMS, WEIGHTS, ModelFiles
@@ -199,6 +200,70 @@ def test_a_folder_paints_under_its_own_name(root: Path, name: str) -> None:
     assert result.name.startswith(name)
 
 
+def shards(weights: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+    names = sorted(weights)
+    return {
+        f"diffusion_pytorch_model-0000{n + 1}-of-00002.safetensors": {
+            name: weights[name] for name in names[n::2]
+        }
+        for n in range(2)
+    }
+
+
+def wrapped(prefix: str, weights: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+    return {WEIGHTS: {prefix + name: it for name, it in weights.items()}}
+
+
+def half(weights: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+    halved = {name: it.half() for name, it in weights.items()}
+    return {"diffusion_pytorch_model.fp16.safetensors": halved}
+
+
+@pytest.mark.parametrize(
+    ("laid", "tolerance"),
+    [
+        (shards, 0.0),
+        (partial(wrapped, "_orig_mod."), 0.0),
+        (partial(wrapped, "module._orig_mod."), 0.0),
+        (half, 1e-2),
+    ],
+)
+def test_weights_are_read_however_they_were_saved(
+    root: Path,
+    model_root: Path,
+    laid: Callable[[dict[str, torch.Tensor]], dict[str, dict[str, torch.Tensor]]],
+    tolerance: float,
+) -> None:
+    folder = root / "tiny" / "unet"
+    weights = load_file(folder / WEIGHTS)
+    (folder / WEIGHTS).unlink()
+    for name, part in laid(weights).items():
+        save_file(part, folder / name)
+    store = ModelStore([root])
+    assert [info.id for info in store.list()] == ["tiny"]
+    x, t = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor([5])
+    plain = ModelStore([model_root]).load("tiny").denoiser("exact").predict(x, t, None)
+    other = store.load("tiny").denoiser("exact").predict(x, t, None)
+    assert (plain.output - other.output).abs().max() <= tolerance
+    assert len(store.load("tiny").weights) == 64
+
+
+def test_a_missing_shard_is_said(root: Path) -> None:
+    folder = root / "tiny" / "unet"
+    name = "diffusion_pytorch_model-00001-of-00003.safetensors"
+    (folder / WEIGHTS).rename(folder / name)
+    store = ModelStore([root])
+    assert store.list() == ()
+    with pytest.raises(ModelError, match="has 1 of the 3 files of its weights"):
+        store.load("tiny")
+
+
+def test_a_variant_is_read_where_there_is_nothing_else(root: Path) -> None:
+    folder = root / "tiny" / "unet"
+    (folder / "diffusion_pytorch_model.fp16.safetensors").write_bytes(b"not read")
+    assert [info.id for info in ModelStore([root]).list()] == ["tiny"]
+
+
 @pytest.mark.parametrize("name", ["(1)", ".hidden", "a@b", "🎨"])
 def test_a_folder_that_no_recipe_could_name_is_no_model(root: Path, name: str) -> None:
     (root / "tiny").rename(root / name)
@@ -223,7 +288,7 @@ def test_a_square_may_be_given_by_both_sides(root: Path) -> None:
 def test_nothing_is_allocated_for_a_network_that_the_weights_do_not_fit(
     root: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
 ) -> None:
-    monkeypatch.setattr(UNet2DModel, "from_pretrained", None)
+    monkeypatch.setattr("app.models.loading.load_file", None)
     edit(root / "tiny" / "unet" / "config.json", **changes)
     with pytest.raises(ModelError, match=r"don't fit config\.json"):
         ModelStore([root]).load("tiny")

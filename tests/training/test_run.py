@@ -303,7 +303,7 @@ def test_any_kept_weights_can_be_chosen_afterwards(data: Path, tmp_path: Path) -
     assert all(torch.equal(late[name], kept[name]) for name in kept)
     export_choice(run, tmp_path / "early", weights="ema-0.100", step=5, half=True)
     early = ModelFiles("early", tmp_path / "early")
-    assert b'"F16"' in early.weights_file.read_bytes()[:400]
+    assert b'"F16"' in early.weights_files[0].read_bytes()[:400]
     assert load_initial_model(early).network.dtype == torch.float32
     for weights, step, reason in (("raw", 5, "kept no weights"), ("ema-9", None, "kept no")):
         with pytest.raises(StudioError, match=reason):

@@ -228,7 +228,7 @@ def test_a_stage_that_was_trained_paints(large: Path, tmp_path: Path) -> None:
     assert found[-1].x_t.shape == (1, 64, 64, 3)
     export_choice(tmp_path / "run", tmp_path / "chosen" / "raw", weights="raw", half=True)
     chosen = ModelStore([tmp_path / "chosen"]).load_stage("raw")
-    assert b'"F16"' in chosen.files.weights_file.read_bytes()[:400]
+    assert b'"F16"' in chosen.files.weights_files[0].read_bytes()[:400]
     kept = checkpoint.read_tensors(tmp_path / "run/checkpoints/00000012/weights.safetensors")
     assert chosen.info.parameters == sum(w.numel() for w in kept.values()) < 20_000
 
