@@ -401,7 +401,7 @@ def test_a_mixture_is_enlarged_in_its_player(tab: Locator) -> None:
     go_to(tab, 50)
     set_number(tab, "variations", 2)
     tab.get_by_role("button", name="Mix", exact=True).click()
-    expect(player.locator(".player-title")).to_have_text(re.compile("t = 50"))
+    expect(player.locator(".player-title")).to_have_text(re.compile("t = 50,"))
     expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
     enlarge.click()
     expect(player.locator(".player-title")).to_have_text(re.compile("64 px, brushwork 0"))

@@ -436,7 +436,7 @@ def test_a_denoised_picture_is_enlarged_in_its_player(tab: Locator) -> None:
     enlarge = player.get_by_role("button", name=ENLARGE)
     expect(enlarge).to_be_enabled(timeout=PATIENCE)  # of the kept picture
     tab.get_by_role("button", name="Denoise", exact=True).click()
-    expect(player.locator(".player-title")).to_have_text(re.compile("from t = 50"))
+    expect(player.locator(".player-title")).to_have_text(re.compile("from t = 50 "))
     expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
     enlarge.click()
     expect(player.locator(".player-title")).to_have_text(re.compile("64 px, brushwork 0"))
