@@ -6,6 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+from playwright.sync_api import Page
 
 from app.ui.theme import STUDIO_CSS, STUDIO_HEAD, StudioTheme
 from tests.workers import end_workers
@@ -61,3 +62,10 @@ def serve() -> Iterator[Serve]:
     yield start
     for blocks in served:
         blocks.close(verbose=False)
+
+
+@pytest.fixture
+def browser_page(serve: Serve, browser_page: Page) -> Page:
+    """The page, which is closed before the server that it may still be loading from."""
+    del serve  # that it is ended later is all that is asked of it
+    return browser_page
