@@ -47,10 +47,12 @@ ADDED = ("temperature", "mood", "lively")
 
 @pytest.fixture(autouse=True)
 def warmer(monkeypatch: pytest.MonkeyPatch) -> None:
-    for command in ("pictures", "paint", "noise", "mix", "bound"):
-        import_module(f"app.cli.{command}")
+    commands = [f"app.cli.{name}" for name in ("pictures", "paint", "noise", "mix", "bound")]
+    for command in commands:
+        import_module(command)
+    for command in commands:
         # Imported anew, they take their options from the recipe below.
-        monkeypatch.delitem(sys.modules, f"app.cli.{command}")
+        monkeypatch.delitem(sys.modules, command)
     for place in (recipe, experiment, api, easel, endpoints, paint_tab):
         monkeypatch.setattr(place, "Recipe", Warmer)
 
@@ -97,7 +99,7 @@ def test_an_added_field_has_a_control_and_reaches_the_recipe() -> None:
     assert isinstance(lively, gr.Checkbox)
     values = [it.value for it in controls.all]
     values[0], values[list(controls).index("temperature")] = "tiny", 1.5
-    made = controls.recipe(values)
+    made = Warmer.checked(controls.read(values))
     assert made == Warmer(model="tiny", temperature=1.5)
     assert controls.updates(made, INFO)["temperature"]["value"] == 1.5
 
