@@ -50,6 +50,7 @@ from app.ui.components.recipe_controls import (
     Controls,
     add_rest,
     can_enlarge,
+    in_pixels,
     limited,
     limits,
     size_update,
@@ -110,7 +111,7 @@ class LabTab:
 
     def made(self, kind: type[Kind], values: Mapping[str, Any]) -> Kind:
         """Make an experiment of controls' values, by name; those that it has no field for go."""
-        return kind.of(values, values["choice"].sources)
+        return kind.of(in_pixels(self.studio, values), values["choice"].sources)
 
     def follow_choice(
         self, do: Callable[..., Message], instrument: BrowserComponent, *controls: Any
@@ -199,7 +200,7 @@ class LabTab:
             if name in values:
                 values[name] = limited(values[name], largest)
         if "size" in values:
-            values["size"] = size_update(self.studio, info, large=bool(values["size"]))
+            values["size"] = size_update(self.studio, info, values["size"])
         if values.get("label") is None:
             values["label"] = gr.skip()
         values["model"] = chosen_model(self.studio, model)

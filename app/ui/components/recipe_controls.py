@@ -1,7 +1,7 @@
 """The controls of a reverse process, turned into a recipe and set from one."""
 
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, Final
@@ -65,16 +65,16 @@ class Controls(dict[str, Any]):
 
     def read(self, values: Sequence[Any]) -> dict[str, Any]:
         """Return the controls' `values` by name, 50.0 as 50: a browser sends both alike."""
-        read = {name: whole(value) for name, value in zip(self, values, strict=True)}
-        return read | ({"size": read["size"] or None} if "size" in read else {})
+        return {name: whole(value) for name, value in zip(self, values, strict=True)}
 
-    def recipe(self, values: Sequence[Any]) -> Recipe:
+    def recipe(self, studio: Studio, values: Sequence[Any]) -> Recipe:
         """Make the recipe that the controls' `values` describe.
 
         Raises:
+            ModelError: If the model can't be used.
             RecipeError: If a value is missing, of a wrong type or out of range.
         """
-        return Recipe.checked(self.read(values))
+        return Recipe.checked(in_pixels(studio, self.read(values)))
 
     def updates(self, recipe: Recipe, info: ModelInfo) -> dict[str, Any]:
         """Return the updates that set the controls to `recipe`, for the model that it names."""
@@ -188,21 +188,43 @@ def can_enlarge(studio: Studio, info: ModelInfo) -> bool:
     return bool(studio.models.stages()) and takes_pictures_of(info)
 
 
-def size_update(studio: Studio, info: ModelInfo, *, large: bool) -> dict[str, Any]:
-    """Return the update that sets the size, for a model, to its own, 0, or four times that."""
-    choices = [(f"as painted, {info.size} px", 0)]
-    if can_enlarge(studio, info):
-        choices += [(f"\u00d7 {RATIO}, {RATIO * info.size} px", RATIO * info.size)]
-    value = choices[-1 if large else 0][1]
-    return gr.update(choices=choices, value=value, visible=len(choices) > 1)
+def size_choices(studio: Studio, info: ModelInfo) -> dict[str, Any]:
+    """Return what the size's control offers: 1, a model's own side, or RATIO, its enlargement.
+
+    The values are those of any model, so that one is valid before the page knows of a new model.
+    """
+    sides = ((f"as painted, {info.size} px", 1), (f"\u00d7 {RATIO}, {RATIO * info.size} px", RATIO))
+    return {"choices": list(sides), "visible": can_enlarge(studio, info)}
+
+
+def size_update(studio: Studio, info: ModelInfo, size: int | None) -> dict[str, Any]:
+    """Return the update that sets the size's control to a recipe's `size`, for a model."""
+    return gr.update(**size_choices(studio, info), value=RATIO if size else 1)
+
+
+def in_pixels(studio: Studio, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the controls' `values`, by name, with a size as recipes have it.
+
+    Raises:
+        ModelError: If the model that they name can't be used.
+    """
+    if "size" not in values:
+        return dict(values)
+    info, size = studio.models.describe(values["model"]), None
+    if values["size"] == RATIO and can_enlarge(studio, info):
+        size = RATIO * info.size
+    return {**values, "size": size}
 
 
 def stage_controls(studio: Studio, model: gr.Dropdown, *, large: bool) -> Controls:
     """Build the controls of the second stage: whether there is one, at first, and how it paints."""
     stages, info = studio.models.stages(), studio.models.describe(studio.settings.default_model)
-    at_first = size_update(studio, info, large=large)
-    del at_first["__type__"]
-    size = gr.Radio(**at_first, label="size", elem_classes="studio-segments")
+    size = gr.Radio(
+        **size_choices(studio, info),
+        value=RATIO if large else 1,
+        label="size",
+        elem_classes="studio-segments",
+    )
     if not stages:
         note("There is no second stage here that can be used: pictures keep the model's own size.")
     with gr.Accordion("the brushwork", open=False, visible=bool(stages)):
@@ -228,13 +250,14 @@ def stage_controls(studio: Studio, model: gr.Dropdown, *, large: bool) -> Contro
             "x\u0302\u2080 with the noise chosen",
         )
 
-    def model_changed(name: str, before: int, t: float) -> list[Any]:
+    def model_changed(name: str, t: float) -> list[Any]:
         info = studio.models.describe(name)
-        changed = size_update(studio, info, large=bool(before))
+        changed = gr.update(**size_choices(studio, info))
         return [changed, limited(t, limits(info)["stage_truncation"])]
 
-    outputs = [size, controls["stage_truncation"]]
-    model.change(following(model_changed), [model, *outputs], outputs, **quiet())
+    truncation = controls["stage_truncation"]
+    outputs = [size, truncation]
+    model.change(following(model_changed), [model, truncation], outputs, **quiet())
     return controls
 
 

@@ -125,7 +125,7 @@ def _wire_painting(
     runs: LatestRun,
 ) -> None:
     def start(request: gr.Request, *values: Any) -> Iterator[Message]:
-        run = paint_messages(studio, lambda: fields.recipe(values))
+        run = paint_messages(studio, lambda: fields.recipe(studio, values))
         yield from runs.follow(request, run)
 
     brushwork = fields.brushwork
@@ -176,7 +176,7 @@ def _wire_recipes(
         info = studio.models.describe(recipe.model)
         brushwork = {name: getattr(recipe, name) for name in STAGE_FIELDS}
         updates = fields.updates(recipe.root.model_copy(update=brushwork), info)
-        updates["size"] = easel.size_update(studio, info, large=bool(recipe.size))
+        updates["size"] = easel.size_update(studio, info, recipe.size)
         updates["model"] = chosen_model(studio, recipe.model)
         return [*updates.values(), recipe.to_json() if recipe.parent else ""]
 

@@ -9,8 +9,16 @@ from app.models.store import ModelStore
 from app.painting.recipe import Recipe
 from app.settings import Settings
 from app.studio import Studio
-from app.ui.components.recipe_controls import limits, presets, size_update, stage_controls, way_back
-from tests.conftest import save_tiny_model, set_timesteps
+from app.ui.components.recipe_controls import (
+    in_pixels,
+    limits,
+    presets,
+    size_choices,
+    size_update,
+    stage_controls,
+    way_back,
+)
+from tests.conftest import save_tiny_model, save_tiny_stage, set_timesteps
 
 
 @pytest.fixture
@@ -22,18 +30,25 @@ def test_a_models_own_size_is_the_first_choice_and_four_times_that_the_other(
     studio: Studio,
 ) -> None:
     info = studio.models.describe("tiny")
-    update = size_update(studio, info, large=True)
-    assert [side for _, side in update["choices"]] == [0, 64]
-    assert (update["value"], update["visible"]) == (64, True)
-    assert size_update(studio, info, large=False)["value"] == 0
+    update = size_update(studio, info, 64)
+    assert update["choices"] == [("as painted, 16 px", 1), ("\u00d7 4, 64 px", 4)]
+    assert (update["value"], update["visible"]) == (4, True)
+    assert size_update(studio, info, None)["value"] == 1
 
 
-def test_a_grey_model_has_its_own_size_alone(studio: Studio, tmp_path: Path) -> None:
+def test_a_size_chosen_for_one_model_is_valid_for_the_next(tmp_path: Path) -> None:
+    save_tiny_model(tmp_path / "tiny")
+    save_tiny_model(tmp_path / "large", sample_size=32)
     save_tiny_model(tmp_path / "grey", in_channels=1, out_channels=1)
-    info = ModelStore([tmp_path]).describe("grey")
-    update = size_update(studio, info, large=True)
-    assert (update["choices"], update["value"]) == ([("as painted, 16 px", 0)], 0)
-    assert not update["visible"]
+    save_tiny_stage(tmp_path / "brushwork")
+    studio = Studio(Settings(models_dir=tmp_path, data_dir=tmp_path, default_model="tiny"))
+    for name, size in (("tiny", 64), ("large", 128), ("grey", None)):
+        choices = size_choices(studio, studio.models.describe(name))
+        assert [value for _, value in choices["choices"]] == [1, 4]
+        assert choices["visible"] is (size is not None)
+        assert in_pixels(studio, {"model": name, "size": 4})["size"] == size
+        assert in_pixels(studio, {"model": name, "size": 1})["size"] is None
+    assert in_pixels(studio, {"model": "gone"}) == {"model": "gone"}
 
 
 @pytest.mark.parametrize(
@@ -68,6 +83,6 @@ def test_controls_make_a_recipe_with_and_without_a_stage(
     with gr.Blocks():
         controls = stage_controls(studio, gr.Dropdown(["tiny"], value="tiny"), large=True)
     sent = [control.preprocess(control.value) for control in controls.all]
-    recipe = Recipe.checked(controls.read(sent) | {"model": "tiny"})
+    recipe = Recipe.checked(in_pixels(studio, controls.read(sent) | {"model": "tiny"}))
     assert recipe.size == (64 if here else None)
     assert controls["size"].visible is here
