@@ -25,7 +25,7 @@ def command(
         list[str] | None,
         typer.Option(
             help="sampler:steps or sampler:steps:count; may be given several times. Of a second "
-            "stage: sde:steps, ode:steps, or either with :noise."
+            "stage: sde:steps or ode:steps, then, if wanted, :noise, :spacing, :raw."
         ),
     ] = None,
     count: Annotated[int, typer.Option(help="Samples, where --sampler doesn't say.")] = 1000,
@@ -34,7 +34,10 @@ def command(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A JSON file for all figures.")] = None,
     seed: Annotated[int, typer.Option(help="Picture i draws from seed + i.")] = 0,
-    spacing: Annotated[str, typer.Option(help="trailing, leading, even or linspace.")] = "trailing",
+    spacing: Annotated[
+        str | None,
+        typer.Option(help="trailing, unless given; leading, even or linspace. Of a model."),
+    ] = None,
     precision: Annotated[str, typer.Option(help="exact or fast; of the samples.")] = "fast",
     fit: Annotated[
         Literal["crop", "squash"], typer.Option(help="How training made its pictures square.")
@@ -45,9 +48,6 @@ def command(
     first_stage: Annotated[
         str, typer.Option(help="Of a second stage: the model whose samples it enlarges.")
     ] = "impressionist-64",
-    back_projection: Annotated[
-        bool, typer.Option(help="Of a second stage: whether it corrects what it painted.")
-    ] = True,
 ) -> None:
     """Print a table, sampler by sampler: MMD, patches, spectrum, precision, recall, novelty.
 
@@ -76,15 +76,19 @@ def command(
     if any(stage.id == model for stage in painter.models.stages()):
         if processes.count > 1:
             raise StudioError("One process judges a second stage.", "Start it without torchrun.")
-        fields = {"stage": model, "stage_seed": seed, "spacing": spacing, "precision": precision}
-        fields |= {"model": first_stage, "back_projection": back_projection}
+        if spacing:
+            raise StudioError(
+                "A second stage's spacing is a row's own.",
+                f"Leave --spacing out, and write --sampler sde:12:{spacing}.",
+            )
+        fields = {"stage": model, "stage_seed": seed, "precision": precision, "model": first_stage}
         _judge_stage(painter, fields, sampler, (data, train), count, out, fit=fit, style=style)
         return
     plans = [parse_plan(text, count) for text in sampler or ["dpm-solver-sde:50"]]
     info = painter.models.describe(model)
     require_judgeable(info, style=style)
     runs = [
-        recipes(painter, model, plan, seed=seed, spacing=spacing, precision=precision)
+        recipes(painter, model, plan, seed=seed, spacing=spacing or "trailing", precision=precision)
         for plan in plans
     ]
     for folder in (data, train) if train else (data,):
@@ -192,6 +196,9 @@ def _judge_stage(
             row = evaluator.row(plan, bar.update)
         evaluation = replace(evaluation, rows=(*evaluation.rows, row))
         _write(out, to_json(evaluation))
+    with tqdm(total=evaluator.copying_steps(plans[0]), unit="step", desc="copying") as bar:
+        evaluation = replace(evaluation, copying=evaluator.copying(plans[0], bar.update))
+    _write(out, to_json(evaluation))
     typer.echo(to_markdown(evaluation))
 
 

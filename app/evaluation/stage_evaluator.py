@@ -6,10 +6,11 @@ takes a JPEG's own grid away. The distances between sets need other paintings, f
 stand on both sides.
 """
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast, get_args
 
 import numpy as np
 import torch
@@ -20,8 +21,9 @@ from app.diffusion.cascade import RATIO, back_projected, enlarged
 from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import estimate
 from app.diffusion.forward import q_sample
+from app.diffusion.reverse import Spacing
 from app.errors import StudioError
-from app.evaluation import enlargement
+from app.evaluation import enlargement, nearest_crops
 from app.evaluation.bootstrap import Interval, bootstrap_mean, bootstrap_means
 from app.evaluation.evaluator import Provenance, Step, library_versions
 from app.evaluation.features import RandomNetwork, StyleNetwork
@@ -37,7 +39,7 @@ from app.evaluation.judge import (
 )
 from app.evaluation.stage_pictures import StagePictures, resized
 from app.images.arrays import Floats, Pixels
-from app.images.pixels import to_bytes, to_unit
+from app.images.pixels import evenly_spaced, to_bytes, to_unit
 from app.models.stages import describe_stage
 from app.novelty.index import FeatureSpace
 from app.painting.painter import Painter
@@ -57,39 +59,58 @@ class StagePlan:
         sampler: DPM-Solver++ 2M, with noise added back ("sde") or without ("ode").
         steps: Its steps.
         noise: The t, 0 for none, of the noise with which it is shown the small pictures.
+        spacing: How its steps lie in 0 to T.
+        back_projection: Whether outputs are judged after back-projection.
     """
 
     sampler: str
     steps: int
     noise: int = 0
+    spacing: Spacing = "trailing"
+    back_projection: bool = True
 
     @property
-    def fields(self) -> dict[str, int]:
-        """The recipe's fields that say so."""
-        return {"stage_steps": self.steps, "stage_noise": self.noise}
+    def fields(self) -> dict[str, object]:
+        """The recipe's fields that say so; its `spacing` is the first stage's."""
+        return {
+            "stage_steps": self.steps,
+            "stage_noise": self.noise,
+            "back_projection": self.back_projection,
+        }
 
     def __str__(self) -> str:
-        return f"{self.sampler} {self.steps}" + (f", noise {self.noise}" if self.noise else "")
+        said = [f"noise {self.noise}"] * (self.noise > 0)
+        said += [self.spacing] * (self.spacing != "trailing")
+        said += ["raw"] * (not self.back_projection)
+        return ", ".join([f"{self.sampler} {self.steps}", *said])
 
+
+_PLAN: Final = re.compile(
+    r"(?P<sampler>sde|ode):(?P<steps>\d{1,9})(:(?P<noise>\d{1,9}))?"
+    rf"(:(?P<spacing>{'|'.join(get_args(Spacing))}))?(?P<raw>:raw)?",
+    re.ASCII,
+)
 
 ONE_STEP: Final = StagePlan("ode", 1)
 """The mean that the network expects, and no picture: what regression would give."""
 
 
 def parse_stage_plan(text: str) -> StagePlan:
-    """Parse a plan, "sde:steps", "ode:steps", or either with ":noise" behind it.
+    """Parse a plan: "sde:steps" or "ode:steps", and behind it ":noise", ":spacing", ":raw".
 
     Raises:
         StudioError: If the text is no plan.
     """
-    name, *numbers = text.split(":")
-    right = name in {"sde", "ode"} and 1 <= len(numbers) <= 2
-    if not right or not all(n.isdecimal() and len(n) < 10 for n in numbers):
+    found = _PLAN.fullmatch(text)
+    if found is None:
         raise StudioError(
             f"{text!r} doesn't say how a second stage paints.",
-            "Write sde:steps, ode:steps or sde:steps:noise, for example sde:12 or sde:12:30.",
+            "Write sde:steps or ode:steps, and behind it, if you like, the noise's t, the spacing "
+            "and raw, for none of the back-projection: sde:12, or ode:8:30:linspace:raw.",
         )
-    return StagePlan(name, *map(int, numbers))
+    spacing = cast("Spacing", found["spacing"] or "trailing")
+    noise, projects = int(found["noise"] or 0), not found["raw"]
+    return StagePlan(found["sampler"], int(found["steps"]), noise, spacing, projects)
 
 
 def stage_wish(
@@ -158,14 +179,41 @@ class StageRow:
 
 
 @dataclass(frozen=True)
+class Nearest:
+    """The largest correlations of a set's crops: their mean, and the largest of all."""
+
+    mean: Interval
+    most: float
+
+
+@dataclass(frozen=True)
+class Copying:
+    """How near crops of detail come to the nearest of all crops of training pictures.
+
+    Attributes:
+        plan: How was painted.
+        side: The crops' side, in pixels of the training pictures.
+        crops: How many were looked for, in how many `pictures`.
+        floor: The largest correlation of paintings' crops, the mean and the `most` of all.
+        real: The same of what was painted of their small pictures, and `samples` of samples.
+    """
+
+    plan: StagePlan
+    side: int
+    crops: int
+    pictures: int
+    floor: Nearest
+    real: Nearest
+    samples: Nearest
+
+
+@dataclass(frozen=True)
 class StageEvaluation:
     """All that one run measured of a second stage.
 
     Attributes:
         provenance: What the figures were measured with; its floor says which the others were.
         first_stage: The id of the model that painted the samples, and sha256 of its weights.
-        spacing: How the steps lay in 0 to T.
-        back_projection: Whether outputs are judged after back-projection.
         loss: The v loss, weighted by the bands' deviations as in a run's course.
         loss_by_band: The v loss of each band, unweighted, over all t.
         one_step: By how many dB one step from T is nearer to the originals than bicubic.
@@ -175,12 +223,12 @@ class StageEvaluation:
         floor_jpeg: `grid_peak` of a JPEG's blocks in the originals.
         edges: The octaves' edges, in cycles an original, and `size`, its side.
         rows: Bicubic enlargement, then each plan.
+        copying: How near the first plan's detail comes to training pictures'; None where they
+            aren't known.
     """
 
     provenance: Provenance
     first_stage: tuple[str, str]
-    spacing: str
-    back_projection: bool
     loss: LossFigures
     loss_by_band: tuple[Interval, ...]
     one_step: Interval
@@ -191,6 +239,7 @@ class StageEvaluation:
     edges: tuple[float, ...]
     size: int
     rows: tuple[StageRow, ...]
+    copying: Copying | None = None
 
 
 class StageEvaluator:
@@ -199,7 +248,7 @@ class StageEvaluator:
     Args:
         painter: Has the stage and the first stage.
         wish: How the stage paints but for what a plan says: its `stage`, the first stage as
-            `model`, `stage_seed`, `spacing` of the stage's steps, `precision`, `back_projection`.
+            `model`, `stage_seed`, `precision`.
         pictures: The paintings.
         samples: The first stage's, (N, h, h, 3) uint8.
         style: Whether the style network takes part.
@@ -255,8 +304,6 @@ class StageEvaluator:
                 floor=f"the paintings themselves; the others: {self._pictures.others}",
             ),
             first_stage=(self._first.info.id, self._first.weights),
-            spacing=self._wish.spacing,
-            back_projection=self._wish.back_projection,
             loss=loss,
             loss_by_band=by_band,
             one_step=gain,
@@ -284,6 +331,32 @@ class StageEvaluator:
         real = self._outputs(plan, self._pictures.small, step)
         return StageRow(plan, likeness, real, self._outputs(plan, self._samples, step))
 
+    def copying_steps(self, plan: StagePlan) -> int:
+        """Count the steps of `copying`."""
+        learned = -(-len(self._pictures.learned) // nearest_crops.BATCH)
+        painted = 2 * plan.steps * -(-nearest_crops.CROPS // MAX_PICTURES)
+        return painted + learned if learned else 0
+
+    def copying(self, plan: StagePlan, step: Step) -> Copying | None:
+        """Look for crops of what is painted by `plan` in the pictures that were learned from."""
+        learned, whole = self._pictures.learned, self._pictures.whole
+        if not len(learned):
+            return None
+        size = whole.shape[1]
+        side = size * 2 // 7
+        sets = [whole[list(evenly_spaced(nearest_crops.CROPS, len(whole)))]]
+        for small in (self._pictures.small, self._samples):
+            chosen = to_unit(small[list(evenly_spaced(nearest_crops.CROPS, len(small)))])
+            x = torch.cat([final for _, final in self._finished(plan, chosen, step)])
+            sets.append(resized(to_bytes(x), size))
+        crops = [nearest_crops.crops_of(one, side, self._seed) for one in sets]
+        found = nearest_crops.nearest_correlations(torch.cat(crops), learned, step)
+        floor, real, samples = (
+            Nearest(self._mean(part), float(part.max()))
+            for part in np.split(found, np.cumsum([len(one) for one in crops])[:-1])
+        )
+        return Copying(plan, side, len(crops[1]), len(learned), floor, real, samples)
+
     def _outputs(self, plan: StagePlan | None, small: Pixels, step: Step) -> Outputs:
         """Paint `small` (N, h, h, 3) and judge the large pictures."""
         began, low_res = time.monotonic(), to_unit(small)
@@ -309,15 +382,14 @@ class StageEvaluator:
         for start in range(0, len(low_res), MAX_PICTURES):
             small = low_res[start : start + MAX_PICTURES]
             raw = self._painted(plan, small, start, step) if plan else enlarged(small)
-            projects = plan and self._wish.back_projection
-            yield raw, back_projected(raw, small) if projects else raw
+            yield raw, back_projected(raw, small) if plan and plan.back_projection else raw
 
     def _painted(self, plan: StagePlan, small: Tensor, start: int, step: Step) -> Tensor:
         """Paint `small` (B, 3, h, w) by `plan`; its pictures are number `start` and on."""
         which = {"pictures": len(small), "stage_seed": self._seed + start}
         recipe, sde = self._wish.model_copy(update=plan.fields | which), plan.sampler == "sde"
         given = HandOver(small, recipe.stage_noise)
-        for frame in stage_frames(self._stage, recipe, given, sde=sde, spacing=recipe.spacing):
+        for frame in stage_frames(self._stage, recipe, given, sde=sde, spacing=plan.spacing):
             if frame.eps_hat is not None:
                 step()
         return enlarged(small) + self._stage.bands.residual(frame.x_t)
@@ -332,7 +404,7 @@ class StageEvaluator:
         for i in range(self._spread):
             small = self._low_res[i : i + 1].expand(SPREAD, -1, -1, -1)
             x = self._painted(plan, small, i * SPREAD, step)
-            x = back_projected(x, small) if self._wish.back_projection else x
+            x = back_projected(x, small) if plan.back_projection else x
             z = self._stage.bands.of(x.clamp(-1, 1) - enlarged(small))
             variances.append(enlargement.variance_over_seeds(z))
         own = enlargement.power(self._z[: self._spread])

@@ -23,6 +23,8 @@ class StagePictures:
         small: (N, h, h, 3), the first stage's size.
         whole: (N, S', S', 3), the same, seven eighths of the output: 224 px where it has 256.
         reference: (M, S', S', 3), others.
+        learned: (L, S', S', 1), all pictures that the stage may have learned from, grey; none
+            where they aren't known.
         skipped: The pictures that could not be used.
         others: Which the others are, in words.
     """
@@ -31,6 +33,7 @@ class StagePictures:
     small: Pixels
     whole: Pixels
     reference: Pixels
+    learned: Pixels
     skipped: tuple[Skipped, ...]
     others: str
 
@@ -75,9 +78,15 @@ class StagePictures:
             small=own.pixels[side],
             whole=own.pixels[whole],
             reference=reference.pixels[whole],
+            learned=_grey(train, whole, fit) if train else np.empty((0, whole, whole, 1), np.uint8),
             skipped=(*own.skipped, *reference.skipped),
             others="training paintings" if train else "the other half of the paintings",
         )
+
+
+def _grey(folder: Path, side: int, fit: Fit) -> Pixels:
+    treatment = Treatment((side,), 1, fit, side)
+    return load_pictures(folder, find_pictures(folder, LEAST), treatment).pixels[side]
 
 
 def resized(pictures: Pixels, side: int) -> Pixels:

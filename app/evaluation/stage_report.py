@@ -17,7 +17,7 @@ from app.evaluation.report import (
     shown,
     table,
 )
-from app.evaluation.stage_evaluator import Outputs, StageEvaluation, StageRow
+from app.evaluation.stage_evaluator import Copying, Nearest, Outputs, StageEvaluation, StageRow
 
 FORMAT: Final = "plein-air-stage-evaluation/1"
 
@@ -43,15 +43,16 @@ def to_json(evaluation: StageEvaluation) -> str:
 def to_markdown(it: StageEvaluation) -> str:
     """Lay out the tables that a person reads; docs/evaluation.md says what each figure means."""
     said = it.provenance
-    projected = "with" if it.back_projection else "without"
     head = (
         f"{said.model}, weights {said.weights[:12]}, after {it.first_stage[0]}, precision "
-        f"{said.precision}, {it.spacing} steps, {projected} back-projection. "
+        f"{said.precision}. Steps are trailing, and outputs back-projected, unless a row says "
+        "otherwise. "
         f"Brackets: 95% bootstrap interval. Floor: {said.floor}."
     )
     step = f"One step is {shown(it.one_step)} dB above bicubic enlargement."
     parts = [head, _distances(it), _manifolds(it), _outputs(it), _likeness(it), _bands(it)]
-    return "\n\n".join([*parts, loss_table(it.loss, None, "v loss"), step]) + "\n"
+    copying = [_copying(it.copying)] if it.copying else []
+    return "\n\n".join([*parts, *copying, loss_table(it.loss, None, "v loss"), step]) + "\n"
 
 
 def _inputs(it: StageEvaluation) -> list[tuple[list[str], Outputs]]:
@@ -116,6 +117,17 @@ def _bands(it: StageEvaluation) -> str:
         for name, *of in zip(BAND_NAMES, *figures, strict=True)
     ]
     return table(heads, body)
+
+
+def _copying(it: Copying) -> str:
+    crops = f"{it.crops} crops of {it.side} px in {it.pictures:,} training pictures"
+    sets = {"paintings": it.real, "samples": it.samples}
+    body = [[f"{it.plan}, {of}", *_found(found)] for of, found in sets.items()]
+    return table([crops, "correlation", "most"], [*body, ["floor", *_found(it.floor)]])
+
+
+def _found(it: Nearest) -> list[str]:
+    return [shown(it.mean), f"{it.most:.2f}"]
 
 
 def _name(row: StageRow) -> str:

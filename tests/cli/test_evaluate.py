@@ -83,18 +83,18 @@ def test_a_second_stage_is_judged_with_real_and_with_painted_pictures(
     out = tmp_path / "figures.json"
     done = shell(
         model_root, "evaluate", "brushwork-256", "--data", held_out, "--train", train,
-        "--first-stage", "tiny", "--sampler", "sde:2", "--sampler", "ode:1:30", "--count", 16,
-        "--no-back-projection", "--no-style", "--out", out,
+        "--first-stage", "tiny", "--sampler", "sde:2", "--sampler", "ode:1:30:raw", "--count", 16,
+        "--no-style", "--out", out,
     )  # fmt: skip
     assert done.code == 0, done.err
-    assert "without back-projection" in done.out
     assert "| paintings | sde 2 | 16 / 16 |" in done.out
-    assert "| tiny | ode 1, noise 30 | 16 / 16 |" in done.out
-    assert "ode 1, noise 30: 100%" in done.err
+    assert "| tiny | ode 1, noise 30, raw | 16 / 16 |" in done.out
+    assert "ode 1, noise 30, raw: 100%" in done.err
     assert "held-out loss: 100%" in done.err
     found = json.loads(out.read_text())
     assert [row["plan"] and row["plan"]["steps"] for row in found["rows"]] == [None, 2, 1]
-    assert found["back_projection"] is False
+    assert (found["copying"]["plan"]["steps"], found["copying"]["pictures"]) == (2, 17)
+    assert "| 16 crops of 16 px in 17 training pictures |" in done.out
     assert not list(tmp_path.glob("*.tmp"))
 
 

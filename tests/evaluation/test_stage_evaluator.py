@@ -1,7 +1,7 @@
 """Evaluating a second stage: a perfect one gets perfect figures, bicubic gets bicubic's."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,13 +57,20 @@ def evaluator(
 def test_a_plan_is_a_solver_its_steps_and_perhaps_the_small_pictures_noise() -> None:
     assert parse_stage_plan("sde:12") == StagePlan("sde", 12)
     assert parse_stage_plan("ode:8:30") == StagePlan("ode", 8, 30)
-    assert [str(parse_stage_plan(it)) for it in ("sde:12", "ode:8:30")] == [
+    texts = ("sde:12", "ode:8:30", "sde:4:linspace", "sde:4:raw", "ode:8:30:even:raw")
+    assert [str(parse_stage_plan(text)) for text in texts] == [
         "sde 12",
         "ode 8, noise 30",
+        "sde 4, linspace",
+        "sde 4, raw",
+        "ode 8, noise 30, even, raw",
     ]
 
 
-@pytest.mark.parametrize("text", ["sde", "sde:", "ddim:12", "sde:x", "sde:1:2:3", "sde:-1"])
+@pytest.mark.parametrize(
+    "text",
+    ["sde", "sde:", "ddim:12", "sde:x", "sde:1:2:3", "sde:-1", "sde:9:wide", "sde:9:raw:even"],
+)
 def test_what_is_no_plan_is_refused(text: str) -> None:
     with pytest.raises(StudioError, match="doesn't say how"):
         parse_stage_plan(text)
@@ -74,7 +81,6 @@ def test_what_is_no_plan_is_refused(text: str) -> None:
     [
         (StagePlan("sde", 0), {}, "stage_steps is 0"),
         (StagePlan("sde", 3, 92), {}, "never seen small pictures as noisy"),
-        (StagePlan("sde", 3), {"spacing": "wide"}, "spacing"),
         (StagePlan("sde", 3), {"model": "nobody"}, "no model 'nobody'"),
     ],
 )
@@ -115,7 +121,7 @@ def test_a_perfect_stage_gets_perfect_figures(
     large = landscapes(18, 64, seed=1)
     pictures = replace(pictures, small=resized(large, 16), whole=resized(large, 56))
     perfect = {12: to_unit(pictures.originals), 16: to_unit(large)}
-    wish = stage_wish(painter, [], FIELDS | {"back_projection": False})
+    wish = stage_wish(painter, [], FIELDS)
     judge = evaluator(painter, pictures, wish)
 
     def painted(plan: StagePlan, small: Tensor, start: int, step: object) -> Tensor:
@@ -123,7 +129,7 @@ def test_a_perfect_stage_gets_perfect_figures(
 
     monkeypatch.setattr(judge, "_painted", painted)
     monkeypatch.setattr(judge, "_spread_of", lambda plan, step: ())
-    found = judge.row(StagePlan("sde", 3), lambda: None)
+    found = judge.row(StagePlan("sde", 3, back_projection=False), lambda: None)
     assert {one.value for one in found.likeness.octaves} == {0}
     assert [one.value for one in found.likeness.bands] == pytest.approx([0] * BANDS, abs=1e-4)
     assert found.real.comparison == judge.evaluation(lambda: None).floor
@@ -216,7 +222,7 @@ def test_the_report_has_every_row_and_band(painter: Painter, pictures: StagePict
     found = json.loads(to_json(evaluation))
     assert [row["plan"] for row in found["rows"]] == [
         None,
-        {"sampler": "sde", "steps": 2, "noise": 0},
+        asdict(StagePlan("sde", 2)),
     ]
     assert found["first_stage"] == ["tiny", painter.models.load("tiny").weights]
     assert found["provenance"]["weights"] == painter.models.load_stage("brushwork-256").weights
