@@ -16,6 +16,7 @@ import torch
 from cachetools import LRUCache
 
 from app.datasets.folder import DecodedPictures
+from app.datasets.labels import unlabelled
 from app.diffusion.conditioning import Condition
 from app.diffusion.seeds import derived_seed
 from app.errors import JobError, StudioError
@@ -130,9 +131,9 @@ def measured_pace(config: TrainConfig, initial: InitialModel, device: torch.devi
     random = np.random.default_rng(derived_seed(_NOISE))
     pixels = random.integers(0, 256, (PICTURES, stored, stored, channels), dtype=np.uint8)
     null_label = initial.architecture.null_label
-    labels = None if null_label is None else torch.full((PICTURES,), null_label)
+    labels = None if null_label is None else unlabelled(PICTURES, null_label)
     names = tuple(map(str, range(PICTURES)))
-    data = TrainingData(DecodedPictures(names, {stored: pixels}), labels, null_label or 0)
+    data = TrainingData(DecodedPictures(names, {stored: pixels}), labels)
     if config.total_steps <= STEPS:
         raise StudioError(f"A run of {STEPS} steps is too short to time.", "Give it more views.")
     state = TrainState.new(initial, config, device)

@@ -83,10 +83,14 @@ class ScheduleFields(ConfigFields):
 
 
 class LabelFields(ConfigFields):
-    """Fields of a labels.json: a model's classes, and the one that means "any", where there is."""
+    """Fields of a labels.json: a model's classes, and the one that means "any", where there is.
+
+    `pictures` are those that each class was learned from, where that is known.
+    """
 
     labels: list[str]
     null_label: int | None = Field(default=None, ge=0)
+    pictures: list[int] | None = None
 
 
 def stored_shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
@@ -273,7 +277,9 @@ class ModelFiles:
         if not path.exists():
             return LabelFields(labels=[f"class {i}" for i in range(count)])
         table = self._checked(LabelFields, self._read_json(path), "labels.json")
-        if len(table.labels) > count or (table.null_label or 0) >= count:
+        pictures = table.labels if table.pictures is None else table.pictures
+        fits = len(table.labels) == len(pictures) and len(table.labels) <= count
+        if not fits or (table.null_label or 0) >= count:
             raise self.error("its labels.json doesn't fit its network", "See docs/models.md.")
         return table
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self, cast
 
@@ -39,6 +39,7 @@ class Architecture:
         scheduler: DDPMScheduler's configuration.
         labels: The names of the model's classes; empty if it has none.
         null_label: The label that stands for "any".
+        label_pictures: How many pictures each class is learned from; empty if that isn't known.
         bands: A second stage's bands.json; None for a model, and until it is measured.
     """
 
@@ -47,6 +48,7 @@ class Architecture:
     labels: tuple[str, ...] = ()
     null_label: int | None = None
     bands: dict[str, Any] | None = None
+    label_pictures: tuple[int, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -58,7 +60,8 @@ class Architecture:
         fields = read_json(path)
         labels = tuple(fields["labels"])
         null_label, bands = fields["null_label"], fields.get("bands")
-        return cls(fields["unet"], fields["scheduler"], labels, null_label, bands)
+        learned_from = tuple(fields.get("label_pictures", ()))
+        return cls(fields["unet"], fields["scheduler"], labels, null_label, bands, learned_from)
 
     @property
     def is_stage(self) -> bool:
@@ -151,8 +154,36 @@ def new_initial_model(config: TrainConfig, classes: Classes | None) -> InitialMo
         _scheduler_config(config.schedule or ScheduleConfig(), config),
         classes.names if classes else (),
         classes.null_label if classes else None,
+        label_pictures=classes.pictures if classes else (),
     )
     return InitialModel(architecture, network)
+
+
+def grown(initial: InitialModel, config: TrainConfig, classes: Classes | None) -> InitialModel:
+    """Give a model the `classes` and the learned variance that it is to be trained with.
+
+    What it has already stays. The classes' embedding begins at zero and so does the variance's
+    output, halfway between the two bounds in logarithms (Nichol & Dhariwal 2021, eq. 15): before
+    its first step a model predicts what it did.
+    """
+    model, network = initial.architecture, cast(nn.Module, initial.network)
+    unet, scheduler = dict(model.unet), dict(model.scheduler)
+    if classes and not unet.get("num_class_embeds"):
+        unet["num_class_embeds"] = classes.null_label + 1
+        names, null_label = classes.names, classes.null_label
+        model = replace(model, labels=names, null_label=null_label, label_pictures=classes.pictures)
+    if config.objective == "hybrid" and not model.learned_variance:
+        unet["out_channels"] = 2 * model.channels
+        scheduler["variance_type"] = "learned_range"
+    if unet == model.unet:
+        return initial
+    model = replace(model, unet=unet, scheduler=scheduler)
+    larger: nn.Module = model.network()
+    weights = {name: torch.zeros(weight.shape) for name, weight in larger.state_dict().items()}
+    for name, weight in network.state_dict().items():
+        weights[name][: len(weight)] = weight
+    larger.load_state_dict(weights, assign=True)
+    return InitialModel(model, cast(UNet2DModel, larger))
 
 
 def _scheduler_config(schedule: ScheduleConfig, config: TrainConfig) -> dict[str, Any]:
@@ -215,16 +246,15 @@ def _misfits(
         ),
         (
             model.learned_variance != (config.objective == "hybrid"),
-            "The model learns its variance." * model.learned_variance
-            or "The model's variance is fixed, and objective hybrid learns it.",
-            'objective "hybrid" needs a model with a learned variance, and such a model needs it.',
+            "The model learns its variance.",
+            'Such a model needs objective "hybrid".',
         ),
         (
             bool(model.unet.get("num_class_embeds")) != bool(classes)
             or (bool(classes) and tuple(model.labels) != names),
             f"The model's classes are {list(model.labels) or 'none'}, "
             f"the data's {list(names) or 'none'}.",
-            "Start from a model with these classes, or from random weights.",
+            "Start from a model with these classes or with none, or from random weights.",
         ),
         (
             config.sample_steps > timesteps,
@@ -273,7 +303,11 @@ def export_model(
         else:
             DDPMPipeline(network, scheduler).save_pretrained(temporary)
         if architecture.labels:
-            labels = {"labels": list(architecture.labels), "null_label": architecture.null_label}
+            labels = {
+                "labels": list(architecture.labels),
+                "null_label": architecture.null_label,
+                "pictures": list(architecture.label_pictures) or None,
+            }
             write_bytes(temporary / "labels.json", json.dumps(labels, indent=2).encode())
         sync_below(temporary)
 
@@ -301,4 +335,5 @@ def architecture_of(files: ModelFiles) -> Architecture:
         tuple(labels.labels) if labels else (),
         labels.null_label if labels else None,
         files.bands.model_dump() if isinstance(files, StageFiles) else None,
+        tuple(labels.pictures or ()) if labels else (),
     )

@@ -22,6 +22,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from app.datasets.folder import DecodedPictures
+from app.datasets.labels import PictureLabels
 from app.diffusion.conditioning import Condition
 from app.diffusion.seeds import derived_seed
 from app.images.arrays import Pixels
@@ -43,6 +44,7 @@ class StepRandomness:
         mirrored: (B,) bool, which pictures are mirrored.
         unlabelled: (B,) bool, which pictures are shown with the null label.
         boxes: (B, 4) float64: left, top, right, bottom of the crop, each in [0, 1].
+        labels: (B,) in [0, 1), by which of a picture's labels one is chosen.
     """
 
     index: Tensor
@@ -51,6 +53,7 @@ class StepRandomness:
     mirrored: Tensor
     unlabelled: Tensor
     boxes: Tensor
+    labels: Tensor
 
 
 def draw(
@@ -73,8 +76,9 @@ def draw(
     dropout = config.labels.dropout if config.labels else 0.0
     unlabelled = torch.rand(batch, generator=generator) < dropout
     boxes = _boxes(batch, config.crop_scale, generator)
+    labels = torch.rand(batch, generator=generator)
     index = _order(config.seed, step * batch, batch, pictures)
-    return StepRandomness(index, t, eps, mirrored, unlabelled, boxes)
+    return StepRandomness(index, t, eps, mirrored, unlabelled, boxes, labels)
 
 
 def _timesteps(batch: int, timesteps: int, stratified: bool, generator: torch.Generator) -> Tensor:
@@ -158,13 +162,11 @@ class TrainingData:
 
     Attributes:
         pictures: The pictures at every stored size.
-        labels: The pictures' classes, (N,) int64; None if there are no classes.
-        null_label: The label that stands for "any".
+        labels: The pictures' labels; None if there are no classes.
     """
 
     pictures: DecodedPictures
-    labels: Tensor | None = None
-    null_label: int = 0
+    labels: PictureLabels | None = None
 
     def views(self, config: TrainConfig, step: int, timesteps: int) -> Batch:
         """Return the batch of `step`, counted from 0, with t in [0, `timesteps`)."""
@@ -172,7 +174,7 @@ class TrainingData:
         pixels = self.pictures.pixels[stored_size(size, config.crop_scale)]
         shape = (pixels.shape[-1], size, size)
         draws = draw(config, step, pictures=len(pixels), shape=shape, timesteps=timesteps)
-        return make_batch(config, pixels, self.labels, self.null_label, draws)
+        return make_batch(config, pixels, self.labels, draws)
 
 
 def stored_size(size: int, crop_scale: float) -> int:
@@ -181,13 +183,9 @@ def stored_size(size: int, crop_scale: float) -> int:
 
 
 def make_batch(
-    config: TrainConfig,
-    pixels: Pixels,
-    labels: Tensor | None,
-    null_label: int,
-    draws: StepRandomness,
+    config: TrainConfig, pixels: Pixels, labels: PictureLabels | None, draws: StepRandomness
 ) -> Batch:
-    """Make the batch of `draws` from `pixels` (N, S', S', C) uint8 and their `labels` (N,)."""
+    """Make the batch of `draws` from `pixels` (N, S', S', C) uint8 and their `labels`."""
     chosen = pixels[draws.index.numpy()]
     size = draws.eps.shape[-1]
     if config.crop_scale < 1:
@@ -196,7 +194,7 @@ def make_batch(
     x_0[draws.mirrored] = x_0[draws.mirrored].flip(-1)
     condition = None
     if labels is not None:
-        condition = Condition(labels[draws.index].masked_fill(draws.unlabelled, null_label))
+        condition = Condition(labels.drawn(draws.index, draws.labels, draws.unlabelled))
     eps = immiscible(x_0, draws.eps) if config.immiscible else draws.eps
     return Batch(x_0, eps, draws.t, condition)
 

@@ -139,6 +139,8 @@ class TrainConfig(_Strict):
         accumulate: Parts into which each process splits its share of a step, to save memory.
         optimiser: "adamw", or "muon" for the hidden weights and AdamW for the rest.
         learning_rate: The learning rate between warm-up and decay.
+        label_learning_rate: That of the classes' embedding, of which a step moves the rows of its
+            labels alone; None is as the others'.
         warmup_steps: Steps over which the learning rate rises linearly from nearly 0.
         decay_share: The last share of the run's steps, over which the rate falls to nearly 0.
         beta1: AdamW's decay of the gradient's mean.
@@ -185,6 +187,7 @@ class TrainConfig(_Strict):
     accumulate: int = Field(default=1, ge=1)
     optimiser: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = Field(3e-4, gt=0, le=1)
+    label_learning_rate: float | None = Field(default=None, gt=0, le=1)
     warmup_steps: int = Field(default=200, ge=0)
     decay_share: float = Field(default=1 / 3, ge=0, le=1)
     beta1: float = Field(default=0.9, ge=0, lt=1)
@@ -217,6 +220,8 @@ class TrainConfig(_Strict):
             raise ValueError("network and schedule are those of init: leave them out")
         if self.objective == "simple" and self.vlb_weight is not None:
             raise ValueError('vlb_weight belongs to objective "hybrid"')
+        if self.label_learning_rate and (not self.labels or self.optimiser == "muon"):
+            raise ValueError("label_learning_rate needs labels, and AdamW as the optimiser")
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"accumulate ({self.accumulate}) doesn't divide batch_size ({self.batch_size})"

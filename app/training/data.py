@@ -21,6 +21,7 @@ from app.datasets.folder import (
 from app.datasets.labels import (
     Classes,
     LabelConfig,
+    PictureLabels,
     class_names,
     find_classes,
     label_pictures,
@@ -76,7 +77,9 @@ class Found:
         }
         if self.labels is not None:
             named = class_names(self.labels, (*self.training.names, *self.held_out.names))
-            table = json.dumps(sorted(named.items())).encode()
+            # One class is written as a name alone, as where there was never more than one.
+            written = {p: names if len(names) > 1 else names[0] for p, names in named.items()}
+            table = json.dumps(sorted(written.items())).encode()
             hashes["labels"] = hashlib.sha256(table).hexdigest()
         return hashes
 
@@ -167,7 +170,7 @@ def decode_all(
 
     def decoded(
         source: PictureFolder, cache: Path, crop_scale: float
-    ) -> tuple[DecodedPictures, Tensor | None]:
+    ) -> tuple[DecodedPictures, PictureLabels | None]:
         sizes = tuple(stored_size(size, crop_scale) for size in config.sizes)
         channels = architecture.channels
         if config.stage is not None:
@@ -192,13 +195,13 @@ def decode_all(
         measured, held_out_labels = decoded(held_out_folder, cache / "held-out", 1.0)
     if config.stage is not None:
         return _stage_data(config, config.stage, architecture, pictures, measured)
-    training = TrainingData(pictures, labels, classes.null_label if classes else 0)
+    training = TrainingData(pictures, labels)
     if measured is None:
         return Decoded(training, {}, pictures.skipped)
     timesteps = architecture.schedule.num_train_timesteps
+    shown = None if held_out_labels is None else held_out_labels.rarest
     held_out = {
-        size: HeldOut.made(pixels, held_out_labels, timesteps)
-        for size, pixels in measured.pixels.items()
+        size: HeldOut.made(pixels, shown, timesteps) for size, pixels in measured.pixels.items()
     }
     return Decoded(training, held_out, pictures.skipped + measured.skipped)
 

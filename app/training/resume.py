@@ -17,6 +17,7 @@ from app.training.architecture import (
     Architecture,
     InitialModel,
     check_architecture,
+    grown,
     new_initial_model,
 )
 from app.training.config import PLAN, TrainConfig, read_fields
@@ -151,9 +152,10 @@ def _check_same(folder: Path, config: TrainConfig, found: Found, steps: int) -> 
 
 
 def _begun(config: TrainConfig, classes: Classes | None, load_init: Load) -> InitialModel:
-    initial = (
-        load_init(config.init) if config.init is not None else new_initial_model(config, classes)
-    )
+    if config.init is None:
+        initial = new_initial_model(config, classes)
+    else:
+        initial = grown(load_init(config.init), config, classes)
     check_architecture(initial.architecture, config, classes)
     return initial
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
@@ -122,11 +122,18 @@ class TrainState:
         return {n: value.detach() for n, value in zip(own, values, strict=True)}
 
 
-def _optimiser(network: nn.Module, config: TrainConfig, dtype: torch.dtype) -> AdamW:
+def _optimiser(network: UNet2DModel, config: TrainConfig, dtype: torch.dtype) -> AdamW:
     rate, decay, betas = config.learning_rate, config.weight_decay, (config.beta1, config.beta2)
     if config.optimiser == "muon":
         return Muon(network, dtype, lr=rate, betas=betas, weight_decay=decay)
-    return AdamW(network.parameters(), rate, betas, weight_decay=decay, fused=True)
+    if config.label_learning_rate is None:
+        return AdamW(network.parameters(), rate, betas, weight_decay=decay, fused=True)
+    embedding = list(network.class_embedding.parameters())
+    apart = {id(weight) for weight in embedding}
+    others = [weight for weight in network.parameters() if id(weight) not in apart]
+    faster: dict[str, Any] = {"params": embedding, "scale": config.label_learning_rate / rate}
+    groups: list[dict[str, Any]] = [{"params": others}, faster]
+    return AdamW(groups, rate, betas, weight_decay=decay, fused=True)
 
 
 def training_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
@@ -243,7 +250,7 @@ def _update(config: TrainConfig, state: TrainState, learning_rate: float) -> Ten
     parameters = list(state.network.parameters())
     norm = nn.utils.clip_grad_norm_(parameters, config.gradient_clip or float("inf"))
     for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group.get("scale", 1)
     state.optimiser.step()
     state.optimiser.zero_grad(set_to_none=True)
     state.step += 1

@@ -15,7 +15,7 @@ from app.datasets.folder import (
     is_held_out,
     load_pictures,
 )
-from app.datasets.labels import LabelConfig, find_classes, label_pictures
+from app.datasets.labels import LabelConfig, PictureLabels, find_classes, label_pictures
 from app.errors import StudioError
 from app.images import reading
 from app.images.pixels import to_unit
@@ -179,7 +179,8 @@ def test_labels_come_from_folders_or_a_manifest(data: Path, tmp_path: Path) -> N
     folders = LabelConfig(source="folders")
     classes = find_classes(folders, names)
     assert (classes.names, classes.null_label) == (("garden", "river"), 2)
-    assert label_pictures(folders, classes, names).tolist() == [0] * 12 + [1] * 12
+    assert classes.pictures == (12, 12)
+    assert label_pictures(folders, classes, names).rarest.tolist() == [0] * 12 + [1] * 12
 
     manifest = tmp_path / "manifest.csv"
     rows = ["file,artist", "00.png,Monet", "garden/02.png,Monet", "01.png,Sisley", "03.png,"]
@@ -189,8 +190,37 @@ def test_labels_come_from_folders_or_a_manifest(data: Path, tmp_path: Path) -> N
     )
     found = find_classes(settings, names)
     assert found.names == ("Monet",)
-    labels = dict(zip(names, label_pictures(settings, found, names).tolist(), strict=True))
+    labels = dict(zip(names, label_pictures(settings, found, names).rarest.tolist(), strict=True))
     assert [labels[n] for n in ("garden/00.png", "garden/02.png", "river/01.png")] == [0, 0, 1]
+
+
+def test_a_picture_may_have_several_classes_of_which_rare_ones_are_shown_more_often(
+    tmp_path: Path,
+) -> None:
+    manifest = tmp_path / "manifest.csv"
+    rows = [f"{i}.png,claude-monet,landscape,Impressionism" for i in range(16)]
+    rows += [f"{i}.png,,landscape,Pointillism" for i in range(16, 20)]
+    rows += ["20.png,paul-signac,,Impressionism"]
+    manifest.write_text("\n".join(["file,artist,genre,style", *rows]))
+    settings = LabelConfig(
+        source="manifest", manifest=str(manifest), column=("artist", "genre", "style"),
+        without=("Impressionism",), spelled=True, min_pictures=2,
+    )  # fmt: skip
+    names = [f"{i}.png" for i in range(21)]
+    classes = find_classes(settings, names)
+    assert classes.names == ("Claude Monet", "Landscape", "Pointillism")
+    assert classes.pictures == (16, 20, 4)
+    labels = label_pictures(settings, classes, names)
+    assert labels.labels[[0, 16, 20]].tolist() == [[0, 1], [2, 1], [3, 3]]
+    # Pointillism has 4 pictures and Landscape 20: 4^-0.5 against 20^-0.5.
+    draws, shown = torch.linspace(0, 1 - 1e-6, 1000), torch.zeros(1000, dtype=torch.bool)
+    of = {i: labels.drawn(torch.full((1000,), i), draws, shown) for i in (0, 16, 20)}
+    assert float((of[16] == 2).float().mean()) == pytest.approx(0.5 / (0.5 + 20**-0.5), abs=0.002)
+    assert set(of[0].tolist()) == {0, 1}
+    assert set(of[20].tolist()) == {3}
+    assert set(labels.drawn(torch.zeros(9, dtype=torch.int64), draws[:9], ~shown[:9]).tolist()) == {
+        3
+    }
 
 
 @pytest.mark.parametrize(
@@ -211,9 +241,9 @@ def test_a_manifest_that_cannot_be_used_is_refused(
 def test_a_batch_mirrors_drops_labels_and_stays_in_range(data: Path) -> None:
     settings = config(data, batch_size=24, labels={"source": "folders", "dropout": 0.5})
     pixels = training_data(settings).pictures.pixels[16]
-    labels = torch.arange(24)
+    labels = PictureLabels(torch.arange(24)[:, None], torch.ones(24, 1), 99)
     draws = draw(settings, 0, pictures=24, shape=(3, 16, 16), timesteps=1000)
-    batch = make_batch(settings, pixels, labels, 99, draws)
+    batch = make_batch(settings, pixels, labels, draws)
     assert 0 < int(draws.mirrored.sum()) < 24
     for i, picture in enumerate(draws.index.tolist()):
         expected = to_unit(pixels[picture : picture + 1])[0]
@@ -237,7 +267,7 @@ def test_crops_cover_at_least_their_share_and_lie_inside(data: Path) -> None:
     assert float(area.max()) > 0.95
     pixels = training_data(settings).pictures.pixels[stored_size(16, 0.5)]
     assert pixels.shape[1] == 23
-    batch = make_batch(settings, pixels, None, 0, draws)
+    batch = make_batch(settings, pixels, None, draws)
     assert batch.x_0.shape == (400, 3, 16, 16)
 
 

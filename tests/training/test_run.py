@@ -352,11 +352,10 @@ def test_a_model_stored_in_fp16_is_trained_on_in_fp32(data: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("model", "changes", "reason"),
     [
-        ({}, {"objective": "hybrid"}, "variance is fixed"),
         ({"out_channels": 6}, {}, "learns its variance"),
         ({}, {"prediction": "v_prediction"}, "predicts epsilon"),
-        ({}, {"labels": {"source": "folders"}}, "classes are none"),
         ({"num_class_embeds": 3}, {}, "classes are"),
+        ({"num_class_embeds": 4}, {"labels": {"source": "folders"}}, "classes are"),
         ({}, {"phases": [{"size": 15, "views": 8}]}, "can't take"),
     ],
 )
