@@ -163,11 +163,14 @@ def noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
         ValueError: If its numbers are impossible.
         TypeError: If one of them is not a number.
     """
-    if config["trained_betas"] is not None:
-        return NoiseSchedule.from_betas(torch.tensor(config["trained_betas"]))
+    trained, total = config["trained_betas"], config["num_train_timesteps"]
+    if trained is not None:
+        if len(trained) != total:
+            raise ValueError(f"{len(trained)} trained_betas for num_train_timesteps = {total}")
+        return NoiseSchedule.from_betas(torch.tensor(trained))
     return NoiseSchedule.named(
         SCHEDULES[config["beta_schedule"]],
-        config["num_train_timesteps"],
+        total,
         config["beta_start"],
         config["beta_end"],
     )

@@ -14,7 +14,7 @@ from app.hub.library import HubLibrary, LibraryEntry
 from app.hub.repository import HubId, layout_of
 from app.hub.transfer import Report, Transfer, reported
 from app.models.files import ModelFiles, ModelInfo, describe
-from app.models.loading import check_fits, empty_network, schedule_of
+from app.models.loading import check_usable, empty_network, schedule_of
 from app.models.store import ModelStore
 
 SPARE_BYTES: Final = 200_000_000
@@ -130,7 +130,7 @@ class HubModels:
 
     def _put(self, files: ModelFiles, commit: str, layout: Mapping[str, int]) -> ModelInfo:
         info = describe(files)
-        check_fits(files)
+        check_usable(files)
         self._library.put(HubId.parse(files.id), LibraryEntry(commit, tuple(layout)))
         return info
 

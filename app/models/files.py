@@ -55,6 +55,7 @@ class NetworkFields(ConfigFields):
     layers_per_block: int = Field(default=2, ge=1, le=32)
     num_class_embeds: int | None = Field(default=None, ge=0, le=MAX_CLASSES)
     class_embed_type: str | None = None
+    time_embedding_type: str = "positional"
     num_train_timesteps: int | None = Field(default=None, ge=1, le=MAX_T)
 
     @field_validator("sample_size", mode="before")
@@ -197,6 +198,11 @@ class ModelFiles:
                 "Plein Air paints with unconditional DDPMs, whose network is a UNet2DModel.",
             )
         fields = self._checked(NetworkFields, config, "config.json")
+        if fields.time_embedding_type == "fourier":
+            raise self.error(
+                "its network takes the logarithm of a noise level, not a timestep",
+                "Plein Air's models have a time_embedding_type of positional or learned.",
+            )
         self._check_network(fields)
         return config | {"sample_size": fields.sample_size}
 

@@ -9,7 +9,7 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from app.diffusion.cascade import BANDS
 from app.diffusion.denoiser import Denoiser, require_finite
@@ -20,10 +20,12 @@ from app.networks.executor import NetworkExecutor
 from app.networks.unet import Precision, SharedDenoiser, UNetDenoiser
 
 _BUILDING: Final = (
-    *(ArithmeticError, AttributeError, LookupError),
+    *(ArithmeticError, AssertionError, AttributeError, LookupError),
     *(RuntimeError, TypeError, ValueError),
 )
-"""The errors that diffusers raises on configurations that it can't build a network from."""
+"""The errors of diffusers on configurations of which it can't build a network, or run it."""
+
+_OTHER: Final = "Choose another model."
 
 
 def schedule_of(files: ModelFiles) -> NoiseSchedule:
@@ -56,15 +58,44 @@ def empty_network(files: ModelFiles) -> UNet2DModel:
         ) from error
 
 
-def check_fits(files: ModelFiles) -> None:
-    """Check that the stored tensors are those of the network that config.json describes.
+def check_usable(files: ModelFiles) -> None:
+    """Check all of a model or stage that its configurations and its weights' header can show.
 
     Nothing is allocated: a small file can come with the configuration of a huge network.
 
     Raises:
-        ModelError: If a tensor is missing, unknown, or of another shape.
+        ModelError: If its schedule is impossible, a tensor is missing, unknown, or of another
+            shape, or the network can't take its own pictures at all of its timesteps.
     """
-    network = empty_network(files)
+    network, schedule = empty_network(files), schedule_of(files)
+    _check_fits(files, network)
+    unstored = {name for name, _ in network.named_buffers()} - network.state_dict().keys()
+    if unstored:
+        raise files.error(f"its network has {min(unstored)}, which no weights file holds", _OTHER)
+    table = network.time_proj
+    if isinstance(table, nn.Embedding) and table.num_embeddings < schedule.num_train_timesteps:
+        raise files.error(
+            f"its network knows {table.num_embeddings} timesteps, and its schedule has "
+            f"{schedule.num_train_timesteps}",
+            "Mend num_train_timesteps in one of its files.",
+        )
+    _check_runs(files, network)
+
+
+def _check_runs(files: ModelFiles, network: UNet2DModel) -> None:
+    side = files.unet_config["sample_size"]
+    t = label = torch.zeros(1, dtype=torch.int64, device="meta")
+    x = torch.empty(1, files.unet_config["in_channels"], side, side, device="meta")
+    try:
+        with torch.no_grad():
+            network(x, t, label if network.class_embedding is not None else None)
+    except _BUILDING as error:
+        raise files.error(
+            f"diffusers can't run the network of its config.json ({_first_line(error)})", _OTHER
+        ) from error
+
+
+def _check_fits(files: ModelFiles, network: UNet2DModel) -> None:
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     # Attention has other names in the first models.
     stored = OrderedDict(files.shapes)
@@ -84,7 +115,7 @@ def load_unet(files: ModelFiles) -> UNet2DModel:
     Raises:
         ModelError: If they are missing, damaged, or don't fit its configuration.
     """
-    check_fits(files)
+    check_usable(files)
     unet = empty_network(files)
     try:
         stored: OrderedDict[str, Tensor] = OrderedDict()

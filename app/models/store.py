@@ -14,8 +14,8 @@ from cachetools import FIFOCache
 
 from app.errors import ModelError
 from app.models.cache import MemoryBudget, ModelCache
-from app.models.files import FOLDER_NAME, ModelFiles, ModelInfo, describe
-from app.models.loading import LoadedModel, LoadedNetwork, LoadedStage
+from app.models.files import FOLDER_NAME, ModelFiles, ModelInfo, Stamp, describe
+from app.models.loading import LoadedModel, LoadedNetwork, LoadedStage, check_usable
 from app.models.stages import BANDS_FILE, StageFiles, StageInfo, describe_stage
 from app.networks.devices import choose_device
 from app.networks.executor import DeviceExecutor
@@ -72,6 +72,7 @@ class ModelStore:
         self._others = others
         self.shelf = ModelCache(self.budget)
         self._adopted: FIFOCache[str, ModelFiles] = FIFOCache(MAX_ADOPTED)
+        self._checked: FIFOCache[Stamp, None] = FIFOCache(MAX_ADOPTED)
         self._lock = threading.Lock()
         self._loading = threading.Lock()
         if self.gpu:
@@ -79,11 +80,11 @@ class ModelStore:
 
     def list(self) -> tuple[ModelInfo, ...]:
         """List the models that can be used, without folders that are no model or a broken one."""
-        return _usable(self._models().values(), describe)
+        return self._usable(self._models().values(), describe)
 
     def stages(self) -> tuple[StageInfo, ...]:
         """List the second stages that can be used."""
-        return _usable(self._stages().values(), describe_stage)
+        return self._usable(self._stages().values(), describe_stage)
 
     def faults(self) -> tuple[ModelError, ...]:
         """Return why each folder that looks like a model or a stage, and isn't usable, is not."""
@@ -91,6 +92,7 @@ class ModelStore:
         for files in (*self._models().values(), *self._stages().values()):
             try:
                 describe_stage(files) if isinstance(files, StageFiles) else describe(files)
+                self._check(files)
             except ModelError as error:
                 found.append(error)
         return tuple(found)
@@ -191,6 +193,25 @@ class ModelStore:
         self.shelf.put(files.id, network, needed)
         return network
 
+    def _usable(
+        self, found: Iterable[Files], described: Callable[[Files], Info]
+    ) -> tuple[Info, ...]:
+        infos = []
+        for files in found:
+            with suppress(ModelError):  # What loads it says what is wrong to whoever asks by name.
+                info = described(files)
+                self._check(files)
+                infos.append(info)
+        return tuple(infos)
+
+    def _check(self, files: ModelFiles) -> None:
+        """Check that a network can be loaded and run, once for its files as they are now."""
+        stamp = files.stamp
+        if stamp not in self._checked:
+            check_usable(files)
+            with self._lock:
+                self._checked[stamp] = None
+
     def _renew_locks(self) -> None:
         """Replace the locks in a forked process, where threads that held them don't exist."""
         self._loading = threading.Lock()
@@ -214,14 +235,6 @@ class ModelStore:
                 elif (folder / "model_index.json").is_file() or (folder / "config.json").is_file():
                     found.setdefault(folder.name, ModelFiles(folder.name, folder))
         return found
-
-
-def _usable(found: Iterable[Files], described: Callable[[Files], Info]) -> tuple[Info, ...]:
-    infos = []
-    for files in found:
-        with suppress(ModelError):  # What loads it says what is wrong to whoever asks by name.
-            infos.append(described(files))
-    return tuple(infos)
 
 
 def lend(

@@ -16,6 +16,7 @@ from app.models.store import MAX_ADOPTED, ModelStore
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe
 from app.settings import BUNDLED_MODELS
+from tests.conftest import save_tiny_model
 
 
 @pytest.fixture
@@ -188,6 +189,67 @@ def test_what_could_not_paint_is_not_listed(
         store.load("tiny")
     (fault,) = store.faults()
     assert reason in fault.message
+
+
+def narrower(root: Path) -> None:
+    wider(root / "tiny")
+
+
+def hot(root: Path) -> None:
+    impossible_betas(root / "tiny")
+
+
+def few_betas(root: Path) -> None:
+    edit(root / "tiny" / "scheduler" / "scheduler_config.json", trained_betas=[0.1] * 40)
+
+
+def fourier(root: Path) -> None:
+    save_tiny_model(root / "tiny", time_embedding_type="fourier")
+
+
+def short_table(root: Path) -> None:
+    changes = {"time_embedding_type": "learned", "num_train_timesteps": 100}
+    save_tiny_model(root / "tiny", **changes)
+
+
+def no_skips(root: Path) -> None:
+    blocks = ("DownEncoderBlock2D", "DownBlock2D")
+    changes = {"down_block_types": blocks, "up_block_types": ("UpBlock2D", "UpBlock2D")}
+    save_tiny_model(root / "tiny", **changes)
+
+
+def kernels(root: Path) -> None:
+    save_tiny_model(
+        root / "tiny",
+        mid_block_type=None,
+        time_embedding_dim=16,
+        block_out_channels=(32, 32),
+        down_block_types=("KDownBlock2D", "KDownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (narrower, "don't fit"),
+        (hot, "noise schedule is impossible"),
+        (few_betas, "40 trained_betas for num_train_timesteps = 1000"),
+        (fourier, "logarithm of a noise level"),
+        (short_table, "knows 100 timesteps, and its schedule has 1000"),
+        (no_skips, "can't run the network"),
+        (kernels, "no weights file holds"),
+    ],
+)
+def test_listed_is_only_what_runs(root: Path, damage: Callable[[Path], None], reason: str) -> None:
+    store = ModelStore([root])
+    assert [info.id for info in store.list()] == ["tiny"]
+    damage(root)
+    assert store.list() == ()
+    (fault,) = store.faults()
+    assert reason in fault.message
+    with pytest.raises(ModelError, match=reason):
+        store.load("tiny")
 
 
 @pytest.mark.parametrize("name", ["my model", "модель", "_underscore", "v1.2-b"])
