@@ -28,6 +28,9 @@ from app.models.schedulers import TRAINED_AS_DDPM, check_followed, with_defaults
 FOLDER_NAME: Final = r"\w[\w .-]*"
 """The names of folders that can be models: a recipe and a link name a model by its folder's."""
 
+MAX_NAME: Final = 161
+"""The longest such name in bytes, which leaves room for the rest of a picture's file name."""
+
 MAX_SIDE: Final = 1024
 MAX_LEVELS: Final = 16
 MAX_CLASSES: Final = 10_000
@@ -129,6 +132,11 @@ Stamp = tuple[tuple[str, int, int, int], ...]
 """Of each file its path, size in bytes, time of writing in ns, and inode."""
 
 F = TypeVar("F", bound=BaseModel)
+
+
+def can_name(folder: str) -> bool:
+    """Tell whether a folder of this name can be a model."""
+    return bool(re.fullmatch(FOLDER_NAME, folder)) and len(folder.encode()) <= MAX_NAME
 
 
 def weights_among(names: Iterable[str]) -> tuple[str, ...]:

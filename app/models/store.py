@@ -1,7 +1,6 @@
 """The models that the studio can paint with: found, described, loaded, kept, lent a GPU."""
 
 import os
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ from cachetools import FIFOCache
 
 from app.errors import ModelError
 from app.models.cache import MemoryBudget, ModelCache
-from app.models.files import FOLDER_NAME, ModelFiles, ModelInfo, Stamp, describe
+from app.models.files import MAX_NAME, ModelFiles, ModelInfo, Stamp, can_name, describe
 from app.models.loading import LoadedModel, LoadedNetwork, LoadedStage, check_usable
 from app.models.stages import BANDS_FILE, StageFiles, StageInfo, describe_stage
 from app.networks.devices import choose_device
@@ -88,7 +87,15 @@ class ModelStore:
 
     def faults(self) -> tuple[ModelError, ...]:
         """Return why each folder that looks like a model or a stage, and isn't usable, is not."""
-        found: list[ModelError] = []
+        found = [
+            files.error(
+                "its folder's name can't be a model's",
+                "Rename it: letters, digits, spaces, dots and hyphens, a letter, digit or "
+                f"underscore first, {MAX_NAME} bytes at most.",
+            )
+            for files in self._folders()
+            if not can_name(files.id)
+        ]
         for files in (*self._models().values(), *self._stages().values()):
             try:
                 describe_stage(files) if isinstance(files, StageFiles) else describe(files)
@@ -226,15 +233,19 @@ class ModelStore:
 
     def _find(self) -> dict[str, ModelFiles]:
         found: dict[str, ModelFiles] = {}
+        for files in self._folders():
+            if can_name(files.id):
+                found.setdefault(files.id, files)
+        return found
+
+    def _folders(self) -> Iterator[ModelFiles]:
+        """Yield the folders that look like a model or a stage, whatever they are called."""
         for root in self._roots:
             for folder in sorted(root.iterdir()) if root.is_dir() else ():
-                if not re.fullmatch(FOLDER_NAME, folder.name):
-                    continue
                 if (folder / BANDS_FILE).is_file():
-                    found.setdefault(folder.name, StageFiles(folder.name, folder))
+                    yield StageFiles(folder.name, folder)
                 elif (folder / "model_index.json").is_file() or (folder / "config.json").is_file():
-                    found.setdefault(folder.name, ModelFiles(folder.name, folder))
-        return found
+                    yield ModelFiles(folder.name, folder)
 
 
 def lend(

@@ -30,7 +30,7 @@ from app.documents import Document
 from app.errors import RecipeError
 from app.fields import Control
 from app.images.encoding import png_text
-from app.models.files import FOLDER_NAME
+from app.models.files import FOLDER_NAME, MAX_NAME
 from app.networks.unet import Precision
 
 MAX_PICTURES: Final = 16
@@ -61,7 +61,7 @@ ModelName = Annotated[
     str,
     Field(
         pattern=rf"^({FOLDER_NAME}|{_PART}/{_PART}(@{_PART}(/{_PART})*)?)$",
-        max_length=161,
+        max_length=MAX_NAME,
         description="A model's id, as `models` lists it; ID-STEP for a training's, after one of "
         "its `model_steps`.",
     ),

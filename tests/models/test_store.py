@@ -262,6 +262,17 @@ def test_a_folder_paints_under_its_own_name(root: Path, name: str) -> None:
     assert result.name.startswith(name)
 
 
+@pytest.mark.parametrize(
+    "name", ["model (1)", "a&b", "-dash", "e\u0301te\u0301", "м" * 81, "y" * 162]
+)
+def test_a_folder_whose_name_cant_be_a_models_is_said(root: Path, name: str) -> None:
+    (root / "tiny").rename(root / name)
+    store = ModelStore([root])
+    assert store.list() == ()
+    (fault,) = store.faults()
+    assert f"{name!r} can't be used: its folder's name" in fault.message
+
+
 def shards(weights: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
     names = sorted(weights)
     return {
