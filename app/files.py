@@ -1,8 +1,10 @@
 """Writing that a power cut, a full disk or a kill can't leave half done."""
 
+import errno
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +12,23 @@ from typing import Any, Final
 
 TEMPORARY: Final = ".tmp-"
 """How the names of unfinished folders and files begin."""
+
+
+FULL: Final = ("The disk is full.", "Make room on it, then try again.")
+"""What a person is told where `is_disk_full`, and what to do."""
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Tell whether `error` came from a disk, or a person's share of it, that is full."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        # One made by Python itself has no code.
+        code = getattr(error, "sqlite_errorcode", None)
+        if isinstance(error, sqlite3.Error) and code == sqlite3.SQLITE_FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -1,6 +1,5 @@
 """The errors of the Hub's client, in words for a person."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, cast
@@ -17,6 +16,7 @@ from huggingface_hub.errors import (
 )
 
 from app.errors import HubError, UnreachableError
+from app.files import FULL, is_disk_full
 from app.hub.repository import HubId
 
 HTTPError: Final = cast(type[Exception], HfHubHTTPError.__bases__[0])
@@ -97,8 +97,8 @@ def _explained(error: BaseException) -> tuple[str, str]:
 
 
 def _about_files(error: OSError) -> tuple[str, str]:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "The disk is full.", "Make room on it, then try again."
+    if is_disk_full(error):
+        return FULL
     if "Consistency check failed" in str(error):
         return (
             "The download of {model} broke off: a file is shorter than the Hub says.",

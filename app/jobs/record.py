@@ -7,7 +7,6 @@ DATA/jobs/<id>/log.txt      the trainers' output
 DATA/jobs/<id>/alive        locked as long as a trainer of the job lives
 """
 
-import errno
 import os
 import re
 from collections.abc import Iterator
@@ -19,7 +18,14 @@ from typing import Final, Self
 from pydantic import TypeAdapter
 
 from app.errors import JobError
-from app.files import TEMPORARY, read_json, replace_json, sync_folder
+from app.files import (
+    FULL,
+    TEMPORARY,
+    is_disk_full,
+    read_json,
+    replace_json,
+    sync_folder,
+)
 from app.locks import locked
 
 JOB_MODEL: Final = re.compile(r"([0-9a-f]{16})-[0-9]{1,10}")
@@ -197,11 +203,10 @@ def changing(root: Path) -> Iterator[None]:
         with locked(root / ".lock"):
             yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise JobError(
-            "The disk is full." if full else f"The jobs can't be written: {error}.",
-            "Make room on it, then try again.",
-        ) from error
+        message, hint = FULL
+        if not is_disk_full(error):
+            message = f"The jobs can't be written: {error}."
+        raise JobError(message, hint) from error
 
 
 _ID: Final = re.compile(r"[0-9a-f]{16}")

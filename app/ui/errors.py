@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 import gradio as gr
 
 from app.errors import StudioError
+from app.files import FULL, is_disk_full
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,6 +26,8 @@ def explained(error: Exception) -> StudioError:
         told = f"{error.title}: {re.sub(r'<[^>]*>', '', error.message)}."
         return StudioError(told, "Try again later, or ask for less.")
     _log.error("a request failed", exc_info=error)
+    if is_disk_full(error):
+        return StudioError(*FULL)
     return StudioError("The studio could not finish this.", "Try again; the server's log says why.")
 
 
