@@ -87,6 +87,9 @@ def command(
             files = _find(begun, staged)
             fields["init"] = str(files.folder.resolve())
             phases = [{"size": files.unet_config["sample_size"], "views": 100_000}]
+            total = files.scheduler_config["num_train_timesteps"]
+            if not staged and total < TrainConfig.model_fields["sample_steps"].default:
+                fields.setdefault("sample_steps", total)
         if not staged:
             known.setdefault("phases", phases)
             fields.setdefault("phases", known["phases"])

@@ -19,6 +19,7 @@ PRESETS: Final[tuple[Preset, ...]] = get_args(Preset)
 
 _STEPS: Final = {"taste": 200, "evening": 10_000, "long": 40_000}
 _SAVE_EVERY: Final = {"taste": 50, "evening": 250, "long": 500}
+_SAMPLE_STEPS: Final = 30
 _HELD_OUT: Final = 5
 """The least number of held-out pictures; a set smaller than ten times as many holds out none."""
 
@@ -33,6 +34,7 @@ class TrainingPlan:
     Attributes:
         steps: Steps of the run.
         labels: Train with the classes of the set; the base model must have as many classes.
+        sample_steps: The steps of a sample grid; None is 30, or all T where there are fewer.
     """
 
     steps: int
@@ -44,7 +46,7 @@ class TrainingPlan:
     save_every: int = 250
     sample_every: int = 1_000
     sample_count: int = 16
-    sample_steps: int = 30
+    sample_steps: int | None = None
     held_out_share: float | None = None
     precision: Literal["fast", "exact"] = "fast"
     seed: int = 0
@@ -113,6 +115,9 @@ class TrainingPlan:
             )
         given = asdict(self)
         steps = given.pop("steps")
+        if self.sample_steps is None:
+            total: int = base.scheduler_config["num_train_timesteps"]
+            given["sample_steps"] = min(_SAMPLE_STEPS, total)
         labels = {
             "source": "manifest",
             "manifest": str(pictures.manifest.absolute()),

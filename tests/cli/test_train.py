@@ -22,6 +22,7 @@ from app.novelty.nearest import model_features
 from app.settings import ROOT
 from app.training.config import TrainConfig
 from app.training.resume import open_run, stored_config
+from tests.conftest import save_tiny_model, set_timesteps
 from tests.training.tiny import config, fields, no_init, save_pictures
 
 
@@ -59,6 +60,19 @@ def test_a_model_found_by_its_id_is_trained_with_all_threads(
     finally:
         torch.set_num_threads(before)
     assert threads == [2]
+
+
+def test_samples_of_a_short_model_take_all_of_its_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_timesteps(save_tiny_model(tmp_path / "short"), 20)
+    save_pictures(tmp_path / "data", 6)
+    monkeypatch.setattr("app.cli.train._follow", lambda _run, *, bars: False)
+    out = tmp_path / "run"
+    command = ["train", "--init", str(tmp_path / "short"), "--data", str(tmp_path / "data")]
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--views", "64", "--out", str(out)])
+    assert (stored_config(out) or {})["sample_steps"] == 20
 
 
 def test_a_run_goes_on_without_the_model_that_it_began_with(

@@ -9,7 +9,7 @@ from app.datasets.uploads import PictureSet
 from app.errors import JobError, StudioError
 from app.jobs.plan import PRESETS, TrainingPlan, extended
 from app.models.files import ModelFiles
-from tests.conftest import save_tiny_model
+from tests.conftest import save_tiny_model, set_timesteps
 
 SOME = PictureSet("id", Path("set"), "crop", (), (), (), (), 0, Path("titles.csv"))
 
@@ -43,6 +43,16 @@ def test_a_model_of_larger_pictures_than_are_kept_is_refused(tmp_path: Path) -> 
     large = ModelFiles("large", save_tiny_model(tmp_path / "large", sample_size=MAX_SIDE + 2))
     with pytest.raises(JobError, match="have 258 px a side, and uploaded ones are kept at 256 px"):
         TrainingPlan(10).config(large, SOME)
+
+
+@pytest.mark.parametrize(("total", "steps"), [(20, 20), (1000, 30)])
+def test_samples_take_no_more_steps_than_the_model_has(
+    tmp_path: Path, total: int, steps: int
+) -> None:
+    set_timesteps(save_tiny_model(tmp_path), total)
+    files = ModelFiles("short", tmp_path)
+    assert TrainingPlan(10).config(files, SOME).sample_steps == steps
+    assert TrainingPlan(10, sample_steps=7).config(files, SOME).sample_steps == 7
 
 
 def test_an_unknown_preset_is_refused() -> None:
