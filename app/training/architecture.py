@@ -20,7 +20,7 @@ from app.diffusion.seeds import derived_seed
 from app.errors import StudioError
 from app.files import read_json, replaced_folder, sync_below, write_bytes
 from app.models.files import ModelFiles
-from app.models.loading import load_unet, schedule_of
+from app.models.loading import load_unet
 from app.models.stages import BANDS_FILE, StageFiles
 from app.training.config import NetworkConfig, ScheduleConfig, TrainConfig
 
@@ -316,10 +316,17 @@ def load_initial_model(files: ModelFiles) -> InitialModel:
     """Load the model in `files`, its weights in fp32 even if they are stored in fp16.
 
     Raises:
-        ModelError: If the model's files are missing, broken, or no DDPM's.
+        ModelError: If the model's files are missing, broken, or no DDPM's, or its weights have
+            NaN or infinity, which training would only spread.
     """
-    schedule_of(files)  # refuses impossible numbers, naming the model
-    return InitialModel(architecture_of(files), load_unet(files))
+    architecture, unet = architecture_of(files), load_unet(files)
+    for name, weights in unet.named_parameters():
+        if not bool(weights.isfinite().all()):
+            raise files.error(
+                f"its weights have NaN or infinity, in {name}",
+                "Copy them again, or choose another.",
+            )
+    return InitialModel(architecture, unet)
 
 
 def architecture_of(files: ModelFiles) -> Architecture:

@@ -17,17 +17,18 @@ from app.diffusion.reverse import reverse_process
 from app.diffusion.samplers.base import Sampler
 from app.diffusion.schedule import NoiseSchedule
 from app.diffusion.seeds import SeededNoise
-from app.errors import NotFiniteError
+from app.errors import ModelError, NotFiniteError
 from app.evaluation.judge import held_out_loss
 from app.laboratory.experiments import PosteriorStep
 from app.laboratory.noise import NoiseLab
-from app.models.files import WEIGHTS
+from app.models.files import WEIGHTS, ModelFiles
 from app.models.store import ModelStore
 from app.networks.unet import UNetDenoiser
 from app.novelty.nearest import model_features
 from app.painting.film import Moment, ReplayStep
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe
+from app.training.architecture import load_initial_model
 from tests.laboratory.pictures import upload
 from tests.models.test_lending import STREAMS
 from tests.training.pictures import landscapes
@@ -95,6 +96,13 @@ def test_what_no_stream_asks_is_said_too(root: Path) -> None:
         lab.inspect(PosteriorStep(model="tiny", source=upload(1), t=40))
     with pytest.raises(NotFiniteError, match="What tiny predicts"):
         held_out_loss(model.denoiser("exact"), model.schedule, torch.zeros(4, 3, 16, 16))
+
+
+@pytest.mark.parametrize("value", [INFINITY, NAN])
+def test_no_training_begins_with_it(root: Path, value: float) -> None:
+    spoil(root / "tiny", value)
+    with pytest.raises(ModelError, match=r"NaN or infinity, in conv_out\.\w+"):
+        load_initial_model(ModelFiles("tiny", root / "tiny"))
 
 
 def test_an_index_is_not_made_of_nan(root: Path) -> None:
