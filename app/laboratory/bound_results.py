@@ -45,7 +45,7 @@ class SubjectBound:
         total: The sum of the three so far.
         total_error: The sum's standard error: of the noise draws, and of the choice of steps
             where they are strided; None with a single draw. It is itself estimated from two steps
-            a stratum, so that twice it holds the bound less often than 95 times in 100.
+            a stratum, so that twice it holds the bound about 9 times in 10.
     """
 
     name: str

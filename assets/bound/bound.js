@@ -68,7 +68,8 @@ function mountBound(root, { trigger, props, watch, tab }) {
         : ["–", "–", "–", "–", "–"];
       return `<tr><th scope="row">${swatch} ${escaped(name)}</th>${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`;
     });
-    root.querySelector(".lab-bound-table").innerHTML = `<table><thead><tr>${head.map((cell) => `<th>${cell}</th>`).join("")}</tr></thead><tbody>${body.join("")}</tbody></table>`;
+    const titles = { "±": "the sum's standard error, itself estimated: from two t in each stretch, twice it holds the whole bound about 9 times in 10" };
+    root.querySelector(".lab-bound-table").innerHTML = `<table><thead><tr>${head.map((cell) => `<th title="${titles[cell] ?? ""}">${cell}</th>`).join("")}</tr></thead><tbody>${body.join("")}</tbody></table>`;
   }
 
   function draw() {

@@ -17,7 +17,7 @@ function mountSchedules(root, { props, watch, tab }) {
     const x = { label: "t, noise to picture", range: [0, T], reverse: true };
     root.querySelector(".lab-plots").innerHTML = [
       plotSvg({ title: maths("β", { sub: "t" }), x, y: { label: "variance of a step, log", log: true }, series: lines("beta"), marker: t }),
-      plotSvg({ title: maths("ᾱ", { sub: "t" }), x, y: { label: "share of the signal", range: [0, 1] }, series: lines("alpha_bar"), marker: t }),
+      plotSvg({ title: maths("ᾱ", { sub: "t" }), x, y: { label: "signal, at a picture's variance of 1", range: [0, 1] }, series: lines("alpha_bar"), marker: t }),
       plotSvg({ title: `log SNR<sub>t</sub>`, x, y: { label: "nats" }, series: lines("log_snr"), marker: t }),
     ].join("");
   }
