@@ -1,7 +1,9 @@
 """Schedulers of diffusers: which training processes are this studio's, and what of them it follows.
 
 Where a field is left out its value is the default of the class that the file names. A field that
-the studio doesn't follow may have that default, or null, and no other value.
+the studio doesn't follow may have that default, or null, and no other value. A field that the class
+doesn't have stays behind where one scheduler was made from another's configuration: it may have the
+default of any class that has it.
 """
 
 import inspect
@@ -72,7 +74,7 @@ def check_followed(config: Mapping[str, Any], *, learned_variance: bool) -> None
     Raises:
         ValueError: If a field has a value that isn't followed; it names the field.
     """
-    passes = {**LEFTOVERS, **defaults(config.get("_class_name", DDPM))}
+    own = defaults(config.get("_class_name", DDPM))
     known = {*FOLLOWED, *CHOSEN, *_WITHOUT_EFFECT}
     for field, value in config.items():
         if field.startswith("_") or field in known or value is None:
@@ -80,6 +82,7 @@ def check_followed(config: Mapping[str, Any], *, learned_variance: bool) -> None
         if field == "variance_type":
             follows = value in VARIANCES or (value == "learned_range" and learned_variance)
         else:
-            follows = field in passes and value == passes[field]
+            sources = [own] if field in own else [LEFTOVERS, *map(defaults, TRAINED_AS_DDPM)]
+            follows = any(value == it[field] for it in sources if field in it)
         if not follows:
             raise ValueError(f"its scheduler's {field} is {value!r}")

@@ -127,6 +127,19 @@ def test_what_changes_nothing_passes(folder: Path, field: str, value: object) ->
     assert [info.id for info in ModelStore([folder.parent]).list()] == ["tiny"]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # diffusers' own
+@pytest.mark.parametrize("first", [DDPM, "DDIMScheduler", "EulerDiscreteScheduler"])
+@pytest.mark.parametrize("name", ["HeunDiscreteScheduler", "UniPCMultistepScheduler", DDPM])
+def test_what_stays_of_the_scheduler_before_passes_at_its_default(
+    folder: Path, first: str, name: str
+) -> None:
+    stored = json.loads(getattr(diffusers, first)().to_json_string())
+    fields = json.loads(getattr(diffusers, name).from_config(stored).to_json_string())
+    assert schedule_of(write(folder, **fields)).num_train_timesteps == 1000
+    with pytest.raises(ModelError, match="clip_sample_range is 2"):
+        _ = write(folder, **fields | {"clip_sample_range": 2.0}).scheduler_config
+
+
 def test_a_learned_variance_is_followed_where_the_network_has_one(
     model_root: Path, tmp_path: Path
 ) -> None:
