@@ -5,7 +5,8 @@ A visitor is a random token in a cookie that no script can read.
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, dataclass
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address, ip_network
@@ -14,29 +15,44 @@ from typing import Final
 
 import gradio as gr
 from gradio.context import LocalContext
+from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.limits import Visits
 from app.owners import ALONE
 from app.settings import Settings
 from app.studio import Status, Studio
+from app.ui.routes import COUNTED, path_of, refusal
 
 STATUS: Final = "/status"
-UPLOADS: Final = ("/gradio_api/upload", "/gradio_api/process_recording")
-COUNTED: Final = (
-    *(f"/gradio_api/{way}" for way in ("queue/join", "call/", "run/", "api/")),
-    *UPLOADS,
-)
-"""The paths by which work and files come in; fetches, answers and heartbeats aren't counted."""
-
 PRIVATE: Final = tuple(
     map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7"))
 )
 
 MAX_NAME: Final = 200
+
+
+def outermost(*middleware: Middleware) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """Return a lifespan that puts `middleware` round a server, outside what Gradio puts round it.
+
+    Gradio's own would answer some requests, and change answers, before the page's came to see them.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # The stack is built by now, and no request has come.
+        stack = app.middleware_stack
+        if stack is None:
+            raise RuntimeError("Starlette starts its lifespan inside its middleware")
+        for cls, args, options in reversed(middleware):
+            stack = cls(stack, *args, **options)
+        app.middleware_stack = stack
+        yield
+
+    return lifespan
 
 
 def gate(studio: Studio, page: gr.Blocks) -> Middleware:
@@ -72,7 +88,7 @@ class RateLimit:
         await (answer or self.app)(scope, receive, send)
 
     def _answer(self, scope: Scope) -> Response | None:
-        path = _path(scope)
+        path = path_of(scope)
         if path == STATUS and scope["method"] in {"GET", "HEAD"}:
             return JSONResponse(asdict(self.status()), headers={"Cache-Control": "no-store"})
         if scope["method"] != "POST" or not path.startswith(COUNTED):
@@ -81,10 +97,7 @@ class RateLimit:
         if not seconds:
             return None
         words = f"These are more requests than one visitor may make. Wait {seconds} s, then go on."
-        wait = {"Retry-After": str(seconds)}
-        if path.startswith(UPLOADS):  # The page shows the answer as it comes.
-            return PlainTextResponse(words, 429, wait)
-        return JSONResponse({"detail": words}, 429, wait)
+        return refusal(path, words, 429, {"Retry-After": str(seconds)})
 
 
 def visitor_of(scope: Scope, proxies: int) -> str:
@@ -127,7 +140,7 @@ class VisitorCookie:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; the page itself comes with the cookie."""
-        if scope["type"] != "http" or scope["method"] != "GET" or _path(scope) not in {"", "/"}:
+        if scope["type"] != "http" or scope["method"] != "GET" or path_of(scope) not in {"", "/"}:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -164,11 +177,6 @@ def owner_of(settings: Settings, request: gr.Request | None) -> str:
 def asker(settings: Settings) -> str:
     """Return the owner who sent the request being answered, as `owner_of` does."""
     return owner_of(settings, LocalContext.request.get(None))
-
-
-def _path(scope: Scope) -> str:
-    # Behind a proxy the path begins with the root path, or the proxy has taken that away.
-    return str(scope["path"]).removeprefix(str(scope.get("root_path") or "").rstrip("/"))
 
 
 def _is_https(scope: Scope, headers: Headers) -> bool:

@@ -17,11 +17,12 @@ from app.datasets.uploads import MAX_UPLOAD
 from app.errors import StudioError
 from app.settings import Settings, quiet_matplotlib
 from app.studio import Studio
+from app.ui.bodies import BodyLimit
 from app.ui.components.layout import NETWORK, Header, model_choices
 from app.ui.components.recipe_controls import keep_usable
 from app.ui.endpoints.files import keep_to_own_files
 from app.ui.hub.panel import hub_panel
-from app.ui.middleware import VisitorCookie, asker, gate
+from app.ui.middleware import VisitorCookie, asker, gate, outermost
 from app.ui.tab_list import TABS, Tab
 from app.ui.theme import NIGHT_SWITCH, STUDIO_CSS, STUDIO_HEAD, STUDIO_NAME, StudioTheme
 
@@ -136,7 +137,8 @@ def _launch(studio: Studio, page: gr.Blocks) -> None:
                 gate(studio, page),
                 # The page itself, mostly; streams of events pass through as they are.
                 Middleware(GZipMiddleware, minimum_size=50_000),
-            ]
+            ],
+            "lifespan": outermost(Middleware(BodyLimit)),
         },
         theme=StudioTheme(),
         css=STUDIO_CSS,
