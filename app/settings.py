@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic_core import ErrorDetails, PydanticKnownError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -23,6 +25,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 BUNDLED_MODELS: Final = ROOT / "models"
 ASSETS: Final = ROOT / "assets"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+HOST_NAME: Final = re.compile(r"([A-Za-z0-9_-]+\.)*[A-Za-z0-9_-]+|[0-9a-fA-F:]*::?[0-9a-fA-F:]*")
+"""A host's name, or its address."""
 
 SWITCHES: Final = frozenset({"0", "false", "1", "true"})
 """The spellings of on and off, in capitals or not; pydantic accepts more."""
@@ -71,6 +76,16 @@ def _postgres_address(url: str) -> str:
     return url
 
 
+def _names(given: object) -> object:
+    """Split names at commas; each is a host's, without a port."""
+    if not isinstance(given, str):
+        return given
+    names = tuple(name for each in given.split(",") if (name := each.strip()))
+    if not all(map(HOST_NAME.fullmatch, names)):
+        raise ValueError("is {!r}.", "List names such as studio.example, without ports, at commas.")
+    return names
+
+
 Switch = Annotated[bool, BeforeValidator(_check_switch)]
 WholeNumber = Annotated[int, BeforeValidator(_check_digits)]
 ExistingFolder = Annotated[Path, AfterValidator(_existing_folder)]
@@ -79,6 +94,7 @@ PostgresAddress = Annotated[str, AfterValidator(_postgres_address)]
 Megabytes = Annotated[WholeNumber, Field(ge=1, le=1_000_000_000)]
 Count = Annotated[WholeNumber | None, Field(ge=0, le=1_000_000)]
 Work = Annotated[WholeNumber | None, Field(ge=0, le=1_000_000_000)]
+HostNames = Annotated[tuple[str, ...], BeforeValidator(_names)]
 MachineName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -181,6 +197,9 @@ class Settings(BaseSettings):
     Each adds whom it heard from to X-Forwarded-For; 0 is none, and the header is ignored.
     """
 
+    hosts: Annotated[HostNames, NoDecode, Field(alias="PLEIN_AIR_HOSTS")] = ()
+    """Names by which a single user's page may be asked, beside this machine's own."""
+
     mcp: Annotated[Switch, Field(alias="PLEIN_AIR_MCP")] = False
     """Whether the page's calls are tools of an MCP server too."""
 
@@ -189,6 +208,9 @@ class Settings(BaseSettings):
 
     space_id: Annotated[str, Field(alias="SPACE_ID")] = ""
     """Set by Hugging Face where the studio is a Space: "owner/name"."""
+
+    space_host: Annotated[str, Field(alias="SPACE_HOST")] = ""
+    """Set by Hugging Face where the studio is a Space: the name that it is reached by."""
 
     zero_gpu: Annotated[Switch, Field(alias="SPACES_ZERO_GPU")] = False
     """Set by Hugging Face on ZeroGPU hardware."""
@@ -244,7 +266,7 @@ class Settings(BaseSettings):
     def variables(self) -> dict[str, str]:
         """Return the environment by which another process gets the same settings."""
         return {
-            name: str(int(value) if isinstance(value, bool) else value)
+            name: _as_variable(value)
             for name, value in self.model_dump(by_alias=True, exclude_none=True).items()
         }
 
@@ -262,6 +284,12 @@ class Settings(BaseSettings):
     def may_add_models(self) -> bool:
         """Tell whether the page may bring models from the Hub."""
         return self.single_user if self.add_models is None else self.add_models
+
+
+def _as_variable(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(int(value) if isinstance(value, bool) else value)
 
 
 def spin_briefly() -> None:

@@ -39,9 +39,11 @@ def test_each_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLEIN_AIR_JOBS_PER_VISITOR": "8",
             "PLEIN_AIR_JOB_QUEUE_LENGTH": "9",
             "PLEIN_AIR_PROXIES": "2",
+            "PLEIN_AIR_HOSTS": "studio.example, 192.168.0.9,",
             "PLEIN_AIR_MCP": "1",
             "OAUTH_CLIENT_ID": "1234",
             "SPACE_ID": "somebody/plein-air",
+            "SPACE_HOST": "somebody-plein-air.hf.space",
             "SPACES_ZERO_GPU": "true",
         }
     )
@@ -56,9 +58,11 @@ def test_each_variable_reaches_its_setting(tmp_path: Path) -> None:
     jobs = (settings.training_views, settings.jobs_per_visitor, settings.job_queue_length)
     assert jobs == (7, 8, 9)
     assert settings.proxies == 2
+    assert settings.hosts == ("studio.example", "192.168.0.9")
     assert settings.mcp
     assert settings.oauth_client_id == "1234"
     assert (settings.space_id, settings.zero_gpu) == ("somebody/plein-air", True)
+    assert settings.space_host == "somebody-plein-air.hf.space"
     assert settings.model_roots == (BUNDLED_MODELS, tmp_path)
 
 
@@ -79,7 +83,13 @@ def test_where_others_can_come_each_sees_their_own(
 
 
 def test_another_process_can_be_given_the_same_settings(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, single_user=False, models_dir=tmp_path, threads=2)
+    settings = Settings(
+        data_dir=tmp_path,
+        single_user=False,
+        models_dir=tmp_path,
+        threads=2,
+        hosts=("studio.example", "studio"),
+    )
     assert Settings.from_environment(settings.variables()) == settings
     assert Settings.from_environment(Settings().variables()) == Settings()
 
@@ -93,6 +103,7 @@ def test_models_are_added_by_whoever_opens_the_page_only_if_they_are_alone() -> 
 
 NUMBER = "Set it to a whole number from"
 SWITCH = "Set it to 0 or 1."
+NAMES = "List names such as studio.example, without ports, at commas."
 
 
 @pytest.mark.parametrize(
@@ -126,6 +137,8 @@ SWITCH = "Set it to 0 or 1."
         ("PLEIN_AIR_PICTURE_STEPS", "null", "is 'null'.", f"{NUMBER} 0 to 1000000000."),
         ("PLEIN_AIR_PROXIES", "one", "is 'one'.", f"{NUMBER} 0 to 100."),
         ("PLEIN_AIR_MCP", "maybe", "is 'maybe'.", SWITCH),
+        ("PLEIN_AIR_HOSTS", "https://a.example", "is 'https://a.example'.", NAMES),
+        ("PLEIN_AIR_HOSTS", "a.example:7860", "is 'a.example:7860'.", NAMES),
     ],
 )
 def test_a_value_that_can_not_be_used_is_named(

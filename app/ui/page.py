@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import Final
@@ -21,6 +21,7 @@ from app.ui.bodies import BodyLimit
 from app.ui.components.layout import NETWORK, Header, model_choices
 from app.ui.components.recipe_controls import keep_usable
 from app.ui.endpoints.files import keep_to_own_files
+from app.ui.hosts import AllowedHosts, Hosts
 from app.ui.hub.panel import hub_panel
 from app.ui.middleware import VisitorCookie, asker, gate, outermost
 from app.ui.tab_list import TABS, Tab
@@ -117,6 +118,12 @@ def _require_address(name: str, port: int) -> None:
         ) from error
 
 
+def _doors(settings: Settings) -> Iterator[Middleware]:
+    if settings.single_user:
+        yield Middleware(AllowedHosts, hosts=Hosts(settings))
+    yield Middleware(BodyLimit)
+
+
 def _launch(studio: Studio, page: gr.Blocks) -> None:
     settings, waiting = studio.settings, studio.limits.queue_length
     # Otherwise Gradio answers /run and /api at once, past the queue and its length.
@@ -138,7 +145,7 @@ def _launch(studio: Studio, page: gr.Blocks) -> None:
                 # The page itself, mostly; streams of events pass through as they are.
                 Middleware(GZipMiddleware, minimum_size=50_000),
             ],
-            "lifespan": outermost(Middleware(BodyLimit)),
+            "lifespan": outermost(*_doors(settings)),
         },
         theme=StudioTheme(),
         css=STUDIO_CSS,
