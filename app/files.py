@@ -102,6 +102,15 @@ def remove(folder: Path) -> None:
         shutil.rmtree(condemned, ignore_errors=True)
 
 
+def empty(folder: Path) -> None:
+    """Remove what is in a folder, as far as that can be removed."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def sweep(folder: Path) -> None:
     """Remove what an interrupted process left unfinished in `folder`."""
     for leftover in folder.glob(f"{TEMPORARY}*"):

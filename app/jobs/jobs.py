@@ -16,7 +16,7 @@ from typing import Final
 
 from app.datasets.uploads import Sets
 from app.errors import JobError
-from app.files import remove, replace_file
+from app.files import empty, remove, replace_file
 from app.jobs.copies import CopyCheck, likenesses
 from app.jobs.curves import CurveReaders, TrainingCurves
 from app.jobs.engine import Engine
@@ -350,6 +350,7 @@ class Jobs:
 
     def _bury(self, job_id: str, path: Path) -> None:
         """Remove everything that belongs to a job, its folder last, as the rest is found by it."""
+        empty(path)  # First of all, for on a full disk the rest needs room.
         self._engine.forget(f"{job_id}-")
         self._sets.release_all(job_id)
         remove(path)

@@ -202,11 +202,14 @@ def changing(root: Path) -> Iterator[None]:
     try:
         with locked(root / ".lock"):
             yield
-    except OSError as error:
-        message, hint = FULL
-        if not is_disk_full(error):
-            message = f"The jobs can't be written: {error}."
-        raise JobError(message, hint) from error
+    except Exception as error:
+        if is_disk_full(error):
+            raise JobError(*FULL) from error
+        if isinstance(error, OSError):
+            raise JobError(
+                f"The jobs can't be written: {error.strerror}.", "Make room on it, then try again."
+            ) from error
+        raise
 
 
 _ID: Final = re.compile(r"[0-9a-f]{16}")

@@ -18,9 +18,11 @@ from gradio.context import LocalContext
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.files import is_disk_full
 from app.limits import Visits
 from app.owners import ALONE
 from app.settings import Settings
@@ -53,6 +55,18 @@ def outermost(*middleware: Middleware) -> Callable[[Starlette], AbstractAsyncCon
         yield
 
     return lifespan
+
+
+async def tell_full_disk(request: Request, error: Exception) -> Response:
+    """Answer a request during which the disk was full, for `FastAPI(exception_handlers=...)`.
+
+    Raises:
+        Exception: The `error`, if it is another.
+    """
+    if not is_disk_full(error):
+        raise error
+    words = "The disk is full. Try again when there is room on it."
+    return refusal(path_of(request.scope), words, 507)
 
 
 def gate(studio: Studio, page: gr.Blocks) -> Middleware:

@@ -17,13 +17,15 @@ from app.datasets.uploads import MAX_UPLOAD
 from app.errors import StudioError
 from app.settings import Settings, quiet_matplotlib
 from app.studio import Studio
+from app.ui.blocks import StudioBlocks
 from app.ui.bodies import BodyLimit
 from app.ui.components.layout import NETWORK, Header, model_choices
 from app.ui.components.recipe_controls import keep_usable
+from app.ui.endpoints.calls import Calls, CheckedCalls
 from app.ui.endpoints.files import keep_to_own_files
 from app.ui.hosts import AllowedHosts, Hosts
 from app.ui.hub.panel import hub_panel
-from app.ui.middleware import VisitorCookie, asker, gate, outermost
+from app.ui.middleware import VisitorCookie, asker, gate, outermost, tell_full_disk
 from app.ui.tab_list import TABS, Tab
 from app.ui.theme import NIGHT_SWITCH, STUDIO_CSS, STUDIO_HEAD, STUDIO_NAME, StudioTheme
 
@@ -35,7 +37,7 @@ MCP_COMMAND: Final = 'python -m pip install "gradio[mcp]>=6.31,<7"'
 def build(studio: Studio, tabs: Sequence[Tab] = TABS) -> gr.Blocks:
     """Build `studio`'s page, not yet served; from then on the studio's models are the asker's."""
     studio.models.asks = partial(asker, studio.settings)
-    page = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400))
+    page = StudioBlocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400))
     with page:
         with gr.Row(elem_classes="studio-header"):
             gr.HTML(STUDIO_NAME, elem_classes="studio-title")
@@ -135,6 +137,8 @@ def _launch(studio: Studio, page: gr.Blocks) -> None:
         root_path=settings.root_path or None,
         ssr_mode=False,
         show_error=True,
+        # Gradio's tells whoever asks which events others sent, and how long they took.
+        enable_monitoring=False,
         # Else Gradio ends the server where a busy machine takes 3 s for its first page.
         _frontend=False,
         max_file_size=MAX_UPLOAD,
@@ -142,9 +146,11 @@ def _launch(studio: Studio, page: gr.Blocks) -> None:
             "middleware": [
                 Middleware(VisitorCookie),
                 gate(studio, page),
+                Middleware(CheckedCalls, calls=Calls(page)),
                 # The page itself, mostly; streams of events pass through as they are.
                 Middleware(GZipMiddleware, minimum_size=50_000),
             ],
+            "exception_handlers": {OSError: tell_full_disk},
             "lifespan": outermost(*_doors(settings)),
         },
         theme=StudioTheme(),

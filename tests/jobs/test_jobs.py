@@ -3,6 +3,7 @@
 import json
 import time
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from app.jobs.record import taken_bytes
 from app.jobs.storage import Storage, needed_bytes
 from app.models.store import ModelStore
 from tests.conftest import save_tiny_model
+from tests.disks import fill, small_disk
 from tests.jobs.conftest import OWNER, PLAN, Bench
 from tests.training.tiny import save_pictures
 
@@ -282,3 +284,34 @@ def test_a_full_quota_refuses_a_job(bench: Bench) -> None:
         file.truncate(bench.settings.job_quota_mb * 1_000_000 + 1)
     with pytest.raises(StudioError, match="set aside"):
         bench.start()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """The disk on which the bench's data lies."""
+    with small_disk(tmp_path / "data") as made:
+        yield made
+
+
+def test_a_job_is_deleted_from_the_disk_that_it_filled(disk: Path, bench: Bench) -> None:
+    job = bench.start()
+    bench.jobs.stop(OWNER, job.id)
+    fill(bench.folder(job) / "checkpoint")
+    bench.jobs.delete(OWNER, job.id)
+    assert bench.jobs.list(OWNER) == ()
+    assert not bench.folder(job).exists()
+
+
+def test_a_disk_that_others_filled_is_named_and_the_job_deleted_with_the_next_look(
+    disk: Path, bench: Bench
+) -> None:
+    job = bench.start()
+    bench.jobs.stop(OWNER, job.id)
+    for path in (disk / "filling", disk / "rest"):
+        fill(path)
+    with pytest.raises(JobError, match="The disk is full"):
+        bench.jobs.delete(OWNER, job.id)
+    assert bench.jobs.list(OWNER) == ()
+    (disk / "filling").unlink()
+    bench.jobs.tend()
+    assert not list((disk / "jobs").glob(f"*{job.id}"))

@@ -16,6 +16,7 @@ from gradio.context import get_blocks_context
 from gradio.events import api
 from pydantic import TypeAdapter, create_model
 
+from app.errors import StudioError
 from app.fields import expanded, whole, within
 from app.ui.callers import finished
 from app.ui.endpoints.arguments import Json, argument
@@ -98,6 +99,7 @@ def expose(handler: Callable[..., Any], *, concurrency_id: str | None = None) ->
 
     @wraps(handler)
     def called(*args: Any, **kwargs: Any) -> Any:
+        _check_kinds(endpoint.parameters, args)
         return handler(*map(whole, args), **{name: whole(it) for name, it in kwargs.items()})
 
     told = errors_to_page(called)
@@ -105,6 +107,40 @@ def expose(handler: Callable[..., Any], *, concurrency_id: str | None = None) ->
     made = api(told, api_name=endpoint.name, concurrency_id=concurrency_id)
     _describe(made["inputs"], endpoint.parameters)
     _describe(made["outputs"], endpoint.results)
+
+
+_KINDS: Final[dict[str, tuple[Any, str]]] = {
+    "string": (str, "a text"),
+    "array": (list, "a list"),
+    "object": (dict, "an object"),
+    "null": (NoneType, "null"),
+    "boolean": (bool, "true or false"),
+    "integer": (int | float, "a number"),
+    "number": (int | float, "a number"),
+    "file": (dict, "a file"),
+}
+"""JSON's kinds of values: their Python types, and what they are called."""
+
+_LEFT: Final = frozenset({"integer", "number", "boolean", "file"})
+"""Kinds whose wrong values, unless they are lists or objects, the service itself has words for."""
+
+
+def _check_kinds(parameters: Sequence[EndpointValue], given: Sequence[object]) -> None:
+    """Refuse a value of another kind than its parameter's; the service checks all the rest.
+
+    Raises:
+        StudioError: If there is one.
+    """
+    for parameter, value in zip(parameters, given, strict=False):
+        schemas = parameter.schema.get("anyOf", (parameter.schema,))
+        kinds = ["file" if "$ref" in it else it["type"] for it in schemas]
+        if any(isinstance(value, _KINDS[kind][0]) for kind in kinds):
+            continue
+        if isinstance(value, dict | list) or not _LEFT.intersection(kinds):
+            wanted = _KINDS[kinds[0]][1]
+            is_text = kinds[0] == "string"
+            said = f"A {parameter.name} is" if is_text else f"{parameter.name} has to be"
+            raise StudioError(f"{said} {wanted}.", f"It is this: {parameter.words}")
 
 
 def _describe(components: Sequence[int], things: Sequence[EndpointValue]) -> None:

@@ -13,6 +13,7 @@ from gradio.utils import get_upload_folder
 from gradio_client.utils import is_http_url_like
 
 from app.errors import UploadError
+from app.ui.errors import no_upload
 
 _SERVED: Final = "/gradio_api/file="
 """The part of an address of this studio's files that comes before the path."""
@@ -77,7 +78,5 @@ def served_file(path: Path) -> gr.FileData:
 def _upload(path: str) -> Path:
     real = Path(path).resolve()
     if not real.is_relative_to(upload_folder()) or not real.is_file():
-        raise UploadError(
-            "That is no uploaded file.", "Upload the picture first, as handle_file does."
-        )
+        raise no_upload()
     return real
