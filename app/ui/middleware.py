@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, dataclass
 from http.cookies import CookieError, SimpleCookie
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Final
 
@@ -34,7 +34,12 @@ PRIVATE: Final = tuple(
     map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7"))
 )
 
+IPV6_PREFIX: Final = 64
+"""The bits of an IPv6 address that tell visitors apart; one visitor has all of the others."""
+
 MAX_NAME: Final = 200
+
+_PORT: Final = re.compile(r"\[([^]]*)\](?::\d+)?|([^:]*):\d+")
 
 
 def outermost(*middleware: Middleware) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
@@ -117,6 +122,8 @@ class RateLimit:
 def visitor_of(scope: Scope, proxies: int) -> str:
     """Return the address that sends a request, as the first of so many `proxies` in front saw it.
 
+    Of an IPv6 address that is the network of 64 bits which one visitor is given.
+
     Each proxy adds the address it heard from to the end of X-Forwarded-For; whatever stands before
     that came with the request, and may be invented. An address of a private network is taken for
     one more proxy's, if another address stands before it. A request that passed fewer proxies
@@ -126,17 +133,27 @@ def visitor_of(scope: Scope, proxies: int) -> str:
     seen = [hop.strip() for hop in hops[: max(0, len(hops) + 1 - proxies)]] if proxies else []
     while len(seen) > 1 and _is_private(seen[-1]):
         seen.pop()
-    told = seen[-1] if seen else ""
     client = scope.get("client")
-    return told[:MAX_NAME] or (str(client[0]) if client else "")
+    told = seen[-1] if seen and seen[-1] else str(client[0]) if client else ""
+    address = _address(told)
+    if isinstance(address, IPv6Address):
+        return str(ip_network((address, IPV6_PREFIX), strict=False))
+    return str(address) if address else told[:MAX_NAME]
 
 
-def _is_private(address: str) -> bool:
+def _address(name: str) -> IPv4Address | IPv6Address | None:
+    """Read an address, which may have a port: 192.0.2.1:80, [2001:db8::1]:80, ::ffff:192.0.2.1."""
+    match = _PORT.fullmatch(name)
     try:
-        seen = ip_address(address)
+        address = ip_address(match[1] or match[2] if match else name)
     except ValueError:
-        return False
-    return any(seen in network for network in PRIVATE)
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_private(name: str) -> bool:
+    address = _address(name)
+    return address is not None and any(address in network for network in PRIVATE)
 
 
 COOKIE: Final = "plein_air_owner"

@@ -1,13 +1,16 @@
 """The page: header, tabs, and how it is served."""
 
+import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
-from typing import Final
+from typing import Final, NoReturn
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -74,8 +77,8 @@ def build(studio: Studio, tabs: Sequence[Tab] = TABS) -> gr.Blocks:
     return page
 
 
-def serve(settings: Settings) -> None:
-    """Open the page, print its address, and serve it until the process is told to end.
+def serve(settings: Settings) -> NoReturn:
+    """Open the page, print its address, serve it until the process is told to end, and end it.
 
     Raises:
         StudioError: If the default model can't be used, the port is taken, or MCP is asked for and
@@ -100,12 +103,25 @@ def serve(settings: Settings) -> None:
     ending = threading.Event()
     threading.Thread(target=studio.workshop.tend, args=(ending,), daemon=True).start()
     try:
-        _launch(studio, page)
+        with suppress(KeyboardInterrupt):
+            _launch(studio, page)
     finally:
         ending.set()
         if os.getpid() == 1:
             # A container ends with its first process, and would take the worker along unsaved.
             studio.workshop.end_worker()
+    _end_process()
+
+
+def _end_process() -> NoReturn:
+    """End the process at once, whatever its threads do.
+
+    Python would first end its own threads wherever they are; inside torch's code that aborts.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _require_address(name: str, port: int) -> None:

@@ -1,12 +1,18 @@
 """The page's start."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import httpx
+import pytest
+
 from app.settings import ROOT
+from tools.server import running_server
 
 START = """
 import sys
@@ -50,3 +56,20 @@ def test_matplotlib_is_left_to_gradio_which_takes_little_of_it_and_says_nothing(
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "launched\n", "")
+
+
+@pytest.mark.parametrize("is_painting", [False, True])
+def test_sigterm_ends_the_page_in_order(
+    model_root: Path, tmp_path: Path, is_painting: bool
+) -> None:
+    environment = {"PLEIN_AIR_MODELS": str(model_root), "PLEIN_AIR_DATA": str(tmp_path / "data")}
+    with running_server(environment | {"GRADIO_TEMP_DIR": str(tmp_path / "gradio")}) as server:
+        if is_painting:
+            call = {"steps": 1000, "pictures": 4}
+            httpx.post(f"{server.url}gradio_api/call/v2/paint", json=call).raise_for_status()
+            while not httpx.get(f"{server.url}status").json()["network_steps"]:
+                time.sleep(0.1)
+        os.kill(server.pid, signal.SIGTERM)
+        ended = os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 0)
