@@ -125,6 +125,45 @@ class Limits:
             )
 
 
+@dataclass(frozen=True)
+class QueueShare:
+    """What one visitor, and all at one address, may have in the queue at once; 0 is no limit.
+
+    Attributes:
+        runs: Runs of one visitor.
+        runs_at_address: Runs of all visitors at one address, such as a class behind one router.
+        others: Other events of one visitor.
+        others_at_address: Other events of all visitors at one address.
+    """
+
+    runs: int = 0
+    runs_at_address: int = 0
+    others: int = 0
+    others_at_address: int = 0
+
+    def refusal(self, own: int, at_address: int, *, is_run: bool) -> str:
+        """Return why one more is refused beside those that wait or run; "" where it is not."""
+        most, most_there = self.others, self.others_at_address
+        what = "requests"
+        if is_run:
+            most, most_there, what = self.runs, self.runs_at_address, "runs"
+        if most and own >= most:
+            return (
+                f"{own} {what} of yours wait or run already, as many as this open studio takes "
+                "from one visitor. Wait until one is done, or stop one."
+            )
+        if most_there and at_address >= most_there:
+            return (
+                f"{at_address} {what} from your network's address wait or run already, as many as "
+                "this open studio takes. Try again when some are done."
+            )
+        return ""
+
+
+OPEN_SHARE: Final = QueueShare(runs=2, runs_at_address=60, others=30, others_at_address=400)
+"""For an open studio: an opened page asks a dozen things at once, and so may each of a class."""
+
+
 def _going(jobs: int, whose: str = "") -> str:
     return (
         f"1 training {whose}waits or runs" if jobs == 1 else f"{jobs} trainings {whose}wait or run"
@@ -134,7 +173,7 @@ def _going(jobs: int, whose: str = "") -> str:
 OPEN: Final = Limits(
     picture_steps=8_000,
     requests_per_minute=600,
-    queue_length=32,
+    queue_length=500,
     training_views=8_000,
     jobs_per_visitor=1,
     job_queue_length=8,

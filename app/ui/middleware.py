@@ -18,7 +18,7 @@ from gradio.context import LocalContext
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,6 +27,7 @@ from app.limits import Visits
 from app.owners import ALONE
 from app.settings import Settings
 from app.studio import Status, Studio
+from app.ui.queue import Visitor
 from app.ui.routes import COUNTED, path_of, refusal
 
 STATUS: Final = "/status"
@@ -139,6 +140,12 @@ def visitor_of(scope: Scope, proxies: int) -> str:
     if isinstance(address, IPv6Address):
         return str(ip_network((address, IPV6_PREFIX), strict=False))
     return str(address) if address else told[:MAX_NAME]
+
+
+def visitor(request: HTTPConnection, proxies: int) -> Visitor:
+    """Return who sends a request: a cookie and an address."""
+    token = token_in(request.headers.get("cookie", ""))
+    return Visitor(visitor_of(request.scope, proxies), token)
 
 
 def _address(name: str) -> IPv4Address | IPv6Address | None:

@@ -18,6 +18,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from app.datasets.uploads import MAX_UPLOAD
 from app.errors import StudioError
+from app.limits import OPEN_SHARE, QueueShare
 from app.settings import Settings, quiet_matplotlib
 from app.studio import Studio
 from app.ui.blocks import StudioBlocks
@@ -28,12 +29,16 @@ from app.ui.endpoints.calls import Calls, CheckedCalls
 from app.ui.endpoints.files import keep_to_own_files
 from app.ui.hosts import AllowedHosts, Hosts
 from app.ui.hub.panel import hub_panel
-from app.ui.middleware import VisitorCookie, asker, gate, outermost, tell_full_disk
+from app.ui.listeners import CountedListeners, Listeners
+from app.ui.middleware import VisitorCookie, asker, gate, outermost, tell_full_disk, visitor
+from app.ui.queue import VisitorQueue
 from app.ui.tab_list import TABS, Tab
 from app.ui.theme import NIGHT_SWITCH, STUDIO_CSS, STUDIO_HEAD, STUDIO_NAME, StudioTheme
 
 TITLE: Final = "Plein Air"
 GRACE_SECONDS: Final = 1
+MAX_AT_ONCE: Final = 8
+MAX_SESSIONS: Final = 10**9
 MCP_COMMAND: Final = 'python -m pip install "gradio[mcp]>=6.31,<7"'
 
 
@@ -143,9 +148,19 @@ def _doors(settings: Settings) -> Iterator[Middleware]:
 
 
 def _launch(studio: Studio, page: gr.Blocks) -> None:
-    settings, waiting = studio.settings, studio.limits.queue_length
+    settings, listeners = studio.settings, Listeners()
     # Otherwise Gradio answers /run and /api at once, past the queue and its length.
-    page.queue(default_concurrency_limit=8, max_size=waiting or None, api_open=False).launch(
+    page.queue(api_open=False)
+    page._queue = queue = VisitorQueue(
+        page,
+        QueueShare() if settings.single_user else OPEN_SHARE,
+        partial(visitor, proxies=settings.proxies),
+        listeners,
+        NETWORK,
+        MAX_AT_ONCE,
+        studio.limits.queue_length or None,
+    )
+    page.launch(
         prevent_thread_lock=True,
         mcp_server=settings.mcp,
         server_name=settings.server_name,
@@ -158,11 +173,14 @@ def _launch(studio: Studio, page: gr.Blocks) -> None:
         # Else Gradio ends the server where a busy machine takes 3 s for its first page.
         _frontend=False,
         max_file_size=MAX_UPLOAD,
+        # The queue forgets sessions; Gradio would forget those of open pages too.
+        state_session_capacity=MAX_SESSIONS,
         app_kwargs={
             "middleware": [
                 Middleware(VisitorCookie),
                 gate(studio, page),
                 Middleware(CheckedCalls, calls=Calls(page)),
+                Middleware(CountedListeners, listeners=listeners, session_of=queue.session_of),
                 # The page itself, mostly; streams of events pass through as they are.
                 Middleware(GZipMiddleware, minimum_size=50_000),
             ],
