@@ -38,7 +38,11 @@ def test_status_is_told_as_json(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [JOIN, *(f"/gradio_api/{way}/paint" for way in ("call", "call/v2", "run", "api"))]
+    "path",
+    [
+        *(JOIN, "/gradio_api/component_server"),
+        *(f"/gradio_api/{way}/paint" for way in ("call", "call/v2", "run", "api")),
+    ],
 )
 def test_requests_beyond_a_share_are_told_when_to_come_back(client: TestClient, path: str) -> None:
     assert [client.post(path).status_code for _ in range(3)] == [200, 200, 429]
