@@ -17,6 +17,9 @@ from app.ui.routes import API, path_of, refusal
 CALL: Final = re.compile(rf"{API}(?P<way>call/v2|call|run|api)/(?P<name>[^/]+)/?")
 JOIN: Final = f"{API}queue/join"
 COMPONENT: Final = f"{API}component_server"
+DIRECT: Final = frozenset({"run", "api"})
+"""The ways past the queue."""
+
 FREE: Final = frozenset({"oauth_token"})
 """What Gradio takes beside an endpoint's arguments."""
 
@@ -47,15 +50,16 @@ class Calls:
         """Return the status and the words by which a call is refused; None where it is taken."""
         if path.startswith(COMPONENT):
             return 404, "No part of this page has functions of its own. Call an endpoint."
-        if path.startswith(JOIN):
-            number = body.get("fn_index") if isinstance(body, dict) else None
+        call, given = CALL.fullmatch(path), body if isinstance(body, dict) else {}
+        number = given.get("fn_index")
+        # The page names its events by numbers; those that don't queue come by run/predict.
+        if path.startswith(JOIN) or (call and call["way"] in DIRECT and number is not None):
             if number is None or (isinstance(number, int) and number in self.page.fns):
                 return None
             return 404, f"The page has no event {number!r}. {self._there_are()}"
-        call = CALL.fullmatch(path)
         if call is None:
             return None
-        name, given = call["name"], body if isinstance(body, dict) else {}
+        name = call["name"]
         if (arguments := self.arguments.get(name)) is None:
             return 404, f"There is no endpoint {name!r}. {self._there_are()}"
         if call["way"] == "call/v2":

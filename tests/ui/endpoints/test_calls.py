@@ -69,6 +69,20 @@ def test_an_unknown_event_and_a_part_without_functions_are_refused(server: Serve
     assert post(server, "component_server", body)[0] == 404
 
 
+def test_the_pages_events_that_do_not_queue_are_answered(server: Server) -> None:
+    config = httpx.get(f"{server.url}config", timeout=60).json()
+    direct = [each["id"] for each in config["dependencies"] if each["queue"] is False]
+    picked = {"event_data": {"index": 1, "value": None}, "session_hash": "a", "data": []}
+    answers = [
+        httpx.post(f"{server.url}gradio_api/run/predict", json=picked | {"fn_index": number})
+        for number in direct
+    ]
+    assert 200 in [answer.status_code for answer in answers]
+    assert 404 not in [answer.status_code for answer in answers]
+    status, words = post(server, "run/predict", picked | {"fn_index": 99_999})
+    assert (status, "no event 99999" in words) == (404, True)
+
+
 def test_nobody_is_told_who_asked_for_what(server: Server) -> None:
     for path in ("monitoring", "monitoring/summary"):
         assert httpx.get(server.url + path).status_code == 403
