@@ -13,12 +13,15 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from app.confined import limits_memory
 from app.datasets.uploads import MAX_UPLOAD
 from app.errors import StudioError
+from app.images.reader import READERS
 from app.settings import Settings, quiet_matplotlib
 from app.studio import Studio
 from app.ui.components.layout import NETWORK, Header, model_choices
 from app.ui.components.recipe_controls import keep_usable
+from app.ui.components.upload import UploadButton
 from app.ui.endpoints.files import keep_to_own_files
 from app.ui.hub.panel import hub_panel
 from app.ui.middleware import VisitorCookie, asker, gate
@@ -52,10 +55,9 @@ def build(studio: Studio, tabs: Sequence[Tab] = TABS) -> gr.Blocks:
         keep_usable(studio, model)
         hub_panel(studio, model, hub, page)
         with gr.Tabs() as shown:
-            drop = gr.UploadButton(
+            drop = UploadButton(
                 "Open a saved PNG, or drop it anywhere",
                 file_types=[".png"],
-                type="binary",
                 size="sm",
                 render=False,
             )
@@ -74,13 +76,18 @@ def serve(settings: Settings) -> None:
     """Open the page, print its address, and serve it until the process is told to end.
 
     Raises:
-        StudioError: If the default model can't be used, the port is taken, or MCP is asked for and
-            not installed.
+        StudioError: If the default model can't be used, the port is taken, MCP is asked for and
+            not installed, or others are let in on a system that can't protect the page from them.
     """
     if settings.mcp and find_spec("mcp") is None:
         raise StudioError(
             "PLEIN_AIR_MCP is 1, and the package mcp is not installed.",
             f"Install it: {MCP_COMMAND}; or unset PLEIN_AIR_MCP.",
+        )
+    if not settings.single_user and not limits_memory():
+        raise StudioError(
+            "This system can't limit the memory of the process that reads strangers' files.",
+            "Run an open studio on Linux, or set PLEIN_AIR_SINGLE_USER to 1.",
         )
     _require_address(settings.server_name, settings.server_port)
     # End as Ctrl-C does; as a container's process 1, Python would otherwise ignore SIGTERM.
@@ -88,6 +95,7 @@ def serve(settings: Settings) -> None:
     quiet_matplotlib()
     studio = Studio(settings)
     page = build(studio)
+    READERS.warm_up()
     # The network is loaded while the page is opened, so the first painting needn't wait.
     if settings.zero_gpu:
         studio.warm_up()  # ZeroGPU takes networks from this thread alone, and before the launch.

@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from app.settings import ROOT
+import pytest
+
+from app.errors import StudioError
+from app.settings import ROOT, Settings
+from app.ui import page
 
 START = """
 import sys
@@ -50,3 +54,11 @@ def test_matplotlib_is_left_to_gradio_which_takes_little_of_it_and_says_nothing(
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "launched\n", "")
+
+
+def test_no_studio_is_open_where_a_readers_memory_has_no_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(StudioError, match="limit the memory"):
+        page.serve(Settings(single_user=False))

@@ -17,6 +17,7 @@ from app.studio import Studio
 from app.ui.components.instrument import LabComponent
 from app.ui.components.layout import fit_control, light, quiet
 from app.ui.components.messages import Message
+from app.ui.components.upload import DropZone
 from app.ui.endpoints.files import upload_folder, uploaded
 from app.ui.errors import errors_to_page
 from app.ui.middleware import owner_of
@@ -105,7 +106,7 @@ class PictureDesk:
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._sets = studio.workshop.sets
-        self.files = gr.File(
+        self.files = DropZone(
             label="pictures, or a zip of them",
             file_count="multiple",
             file_types=["image", ".zip"],
@@ -148,13 +149,13 @@ class PictureDesk:
 
     def _add(
         self,
-        paths: Sequence[str] | None,
+        paths: Sequence[Path],
         fit: Fit,
         labels: bool,
         before: Brought,
         request: gr.Request,
     ) -> list[Any]:
-        uploads, owner = [Upload(Path(p), Path(p).name) for p in paths or ()], self._owner(request)
+        uploads, owner = [Upload(path, path.name) for path in paths], self._owner(request)
         discard([upload for upload in before.uploads if upload not in uploads])
         try:
             brought = self._squared(owner, uploads, fit, labels)

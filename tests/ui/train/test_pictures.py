@@ -28,7 +28,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PictureDesk:
 
 
 def uploaded(desk: PictureDesk, folder: Path, count: int) -> Brought:
-    paths = [str(path) for path in save_pictures(folder, count).rglob("*.png")]
+    paths = [*save_pictures(folder, count).rglob("*.png")]
     brought: Brought = desk._add(paths, "crop", False, Brought(), NOBODY)[1]
     return brought
 
