@@ -27,6 +27,7 @@ from app.ui.hub.panel import hub_panel
 from app.ui.middleware import VisitorCookie, asker, gate
 from app.ui.tab_list import TABS, Tab
 from app.ui.theme import NIGHT_SWITCH, STUDIO_CSS, STUDIO_HEAD, STUDIO_NAME, StudioTheme
+from app.ui.uploads import upload_desk
 
 TITLE: Final = "Plein Air"
 GRACE_SECONDS: Final = 1
@@ -142,6 +143,7 @@ def _launch(studio: Studio, page: gr.Blocks) -> None:
             "middleware": [
                 Middleware(VisitorCookie),
                 gate(studio, page),
+                upload_desk(studio),
                 # The page itself, mostly; streams of events pass through as they are.
                 Middleware(GZipMiddleware, minimum_size=50_000),
             ]

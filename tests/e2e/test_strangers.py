@@ -1,9 +1,13 @@
 """Files made to harm their reader, sent to a page that others use meanwhile."""
 
 import io
+import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -11,8 +15,10 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from app.ui.middleware import COOKIE
 from tests.images.test_headers import apng
 from tests.images.test_reading import saved, scanned
+from tests.training.tiny import save_pictures
 from tools.server import Server
 
 pytestmark = pytest.mark.e2e
@@ -55,7 +61,7 @@ def test_what_a_header_gives_away_costs_nothing(studio: Server, tmp_path: Path) 
         files.append(tmp_path / name)
     with (tmp_path / "d.png").open("wb") as file:
         file.write(b"\x89PNG")
-        file.truncate(200_000_000)
+        file.truncate(60_000_000)
     said, growth, slowest = look_at_all(studio, [*files, tmp_path / "d.png"])
     reasons = ("22,000 x 22,000 pixels", "16,383 x 16,383 pixels", "700 times", "30 MB")
     for reason, words in zip(reasons, said, strict=True):
@@ -77,3 +83,56 @@ def test_four_of_the_largest_at_once_leave_the_page_as_it_was(
     assert all(words.endswith(".png") for words in said), said
     assert growth < GROWTH
     assert slowest < 5
+
+
+def test_equal_uploads_of_two_visitors_are_used_by_both_and_the_gallery_by_none(
+    studio: Server, tmp_path: Path
+) -> None:
+    files = [handle_file(path) for path in sorted(save_pictures(tmp_path, 5).rglob("*.png"))]
+    visitors = [
+        Client(studio.url, verbose=False, headers={"cookie": f"{COOKIE}={letter * 43}"})
+        for letter in "xy"
+    ]
+    gallery = [
+        {"path": picture["image"]["path"], "meta": {"_type": "gradio.FileData"}}
+        for part in visitors[0].config["components"]
+        if part["type"] == "gallery"
+        for picture in part["props"]["value"]
+    ]
+    for visitor in visitors:
+        for _ in range(2):
+            found = visitor.predict(files=files, api_name="/upload_pictures")
+            assert len(found["pictures"]) == 5
+        assert len(visitor.predict(files=gallery, api_name="/upload_pictures")["pictures"]) > 3
+    assert len(gallery) > 3
+    assert all(Path(each["path"]).is_file() for each in gallery)
+
+
+def test_an_upload_that_is_broken_off_leaves_nothing(studio: Server) -> None:
+    address = urlsplit(studio.url)
+    with socket.create_connection((address.hostname, address.port or 80)) as broken:
+        head = (
+            "POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40000000\r\n"
+            "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
+            'Content-Disposition: form-data; name="files"; filename="a.zip"\r\n\r\n'
+        )
+        broken.sendall(head.encode() + bytes(20_000_000))
+        wait_until(lambda: uploaded_bytes(studio) > 10_000_000)
+    wait_until(lambda: uploaded_bytes(studio) < 10_000_000)
+
+
+def uploaded_bytes(studio: Server) -> int:
+    """The bytes that lie in the folder of the studio's uploads."""
+    temporary = Path(psutil.Process(studio.pid).environ()["GRADIO_TEMP_DIR"])
+    sizes = 0
+    for path in (temporary / "uploads").rglob("*"):
+        with suppress(FileNotFoundError):
+            sizes += path.stat().st_size
+    return sizes
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
