@@ -35,6 +35,8 @@ MAX_KINDS: Final = 5
 
 MEMORY: Final = 3 << 29
 SECONDS: Final = 1_800
+"""How long an upload may be read, by the clock and by the processor."""
+
 MAX_ANSWER: Final = 16_000_000
 """The bytes of JSON that a set of MAX_PICTURES is described in take half of this."""
 
@@ -193,12 +195,24 @@ READER: Final = ("-m", "app.datasets.ingest")
 
 
 def read_files(
-    files: Sequence[tuple[Path, str]], out: Path, fit: Fit, *, labels: bool
+    files: Sequence[tuple[Path, str]],
+    out: Path,
+    fit: Fit,
+    *,
+    labels: bool,
+    seconds: int = SECONDS,
 ) -> dict[str, Any]:
     """Read files into the empty folder `out`, in a process of their own.
 
     Each file comes with the name that the person gave it; with `labels` a zip's folders are
     classes. The result is the fields of set.json, as `read` makes them.
+
+    Args:
+        files: The files, each with its name.
+        out: The folder.
+        fit: How a picture becomes square.
+        labels: Whether a zip's folders are classes.
+        seconds: The processor time that it may take.
 
     Raises:
         UploadError: If the files are refused as a whole, or reading them fails.
@@ -215,7 +229,7 @@ def read_files(
     try:
         fields: dict[str, Any]
         fields, _ = process.ask(
-            request, seconds=SECONDS, patience=SECONDS, largest=MAX_ANSWER, heard=told.append
+            request, seconds=seconds, patience=SECONDS, largest=MAX_ANSWER, heard=told.append
         )
     except ExhaustedError as error:
         raise UploadError(
