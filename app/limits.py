@@ -34,6 +34,8 @@ class Limits:
     training_views: int = 0
     jobs_per_visitor: int = 0
     job_queue_length: int = 0
+    visitor_upload_mb: int = 0
+    uploads_mb: int = 0
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
@@ -177,6 +179,8 @@ OPEN: Final = Limits(
     training_views=8_000,
     jobs_per_visitor=1,
     job_queue_length=8,
+    visitor_upload_mb=200,
+    uploads_mb=2_000,
 )
 """For an open studio on two cores: 8,000 picture steps, eight at a time, take about a minute, and
 8,000 pictures, two and a half trainings of the preset taste, are trained on in about a quarter of

@@ -173,7 +173,7 @@ class Settings(BaseSettings):
     picture_steps: Annotated[Work, Field(alias="PLEIN_AIR_PICTURE_STEPS")] = None
     """The most network steps times pictures of 64 px of one request.
 
-    0 is no limit, unset is none where single_user is on; so are the five after it.
+    0 is no limit, unset is none where single_user is on; so are the seven after it.
     """
 
     requests_per_minute: Annotated[Count, Field(alias="PLEIN_AIR_REQUESTS_PER_MINUTE")] = None
@@ -190,6 +190,12 @@ class Settings(BaseSettings):
 
     job_queue_length: Annotated[Count, Field(alias="PLEIN_AIR_JOB_QUEUE_LENGTH")] = None
     """The most trainings of all visitors that wait or run."""
+
+    visitor_upload_mb: Annotated[Count, Field(alias="PLEIN_AIR_VISITOR_UPLOAD_MB")] = None
+    """The most that one visitor's uploads of the last hour may take, until they are used."""
+
+    uploads_mb: Annotated[Count, Field(alias="PLEIN_AIR_UPLOADS_MB")] = None
+    """The most that all visitors' uploads may take; from one address half of it."""
 
     proxies: Annotated[WholeNumber, Field(alias="PLEIN_AIR_PROXIES", ge=0, le=100)] = 1
     """How many proxies stand in front of the page.

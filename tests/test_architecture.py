@@ -9,8 +9,8 @@ import pytest
 from app.settings import ROOT
 
 ORDER = (
-    *("errors", "files", "locks", "owners", "settings", "limits", "documents", "fields"),
-    *("diffusion", "networks", "images", "models", "datasets", "painting", "novelty"),
+    *("errors", "files", "locks", "owners", "settings", "confined", "limits", "documents"),
+    *("fields", "diffusion", "networks", "images", "models", "datasets", "painting", "novelty"),
     *("laboratory", "training", "evaluation", "jobs", "hub", "studio", "ui", "cli"),
     "__main__",
 )

@@ -38,6 +38,8 @@ def test_each_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLEIN_AIR_TRAINING_VIEWS": "7",
             "PLEIN_AIR_JOBS_PER_VISITOR": "8",
             "PLEIN_AIR_JOB_QUEUE_LENGTH": "9",
+            "PLEIN_AIR_VISITOR_UPLOAD_MB": "11",
+            "PLEIN_AIR_UPLOADS_MB": "12",
             "PLEIN_AIR_PROXIES": "2",
             "PLEIN_AIR_HOSTS": "studio.example, 192.168.0.9,",
             "PLEIN_AIR_MCP": "1",
@@ -57,6 +59,7 @@ def test_each_variable_reaches_its_setting(tmp_path: Path) -> None:
     assert limits == (5, 6, 0)
     jobs = (settings.training_views, settings.jobs_per_visitor, settings.job_queue_length)
     assert jobs == (7, 8, 9)
+    assert (settings.visitor_upload_mb, settings.uploads_mb) == (11, 12)
     assert settings.proxies == 2
     assert settings.hosts == ("studio.example", "192.168.0.9")
     assert settings.mcp

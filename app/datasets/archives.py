@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from app.errors import UploadError
 from app.images.reading import MAX_BYTES, begins_as_picture
@@ -31,9 +31,16 @@ _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LOCAL_HEADER: Final = 30
 _MAGIC: Final = b"PK\x03\x04"
 _END: Final = b"PK\x05\x06"
-_END_64: Final = b"PK\x06\x06"
-_PLACE_64: Final = b"PK\x06\x07"
-_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError)
+_LISTED: Final = b"PK\x01\x02"
+_BROKEN: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    struct.error,
+    NotImplementedError,
+    ValueError,  # of places before the file's beginning, and of names
+    OverflowError,
+)
 
 
 @dataclass(frozen=True)
@@ -87,16 +94,12 @@ def read_zip(file: BinaryIO, allowance: Allowance | None = None) -> Iterator[Arc
             is a link or encrypted, or overlaps another, or they unpack to too much.
     """
     allowance = allowance or Allowance()
-    _check_directory(file)
     try:
-        with zipfile.ZipFile(file) as archive:
+        with _opened(file) as archive:
             entries = archive.infolist()
             allowance.entries -= len(entries)
             if allowance.entries < 0:
-                raise UploadError(
-                    f"The upload's zips have more than {MAX_ENTRIES:,} entries.",
-                    "Pack the pictures alone, or fewer of them.",
-                )
+                raise _too_many()
             for info in entries:
                 _check(info)
             _check_places(file, archive)
@@ -107,22 +110,50 @@ def read_zip(file: BinaryIO, allowance: Allowance | None = None) -> Iterator[Arc
         raise UploadError("The zip is damaged.", "Pack the pictures again.") from error
 
 
-def _check_directory(file: BinaryIO) -> None:
-    """Refuse a zip whose list of files alone would fill the memory."""
-    size = file.seek(0, 2)
-    file.seek(max(0, size - (1 << 16) - 22 - 20 - 56))
-    tail = file.read()
-    at = tail.rfind(_END)
-    if at < 0 or len(tail) < at + 22:
-        raise UploadError("The file is no zip, or is cut off.", "Pack the pictures again.")
-    length = struct.unpack("<L", tail[at + 12 : at + 16])[0]
-    # Where there is one, zipfile takes the longer record that stands before the end.
-    if at >= 76 and tail[at - 20 :].startswith(_PLACE_64) and tail[at - 76 :].startswith(_END_64):
-        length = struct.unpack("<Q", tail[at - 36 : at - 28])[0]
-    if length > MAX_DIRECTORY:
+def _opened(file: BinaryIO) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(cast(BinaryIO, _Guarded(file)))
+    except UnicodeDecodeError as error:
         raise UploadError(
-            "The zip's list of files is too long.", "Pack fewer files, as a plain zip."
-        )
+            f"The zip is refused: {_shown(repr(error.object))} is a name in it that claims to be "
+            "UTF-8 and is not.",
+            "Pack the pictures again, as a plain zip.",
+        ) from error
+
+
+class _Guarded:
+    """A zip's file, of whose list of files no more is read than memory and time allow.
+
+    Where the list is and how long it says it is zipfile finds out, and then reads it at once.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
+
+    def read(self, size: int = -1) -> bytes:
+        """Read `size` bytes, or all.
+
+        Raises:
+            UploadError: If they are a list of too many bytes or files.
+        """
+        if size > MAX_DIRECTORY:
+            raise UploadError(
+                "The zip's list of files is too long.", "Pack fewer files, as a plain zip."
+            )
+        data = self._file.read(size)
+        if data.startswith(_LISTED) and data.count(_LISTED) > MAX_ENTRIES:
+            raise _too_many()
+        return data
+
+
+def _too_many() -> UploadError:
+    return UploadError(
+        f"The upload's zips have more than {MAX_ENTRIES:,} entries.",
+        "Pack the pictures alone, or fewer of them.",
+    )
 
 
 def _check(info: zipfile.ZipInfo) -> None:
@@ -130,6 +161,7 @@ def _check(info: zipfile.ZipInfo) -> None:
     parts = re.split(r"[/\\]", name)
     odd = "\0" in name or name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name)
     for wrong, why in (
+        (not name, "it has no name"),
         (odd, "its path is absolute or impossible"),
         (".." in parts, "its path leads to a parent folder"),
         (max(map(len, parts)) > MAX_NAME, "a name in its path is too long"),
@@ -183,7 +215,10 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, allowance: Allowance)
 
 
 def _refused(name: str, why: str) -> UploadError:
-    shown = name if len(name) <= 80 else name[:77] + "..."
     return UploadError(
-        f"The zip is refused: {shown!r}, {why}.", "Pack the pictures alone, as a plain zip."
+        f"The zip is refused: {_shown(name)!r}, {why}.", "Pack the pictures alone, as a plain zip."
     )
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= 80 else name[:77] + "..."

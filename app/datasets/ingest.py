@@ -1,31 +1,22 @@
-"""The reader of an upload, in a process of its own with little memory and little time.
+"""The reader of an upload to train on, in a process of its own with little memory and little time.
 
-A picture made to harm its reader can then end only this process. The request comes as JSON on
-stdin; each file's name goes to stdout before the file is read, so that the last one is known, and
-so does the number of an error of the disk.
-`read_files` starts that process and tells how it ended.
+`read_files` starts that process. It tells each file's name before it reads the file, so that the
+last one is known if it ends.
 """
 
 import csv
 import hashlib
 import json
-import logging
-import os
-import resource
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Final
 
+from app.confined import BrokenProcessError, ConfinedProcess, ExhaustedError, Tell, serve
 from app.datasets.archives import Allowance, ArchiveEntry, is_zip, read_zip
 from app.errors import PictureError, UploadError
-from app.files import read_json
 from app.images.reading import MAX_BYTES, Fit, read_picture, square
-from app.settings import ROOT, environment_with
 
 MIN_PICTURES: Final = 4
 MAX_PICTURES: Final = 5_000
@@ -42,8 +33,13 @@ MAX_SKIPPED: Final = 500
 MAX_KINDS: Final = 5
 """Kinds of a zip's other files that are told apart; all others are counted together."""
 
-MEMORY: Final = 3 << 30
+MEMORY: Final = 3 << 29
 SECONDS: Final = 1_800
+"""How long an upload may be read, by the clock and by the processor."""
+
+MAX_ANSWER: Final = 16_000_000
+"""The bytes of JSON that a set of MAX_PICTURES is described in take half of this."""
+
 PICTURES: Final = "pictures"
 LABELS: Final = "labels.csv"
 RESULT: Final = "set.json"
@@ -64,6 +60,7 @@ class Reading:
 
     Attributes:
         out: The folder of the result.
+        tell: Called with each file's name before the file is read.
         fit: How a picture becomes square.
         labels: Whether a zip's folders are classes.
         kept: The pictures, by the hash of their contents.
@@ -73,6 +70,7 @@ class Reading:
     """
 
     out: Path
+    tell: Tell
     fit: Fit
     labels: bool
     kept: dict[str, Kept] = field(default_factory=dict)
@@ -87,7 +85,7 @@ class Reading:
             UploadError: If there are too many pictures.
         """
         name = shortened(entry.name)
-        print(json.dumps(name), flush=True)  # noqa: T201 - read by the parent
+        self.tell(name)
         if entry.is_foreign:
             self.foreign[PurePath(name).suffix.lower()[:12] or "without an ending"] += 1
             return
@@ -146,30 +144,6 @@ class Reading:
         return hashlib.sha256(json.dumps([self.fit, content]).encode()).hexdigest()
 
 
-def main() -> None:
-    """Carry out the request on stdin, and write the answer to set.json in the folder `out`."""
-    limit()
-    given = json.load(sys.stdin)
-    out = Path(given["out"])
-    try:
-        try:
-            fields = read(given["files"], Reading(out, given["fit"], given["labels"]))
-        except UploadError as error:
-            fields = {"refused": [error.message, error.hint]}
-        (out / RESULT).write_text(json.dumps(fields), encoding="utf-8")
-    except OSError as error:
-        # What is wrong with a picture is a PictureError; this is the disk's.
-        print(json.dumps({"errno": error.errno}), flush=True)  # noqa: T201 - read by the parent
-        raise
-
-
-def limit() -> None:
-    """Limit this process's memory and processor time, where the system can."""
-    for what, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, SECONDS)):
-        with suppress(ValueError, OSError):  # macOS has no limit on the address space
-            resource.setrlimit(what, (most, most))
-
-
 def read(files: Sequence[tuple[str, str]], reading: Reading) -> dict[str, object]:
     """Read `files`, each a path and the person's name for it; return the fields of set.json.
 
@@ -217,18 +191,28 @@ def _entries(files: Sequence[tuple[str, str]]) -> Iterator[ArchiveEntry]:
                 yield ArchiveEntry(name, "", head)
 
 
-_log = logging.getLogger(__name__)
-
 READER: Final = ("-m", "app.datasets.ingest")
 
 
 def read_files(
-    files: Sequence[tuple[Path, str]], out: Path, fit: Fit, *, labels: bool
+    files: Sequence[tuple[Path, str]],
+    out: Path,
+    fit: Fit,
+    *,
+    labels: bool,
+    seconds: int = SECONDS,
 ) -> dict[str, Any]:
     """Read files into the empty folder `out`, in a process of their own.
 
     Each file comes with the name that the person gave it; with `labels` a zip's folders are
     classes. The result is the fields of set.json, as `read` makes them.
+
+    Args:
+        files: The files, each with its name.
+        out: The folder.
+        fit: How a picture becomes square.
+        labels: Whether a zip's folders are classes.
+        seconds: The processor time that it may take.
 
     Raises:
         UploadError: If the files are refused as a whole, or reading them fails.
@@ -240,40 +224,41 @@ def read_files(
         "fit": fit,
         "labels": labels,
     }
+    told = [files[0][1]]
+    process = ConfinedProcess(READER, MEMORY, UploadError)
     try:
-        done = subprocess.run(
-            [sys.executable, *READER],
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=ROOT,
-            env=environment_with({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}),
-            timeout=SECONDS,
+        fields: dict[str, Any]
+        fields, _ = process.ask(
+            request, seconds=seconds, patience=SECONDS, largest=MAX_ANSWER, heard=told.append
         )
-    except subprocess.TimeoutExpired as error:
+    except ExhaustedError as error:
         raise UploadError(
-            "Reading the upload took too long.", "Send fewer pictures, or smaller ones."
+            f"The upload is refused: reading {told[-1]!r} took too much memory or time.",
+            "Leave that file out.",
         ) from error
-    if done.returncode or not (out / RESULT).is_file():
-        names = done.stdout.splitlines()
-        last = json.loads(names[-1]) if names else files[0][1]
-        _log.error("reading an upload ended with %d: %s", done.returncode, done.stderr)
-        if isinstance(last, dict) and last["errno"]:
-            raise OSError(last["errno"], os.strerror(last["errno"]))
-        if done.returncode < 0 or "MemoryError" in done.stderr:
-            raise UploadError(
-                f"The upload is refused: reading {last!r} took too much memory or time.",
-                "Leave that file out.",
-            )
+    except BrokenProcessError as error:
         raise UploadError(
-            f"The upload could not be read to its end, which was at {last!r}.",
+            f"The upload could not be read to its end, which was at {told[-1]!r}.",
             "Try again without that file; the server's log says what happened.",
-        )
-    fields: dict[str, Any] = read_json(out / RESULT)
-    if refused := fields.get("refused"):
-        raise UploadError(*refused)
+        ) from error
+    finally:
+        process.close()
     return fields
+
+
+def _work(
+    request: Any,  # noqa: ANN401 - JSON
+    _: bytes,
+    tell: Tell,
+) -> tuple[dict[str, object], bytes]:
+    """Read an upload in the process of its own."""
+    reading = Reading(Path(request["out"]), tell, request["fit"], request["labels"])
+    return read(request["files"], reading), b""
+
+
+def main() -> None:
+    """Be the reader's process."""
+    serve(_work, UploadError)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from threading import BoundedSemaphore, Lock
 from typing import Any, Final
 
 from app.datasets.ingest import LABELS, PICTURES, RESULT, SECONDS, read_files
@@ -32,6 +33,15 @@ HOLDERS: Final = "holders"
 TITLES: Final = "titles"
 
 MAX_UPLOAD: Final = 2_000_000_000
+AT_ONCE: Final = 2
+"""Uploads that are read at once."""
+
+VISITOR_SECONDS: Final = 120
+"""The processor time that reading an upload may take where others wait for theirs."""
+
+PATIENCE: Final = 120
+"""The seconds that an upload waits until it is read."""
+
 NEW: Final = ".new-"
 """The prefix of the folders that uploads are read into."""
 
@@ -93,6 +103,10 @@ class Sets:
     def __init__(self, settings: Settings) -> None:
         self._root = settings.data_dir / "sets"
         self._quota = settings.upload_quota_mb * 1_000_000
+        self._is_open = not settings.single_user
+        self._readers = BoundedSemaphore(AT_ONCE)
+        self._waiting: set[str] = set()
+        self._lock = Lock()
 
     def add(
         self, owner: str, uploads: Sequence[Upload], fit: Fit = "crop", *, labels: bool = False
@@ -116,7 +130,8 @@ class Sets:
             self._root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=NEW, dir=self._root) as temporary:
                 files = [(upload.path, upload.name) for upload in uploads]
-                fields = read_files(files, Path(temporary), fit, labels=labels)
+                with self._turn(owner) as seconds:
+                    fields = read_files(files, Path(temporary), fit, labels=labels, seconds=seconds)
                 replace_json(Path(temporary, RESULT), _shared(fields))
                 sync_below(Path(temporary))
                 with locked(self._root / ".lock"):
@@ -126,6 +141,28 @@ class Sets:
             raise UploadError(
                 f"The upload can't be kept: {error.strerror}.", "Make room on the disk."
             ) from error
+
+    @contextmanager
+    def _turn(self, owner: str) -> Iterator[int]:
+        """Wait until an upload of `owner` may be read, and yield the seconds that this may take.
+
+        Of a visitor among others one upload is read or waits at a time.
+        """
+        with self._lock:
+            if self._is_open and owner in self._waiting:
+                raise UploadError(
+                    "Another upload of yours is being read.", "Send this one when it is done."
+                )
+            self._waiting.add(owner)
+        try:
+            if not self._readers.acquire(timeout=PATIENCE):
+                raise UploadError("Others' uploads are being read.", "Try again in a minute.")
+            try:
+                yield VISITOR_SECONDS if self._is_open else SECONDS
+            finally:
+                self._readers.release()
+        finally:
+            self._waiting.discard(owner)
 
     def list(self, owner: str) -> tuple[PictureSet, ...]:
         """List the sets of `owner`, the last uploaded last, without damaged ones."""

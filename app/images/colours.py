@@ -14,6 +14,9 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
+BAND: Final = 4_000_000
+"""The pixels that are turned into sRGB at once: their copies take little memory beside the rest."""
+
 _MODES: Final = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 """Pillow's name for the pictures that a profile of each colour space describes."""
 
@@ -56,6 +59,16 @@ class Encoding:
 
     def to_srgb(self, image: Image.Image) -> Image.Image:
         """Turn the decoded picture into RGB, without anything else that the file said."""
+        rows = max(1, BAND // image.width)
+        if rows >= image.height:
+            return self._part_to_srgb(image)
+        whole = Image.new("RGB", image.size)
+        for top in range(0, image.height, rows):
+            band = (0, top, image.width, min(top + rows, image.height))
+            whole.paste(self._part_to_srgb(image.crop(band)), band)
+        return whole
+
+    def _part_to_srgb(self, image: Image.Image) -> Image.Image:
         if image.mode.startswith("I"):
             image = self._of_eight_bits(image)
         elif isinstance(self.transparent, int | tuple) and image.mode in ("L", "RGB"):

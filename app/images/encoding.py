@@ -2,20 +2,25 @@
 
 import base64
 import io
+import zlib
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import BinaryIO, Final, Literal
 
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin
 
 from app.documents import Document
 from app.errors import RecipeError
 from app.images.arrays import Pixels
+from app.images.headers import PNG, png_chunks
 
 Picture = Pixels | Image.Image
 AnimationFormat = Literal["gif", "webp"]
 
-MAX_PNG_BYTES: Final = 20_000_000
-MAX_PNG_PIXELS: Final = 16_000_000
+MAX_TEXT: Final = 8_000_000
+"""The bytes of a PNG's text that are read: twice the longest document."""
+
+_TEXTS: Final = (b"iTXt", b"tEXt", b"zTXt")
+"""The chunks of a PNG that hold text."""
 
 
 def image_of(picture: Picture) -> Image.Image:
@@ -45,27 +50,41 @@ def jpeg_bytes(picture: Picture, quality: int = 85) -> bytes:
     return buffer.getvalue()
 
 
-def png_text(data: bytes, key: str) -> str:
-    """Read the text of a PNG file under `key`.
+def png_text(file: bytes | BinaryIO, key: str) -> str:
+    """Read the text of a PNG file under `key` from the file's chunks; no pixel is decoded.
 
     Raises:
-        RecipeError: If the file is no PNG, is too large, or has no such text.
+        RecipeError: If the file is no PNG, or has no such text.
     """
     hint = "Drop a PNG that was saved here; other programs may have removed its recipe."
-    if len(data) > MAX_PNG_BYTES:
-        raise RecipeError(f"The file has {len(data) / 1e6:.0f} MB.", hint)
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            if image.width * image.height > MAX_PNG_PIXELS:
-                raise RecipeError(f"The picture is {image.width} x {image.height} pixels.", hint)
-            text = image.info.get(key)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise RecipeError("The file is no PNG that can be read.", hint) from error
-    except Image.DecompressionBombError as error:
-        raise RecipeError("The picture has too many pixels.", hint) from error
-    if not isinstance(text, str):
-        raise RecipeError("The picture has no recipe in it.", hint)
-    return text
+    stream = io.BytesIO(file) if isinstance(file, bytes) else file
+    stream.seek(0)
+    if stream.read(len(PNG)) != PNG:
+        raise RecipeError("The file is no PNG that can be read.", hint)
+    start = key.encode("latin-1") + b"\0"
+    for name, length in png_chunks(stream):
+        left = length - len(start)
+        if name in _TEXTS and left >= 0 and stream.read(len(start)) == start:
+            body = stream.read(min(left, MAX_TEXT))
+            try:
+                return _text(name, body)
+            except (ValueError, IndexError, zlib.error) as error:
+                raise RecipeError("The picture's recipe is damaged.", hint) from error
+    raise RecipeError("The picture has no recipe in it.", hint)
+
+
+def _text(kind: bytes, body: bytes) -> str:
+    """Decode what stands behind the keyword in a PNG's chunk of text of any `kind`."""
+    if kind == b"tEXt":
+        return body.decode("latin-1")
+    if kind == b"zTXt":
+        return _inflated(body[1:]).decode("latin-1")
+    packed, (_, _, text) = body[0], body[2:].split(b"\0", 2)
+    return (_inflated(text) if packed else text).decode()
+
+
+def _inflated(data: bytes) -> bytes:
+    return zlib.decompressobj().decompress(data, MAX_TEXT)
 
 
 def enlarge(pixels: Pixels, side: int) -> Image.Image:

@@ -1,12 +1,12 @@
 """Reading pictures: a file that is no picture, or too large, is refused before it is decoded.
 
 A stranger's picture comes as bytes or an open file, never as a path or an address that somebody
-wrote. A folder to train on is one's own: its limits are wider, and a moving picture's first
-frame is taken. Both become the same pixels: upright RGB, on white where they are transparent.
+wrote, and is decoded in a process of its own (`reader`). A folder to train on is one's own: its
+limits are wider, and a moving picture's first frame is taken. Both become the same pixels: upright
+RGB, on white where they are transparent.
 """
 
 import io
-import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from app.errors import PictureError
 from app.images.arrays import Pixels
 from app.images.colours import Encoding, has_known_range
+from app.images.headers import BEGINNING, PictureHeader
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 TRAINING_FORMATS: Final = (*FORMATS, "PPM")
@@ -29,6 +30,9 @@ MAX_SIDE: Final = 20_000
 MAX_PIXELS: Final = 50_000_000
 MAX_TRAINING_PIXELS: Final = 64_000_000
 """A picture of more is refused before it is decoded; MAX_BYTES and MAX_SIDE are for strangers'."""
+
+MAX_SCANS: Final = 100
+"""Each scan of a progressive JPEG goes over all of its pixels; programs write about ten."""
 
 UNREADABLE: Final = (
     Image.DecompressionBombError,
@@ -45,10 +49,6 @@ UNREADABLE: Final = (
     zlib.error,
 )
 """What Pillow is known to raise on damaged files."""
-
-_BEGINNING: Final = re.compile(
-    rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|GIF8|BM|II[*+]|MM\0[*+]", re.DOTALL
-)
 
 Fit = Literal["crop", "squash"]
 FITS: Final[tuple[Fit, ...]] = get_args(Fit)
@@ -102,7 +102,7 @@ def decode(path: Path, treatment: Treatment) -> list[Pixels] | str:
 
 def begins_as_picture(head: bytes | bytearray) -> bool:
     """Tell whether a file that begins with `head` may be a picture of one of the FORMATS."""
-    return _BEGINNING.match(head) is not None
+    return BEGINNING.match(head) is not None
 
 
 def read_picture(file: bytes | BinaryIO, max_side: int = MAX_SIDE) -> Image.Image:
@@ -116,22 +116,40 @@ def read_picture(file: bytes | BinaryIO, max_side: int = MAX_SIDE) -> Image.Imag
         PictureError: If it is no such picture, moves, is too large, or is damaged.
     """
     data = file if isinstance(file, bytes) else file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise PictureError(
-            f"The file has more than {MAX_BYTES // 1_000_000} MB.", "Save the picture smaller."
-        )
+    check_header(io.BytesIO(data), max_side)
     try:
         return _read(io.BytesIO(data), FORMATS, partial(_check, max_side=max_side))
     except UnidentifiedImageError as error:
-        raise PictureError(
-            "The file is no picture that can be read.", "Use a PNG, JPEG, WebP, GIF, BMP or TIFF."
-        ) from error
+        raise _no_picture() from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError("The picture has too many pixels.", "Save it smaller.") from error
     except UNREADABLE as error:
         raise PictureError(
             "The picture is damaged or incomplete.", "Open and save it again, or use another."
         ) from error
+
+
+def check_header(file: BinaryIO, max_side: int = MAX_SIDE) -> None:
+    """Refuse a picture by the size of its file and what its header says; nothing is decoded.
+
+    Raises:
+        PictureError: If it is too large, moves, or is none that can be read.
+    """
+    if file.seek(0, io.SEEK_END) > MAX_BYTES:
+        raise PictureError(
+            f"The file has more than {MAX_BYTES // 1_000_000} MB.", "Save the picture smaller."
+        )
+    file.seek(0)
+    if not begins_as_picture(file.read(16)):
+        raise _no_picture()
+    header = PictureHeader.of(file)
+    _check_size(header.width, header.height, max_side)
+    if header.moves:
+        raise _more_than_one()
+    if header.scans > MAX_SCANS:
+        raise PictureError(
+            f"The JPEG goes over its pixels {header.scans:,} times.", "Save it as a plain JPEG."
+        )
 
 
 def square(image: Image.Image, size: int, how: Fit = "crop") -> Image.Image:
@@ -149,19 +167,32 @@ def square(image: Image.Image, size: int, how: Fit = "crop") -> Image.Image:
 
 def _check(image: Image.Image, max_side: int) -> None:
     """Refuse a picture by its header, before a pixel is decoded."""
-    width, height = image.size
+    _check_size(*image.size, max_side)
+    # An MPO is a photograph with a second view or a depth map behind it; the first is meant.
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        raise _more_than_one()
+    if not has_known_range(image):
+        raise PictureError(
+            "The picture's values have no known range.", "Save it with 8 or 16 bits a channel."
+        )
+
+
+def _check_size(width: int, height: int, max_side: int) -> None:
     if max(width, height) > max_side or width * height > MAX_PIXELS:
         raise PictureError(
             f"The picture is {width:,} x {height:,} pixels.",
             f"Save it smaller: at most {max_side:,} a side and {MAX_PIXELS // 1_000_000} million.",
         )
-    # An MPO is a photograph with a second view or a depth map behind it; the first is meant.
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise PictureError("The file has more than one picture.", "Save one of them by itself.")
-    if not has_known_range(image):
-        raise PictureError(
-            "The picture's values have no known range.", "Save it with 8 or 16 bits a channel."
-        )
+
+
+def _no_picture() -> PictureError:
+    return PictureError(
+        "The file is no picture that can be read.", "Use a PNG, JPEG, WebP, GIF, BMP or TIFF."
+    )
+
+
+def _more_than_one() -> PictureError:
+    return PictureError("The file has more than one picture.", "Save one of them by itself.")
 
 
 def own_picture(path: Path) -> Image.Image:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, BinaryIO, Final, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
@@ -395,10 +395,10 @@ def parse_experiment(text: str | bytes) -> AnyExperiment:
         raise Experiment.fault(error) from error
 
 
-def read_experiment(data: bytes) -> AnyExperiment:
+def read_experiment(file: bytes | BinaryIO) -> AnyExperiment:
     """Read the experiment in a PNG file's text.
 
     Raises:
-        RecipeError: If the file is no PNG, is too large, or has no usable experiment in it.
+        RecipeError: If the file is no PNG, or has no usable experiment in it.
     """
-    return parse_experiment(png_text(data, Experiment.png_key))
+    return parse_experiment(png_text(file, Experiment.png_key))

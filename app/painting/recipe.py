@@ -8,7 +8,7 @@ import base64
 import binascii
 import zlib
 from abc import abstractmethod
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, BinaryIO, ClassVar, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -381,10 +381,10 @@ class Recipe(Filmed):
             ) from error
 
 
-def read_recipe(data: bytes) -> Recipe:
+def read_recipe(file: bytes | BinaryIO) -> Recipe:
     """Read the recipe in a PNG file's text.
 
     Raises:
-        RecipeError: If the file is no PNG, is too large, or has no usable recipe in it.
+        RecipeError: If the file is no PNG, or has no usable recipe in it.
     """
-    return Recipe.from_json(png_text(data, Recipe.png_key))
+    return Recipe.from_json(png_text(file, Recipe.png_key))

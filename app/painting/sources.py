@@ -14,7 +14,8 @@ from app.errors import PictureError
 from app.images.arrays import Pixels
 from app.images.encoding import png_bytes
 from app.images.pixels import to_unit
-from app.images.reading import Fit, read_picture, square
+from app.images.reader import READERS
+from app.images.reading import Fit, square
 from app.models.files import ModelInfo
 from app.painting.film import Film, ReplayStep
 from app.painting.painter import Painter
@@ -145,7 +146,7 @@ def decoded(text: str) -> Image.Image:
         data = base64.b64decode(text, validate=True)
     except binascii.Error as error:
         raise PictureError("A source's pixels are damaged.", "Upload the picture again.") from error
-    image = read_picture(data, max_side=MAX_SOURCE_SIDE)
+    image = READERS.whole(data, MAX_SOURCE_SIDE)
     if image.width != image.height:
         raise PictureError("A source isn't square.", "Crop or squash the picture first.")
     return image

@@ -16,8 +16,10 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from app.confined import limits_memory
 from app.datasets.uploads import MAX_UPLOAD
 from app.errors import StudioError
+from app.images.reader import READERS
 from app.limits import OPEN_SHARE, QueueShare
 from app.settings import Settings, quiet_matplotlib
 from app.studio import Studio
@@ -25,6 +27,7 @@ from app.ui.blocks import StudioBlocks
 from app.ui.bodies import BodyLimit
 from app.ui.components.layout import NETWORK, Header, model_choices
 from app.ui.components.recipe_controls import keep_usable
+from app.ui.components.upload import UploadButton
 from app.ui.endpoints.calls import Calls, CheckedCalls
 from app.ui.endpoints.files import keep_to_own_files
 from app.ui.hosts import AllowedHosts, Hosts
@@ -34,6 +37,7 @@ from app.ui.middleware import VisitorCookie, asker, gate, outermost, tell_full_d
 from app.ui.queue import VisitorQueue
 from app.ui.tab_list import TABS, Tab
 from app.ui.theme import NIGHT_SWITCH, STUDIO_CSS, STUDIO_HEAD, STUDIO_NAME, StudioTheme
+from app.ui.uploads import upload_desk
 
 TITLE: Final = "Plein Air"
 GRACE_SECONDS: Final = 1
@@ -64,10 +68,9 @@ def build(studio: Studio, tabs: Sequence[Tab] = TABS) -> gr.Blocks:
         keep_usable(studio, model)
         hub_panel(studio, model, hub, page)
         with gr.Tabs() as shown:
-            drop = gr.UploadButton(
+            drop = UploadButton(
                 "Open a saved PNG, or drop it anywhere",
                 file_types=[".png"],
-                type="binary",
                 size="sm",
                 render=False,
             )
@@ -86,13 +89,18 @@ def serve(settings: Settings) -> NoReturn:
     """Open the page, print its address, serve it until the process is told to end, and end it.
 
     Raises:
-        StudioError: If the default model can't be used, the port is taken, or MCP is asked for and
-            not installed.
+        StudioError: If the default model can't be used, the port is taken, MCP is asked for and
+            not installed, or others are let in on a system that can't protect the page from them.
     """
     if settings.mcp and find_spec("mcp") is None:
         raise StudioError(
             "PLEIN_AIR_MCP is 1, and the package mcp is not installed.",
             f"Install it: {MCP_COMMAND}; or unset PLEIN_AIR_MCP.",
+        )
+    if not settings.single_user and not limits_memory():
+        raise StudioError(
+            "This system can't limit the memory of the process that reads strangers' files.",
+            "Run an open studio on Linux, or set PLEIN_AIR_SINGLE_USER to 1.",
         )
     _require_address(settings.server_name, settings.server_port)
     # End as Ctrl-C does; as a container's process 1, Python would otherwise ignore SIGTERM.
@@ -100,6 +108,7 @@ def serve(settings: Settings) -> NoReturn:
     quiet_matplotlib()
     studio = Studio(settings)
     page = build(studio)
+    READERS.warm_up()
     # The network is loaded while the page is opened, so the first painting needn't wait.
     if settings.zero_gpu:
         studio.warm_up()  # ZeroGPU takes networks from this thread alone, and before the launch.
@@ -181,6 +190,7 @@ def _launch(studio: Studio, page: gr.Blocks) -> None:
                 gate(studio, page),
                 Middleware(CheckedCalls, calls=Calls(page)),
                 Middleware(CountedListeners, listeners=listeners, session_of=queue.session_of),
+                upload_desk(studio),
                 # The page itself, mostly; streams of events pass through as they are.
                 Middleware(GZipMiddleware, minimum_size=50_000),
             ],

@@ -3,6 +3,7 @@
 import io
 import stat
 import struct
+import time
 import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -59,6 +60,11 @@ def encrypted() -> bytes:
     return changed(packed(two), b"PK\x01\x02", 8, struct.pack("<H", 1))
 
 
+def unreadable_name() -> bytes:
+    """A name that is flagged as UTF-8, and is none in the list of files."""
+    return changed(named("aé.png"), b"PK\x01\x02", 47, b"\xff\xff")
+
+
 def overlapping() -> bytes:
     """The second entry begins where the first does, as in Fifield's bombs."""
     return changed(packed(two), b"PK\x01\x02", 42, struct.pack("<L", 0))
@@ -103,6 +109,8 @@ def test_the_files_come_with_their_folders_and_without_what_systems_leave() -> N
         (named("C:one.png"), "C:one.png", "absolute"),
         (named("a/../../one.png"), "a/../../one.png", "parent"),
         (named("a\\..\\one.png"), "one.png", "parent"),
+        (named(""), "''", "no name"),
+        (unreadable_name(), r"b'a\xff\xff.png'", "claims to be UTF-8"),
         (named("a/" + "b" * 256 + "/c.png"), "a/bbb", "too long"),
         (link(), "link.png", "link"),
         (encrypted(), "two.png", "encrypted"),
@@ -165,12 +173,49 @@ def test_a_small_zip_with_the_longer_end_record_is_read() -> None:
     assert [entry.name for entry in read_zip(io.BytesIO(long()))] == ["river/one.png", "two.png"]
 
 
-def test_an_endless_list_in_the_longer_end_record_is_refused() -> None:
+def test_a_list_that_claims_to_be_longer_than_the_zip_is_damage() -> None:
     record = changed(long(), b"PK\x06\x06", 40, struct.pack("<Q", MAX_DIRECTORY + 1))
     small = changed(record, b"PK\x05\x06", 12, struct.pack("<L", 100))
     for data in (record, small):
-        with pytest.raises(UploadError, match="list of files is too long"):
+        with pytest.raises(UploadError, match="damaged"):
             list(read_zip(io.BytesIO(data)))
+
+
+def listed(entries: int) -> bytes:
+    """A zip whose list has so many entries, by the longer end record."""
+    head = struct.pack("<4s6H3L5H2L", b"PK\1\2", *[20] * 2, *[0] * 7, 1, *[0] * 6)
+    names = (head + b"a") * entries
+    record = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, len(names), 0)
+    place = struct.pack("<4sLQL", b"PK\6\7", 0, len(names), 1)
+    return names + record + place + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 47, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"), [(160_000, "10,000 entries"), (2_000_000, "list of files is too long")]
+)
+def test_an_endless_list_is_not_gone_through(entries: int, reason: str) -> None:
+    data = listed(entries)
+    begun = time.process_time()
+    with pytest.raises(UploadError, match=reason):
+        list(read_zip(io.BytesIO(data)))
+    assert time.process_time() - begun < 0.5
+
+
+@pytest.mark.parametrize("place", [2**63, 2**64 - 1])
+def test_an_entry_at_an_impossible_place_is_damage(place: int) -> None:
+    def fill(archive: zipfile.ZipFile) -> None:
+        two(archive)
+        archive.filelist[-1].header_offset = place
+
+    with pytest.raises(UploadError, match=r"damaged|overlaps"):
+        list(read_zip(io.BytesIO(packed(fill))))
+
+
+def test_a_name_that_differs_where_its_file_begins_is_damage_of_that_file() -> None:
+    data = named("aé.png")
+    at = data.index(b"a\xc3\xa9.png")
+    [entry] = read_zip(io.BytesIO(data[: at + 1] + b"\xff\xff" + data[at + 3 :]))
+    assert (entry.name, entry.data) == ("aé.png", None)
 
 
 def test_too_many_entries_are_refused() -> None:

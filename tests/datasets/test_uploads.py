@@ -1,11 +1,15 @@
 """Uploads become sets: each kept once, seen by those who brought it, whatever is in the files."""
 
 import csv
+import io
 import json
 import os
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Semaphore
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +17,9 @@ from PIL import Image
 
 from app.datasets import ingest
 from app.datasets.ingest import MAX_SIDE
-from app.datasets.uploads import Sets, Upload
+from app.datasets.uploads import VISITOR_SECONDS, Sets, Upload
 from app.errors import StudioError, UploadError
+from app.images.reading import Fit
 from app.settings import Settings
 from tests.images import profiles
 from tests.images.test_reading import declared
@@ -62,7 +67,7 @@ def test_pictures_are_squared_and_the_unusable_named(settings: Settings, tmp_pat
     ]  # fmt: skip
     reasons = dict(kept.skipped)
     assert "no picture" in reasons["text.txt"]
-    assert "too many pixels" in reasons["huge.png"]
+    assert "60,000 x 60,000 pixels" in reasons["huge.png"]
     assert "fewer than 16" in reasons["small.png"]
     assert reasons["../again.png"] == f"it is the same as {files[0].name}"
 
@@ -315,15 +320,7 @@ def test_a_picture_that_ends_its_reader_is_named_and_nothing_else_ends(
     noise = np.random.default_rng(0).integers(0, 256, (6_000, 8_000, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "greedy.jpg", quality=1)
     # Its memory allows for an ordinary picture only, as if this one were far larger.
-    limited = tmp_path / "limited"
-    limited.write_text(
-        "import sys\n"
-        f"sys.path.insert(0, {str(Path(ingest.__file__).parents[2])!r})\n"
-        "from app.datasets import ingest\n"
-        "ingest.MEMORY = 400 << 20\n"
-        "ingest.main()\n"
-    )
-    monkeypatch.setattr("app.datasets.ingest.READER", (str(limited),))
+    monkeypatch.setattr("app.datasets.ingest.MEMORY", 400 << 20)
     with pytest.raises(UploadError, match=r"greedy\.jpg.*memory"):
         Sets(settings).add("me", [*files, Upload(tmp_path / "greedy.jpg", "greedy.jpg")])
 
@@ -336,3 +333,44 @@ def test_a_reader_that_fails_otherwise_blames_no_picture(
     monkeypatch.setattr("app.datasets.ingest.READER", (str(broken),))
     with pytest.raises(UploadError, match="could not be read to its end"):
         Sets(settings).add("me", uploads(tmp_path / "in"))
+
+
+def test_two_uploads_are_read_at_once_and_one_of_a_visitor(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets, files = Sets(settings), uploads(tmp_path / "in")
+    begun, go_on = Semaphore(0), Event()
+
+    def read_slowly(
+        files: list[tuple[Path, str]], out: Path, fit: Fit, *, labels: bool, seconds: int
+    ) -> dict[str, Any]:
+        assert seconds == VISITOR_SECONDS
+        begun.release()
+        assert go_on.wait(30)
+        return ingest.read_files(files, out, fit, labels=labels)
+
+    monkeypatch.setattr("app.datasets.uploads.read_files", read_slowly)
+    monkeypatch.setattr("app.datasets.uploads.PATIENCE", 0.1)
+    with ThreadPoolExecutor() as pool:
+        reading = [pool.submit(sets.add, owner, files) for owner in ("me", "them")]
+        assert all(begun.acquire(timeout=30) for _ in reading)
+        with pytest.raises(UploadError, match="Another upload of yours"):
+            sets.add("me", files)
+        with pytest.raises(UploadError, match="Others' uploads"):
+            sets.add("others", files)
+        go_on.set()
+        assert {len(each.result()) for each in reading} == {5}
+    assert len(sets.add("me", files)) == len(sets.add("others", files)) == 5
+
+
+def test_an_upload_that_takes_a_visitors_time_names_the_picture(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.datasets.uploads.VISITOR_SECONDS", 0)
+    with zipfile.ZipFile(tmp_path / "slow.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for i in range(5):
+            data = io.BytesIO()
+            Image.new("I;16", (5_000, 4_000), i).save(data, "png", compress_level=1)
+            archive.writestr(f"slow {i}.png", data.getvalue())
+    with pytest.raises(UploadError, match=r"'slow \d+\.png' took too much memory or time"):
+        Sets(settings).add("me", [Upload(tmp_path / "slow.zip", "slow.zip")])

@@ -1,6 +1,7 @@
 """The numbers of a file become the colours that a viewer shows, and nothing else stays of it."""
 
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -144,25 +145,50 @@ def test_a_transparent_colour_is_white_whatever_its_bits(bits: int, each: str) -
     assert row(png((2, 1), bits, 2, data, struct.pack(">3H", *clear))) == [255, 40]
 
 
-def tiff(bits: int, zero_is_white: bool, data: bytes, width: int) -> bytes:
-    """A grey TIFF of one row, written by hand."""
-    shape = ((256, width), (257, 1), (258, bits), (259, 1), (262, int(not zero_is_white)))
+def tiff(bits: int, zero_is_white: bool, data: bytes, width: int, packed: bool = False) -> bytes:
+    """A grey TIFF of one row, written by hand, plain or deflated."""
+    data = zlib.compress(data) if packed else data
+    way = (259, 8 if packed else 1)
+    shape = ((256, width), (257, 1), (258, bits), way, (262, int(not zero_is_white)))
     entries = [*shape, (273, 8), (277, 1), (278, 1), (279, len(data))]
     table = struct.pack("<H", len(entries))
     table += b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in entries)
     return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + table + bytes(4)
 
 
-def test_twelve_bits_reach_from_black_to_white() -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_twelve_bits_reach_from_black_to_white(packed: bool) -> None:
     data = bytes([0x00, 0x08, 0x00, 0xFF, 0xF0, 0x00])
-    assert row(tiff(12, False, data, 4)) == [0, 128, 255, 0]
+    assert row(tiff(12, False, data, 4, packed)) == [0, 128, 255, 0]
 
 
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize(("bits", "each"), [(8, "B"), (16, "H")])
-def test_a_tiff_whose_zero_is_white_is_no_negative(bits: int, each: str) -> None:
+def test_a_tiff_whose_zero_is_white_is_no_negative(bits: int, each: str, packed: bool) -> None:
     data = struct.pack(f"<2{each}", 0, 2**bits - 1)
-    assert row(tiff(bits, True, data, 2)) == [255, 0]
-    assert row(tiff(bits, False, data, 2)) == [0, 255]
+    assert row(tiff(bits, True, data, 2, packed)) == [255, 0]
+    assert row(tiff(bits, False, data, 2, packed)) == [0, 255]
+
+
+@pytest.mark.parametrize("form", ["png", "tiff", "webp"])
+@pytest.mark.parametrize("mode", ["I;16", "P", "LA", "RGBA", "RGB"])
+def test_a_picture_in_several_bands_is_as_in_one(
+    form: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grey = Image.effect_noise((31, 23), 90)
+    how: dict[str, object] = {"lossless": True} if form == "webp" else {}
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(grey).astype(np.uint16) * 250)
+    else:
+        image = Image.merge("RGBA", [grey, grey.rotate(90), grey, grey.rotate(180)]).convert(mode)
+    how |= {"transparency": 3} if (form, mode) == ("png", "P") else {"icc_profile": P3}
+    try:
+        data = saved(image, form, **how)
+    except OSError:
+        pytest.skip("there is no such file")
+    whole = read_picture(data)
+    monkeypatch.setattr("app.images.colours.BAND", 100)
+    assert read_picture(data).tobytes() == whole.tobytes()
 
 
 @pytest.mark.parametrize("largest", [255, 4095, 65535])

@@ -1,6 +1,7 @@
 """Pixels, PNGs with recipes, strips and animations."""
 
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from app.errors import RecipeError
 from app.images.arrays import Pixels
-from app.images.encoding import animation, jpeg_bytes, png_bytes
+from app.images.encoding import MAX_TEXT, animation, jpeg_bytes, png_bytes
 from app.images.pixels import (
     evenly_spaced,
     joined,
@@ -21,6 +22,7 @@ from app.images.pixels import (
 )
 from app.images.sheets import film_strip, tiled, untiled
 from app.painting.recipe import Recipe, read_recipe
+from tests.images.test_reading import chunk, declared
 
 RECIPE = Recipe(model="tiny", seed=3)
 
@@ -36,6 +38,12 @@ def png_with(text: str, key: str = Recipe.png_key) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(painting()).save(buffer, "png", pnginfo=info)
     return buffer.getvalue()
+
+
+def with_text(kind: bytes, body: bytes) -> bytes:
+    """A PNG of 60,000 x 60,000 pixels, none of which are there, with a chunk of text."""
+    empty = declared(60_000, 60_000)
+    return empty[:33] + chunk(kind, Recipe.png_key.encode() + b"\0" + body) + empty[33:]
 
 
 def test_pixels_cover_the_range_and_clip_what_lies_outside() -> None:
@@ -91,7 +99,9 @@ def test_a_png_keeps_its_pixels_and_its_recipe() -> None:
         (png_with("{"), "can't be used"),
         (png_with('{"model": "tiny", "steps": 1e400}'), "can't be used"),
         (png_with("x" * 100_000), "characters long"),
-        (b"\x89PNG" * 6_000_000, "MB"),
+        (b"\x89PNG" * 6_000_000, "no PNG"),
+        (with_text(b"zTXt", b"\0no zlib"), "damaged"),
+        (with_text(b"iTXt", b"\0"), "damaged"),
     ],
 )
 def test_files_without_a_usable_recipe_are_refused(data: bytes, reason: str) -> None:
@@ -99,10 +109,22 @@ def test_files_without_a_usable_recipe_are_refused(data: bytes, reason: str) -> 
         read_recipe(data)
 
 
-def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:
-    large = png_bytes(Image.new("1", (6000, 6000)))
-    with pytest.raises(RecipeError, match=r"6000 x 6000|too many pixels"):
-        read_recipe(large)
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (b"tEXt", RECIPE.to_json().encode()),
+        (b"zTXt", b"\0" + zlib.compress(RECIPE.to_json().encode())),
+        (b"iTXt", b"\1\0\0\0" + zlib.compress(RECIPE.to_json().encode())),
+        (b"iTXt", b"\0\0en\0recipe\0" + RECIPE.to_json().encode()),
+    ],
+)
+def test_a_recipe_is_read_however_it_is_kept_and_no_pixel_is(kind: bytes, body: bytes) -> None:
+    assert read_recipe(with_text(kind, body)) == RECIPE
+
+
+def test_a_bomb_in_a_recipes_place_is_inflated_no_further_than_the_limit() -> None:
+    with pytest.raises(RecipeError, match=f"{MAX_TEXT:,} characters long"):
+        read_recipe(with_text(b"zTXt", b"\0" + zlib.compress(bytes(3 * MAX_TEXT))))
 
 
 def test_a_strip_shows_its_pictures_from_left_to_right() -> None:

@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 
 from app.errors import PictureError
+from app.images.headers import SCAN
 from app.images.reading import (
     FITS,
     FORMATS,
     MAX_BYTES,
+    MAX_SCANS,
     Fit,
     Treatment,
     begins_as_picture,
@@ -35,15 +37,16 @@ def halves(left: int, right: int, size: tuple[int, int] = (8, 4)) -> Image.Image
     return image
 
 
+def chunk(name: bytes, data: bytes) -> bytes:
+    """A PNG's chunk."""
+    check = struct.pack(">I", zlib.crc32(name + data))
+    return struct.pack(">I", len(data)) + name + data + check
+
+
 def png(
     size: tuple[int, int], bits: int, colours: int, data: bytes, transparent: bytes = b""
 ) -> bytes:
     """A PNG of one row, written by hand: `colours` is 0 for grey and 2 for RGB."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        check = struct.pack(">I", zlib.crc32(name + data))
-        return struct.pack(">I", len(data)) + name + data + check
-
     body = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, bits, colours, 0, 0, 0))
     body += chunk(b"tRNS", transparent) if transparent else b""
     body += chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
@@ -53,6 +56,13 @@ def png(
 def declared(width: int, height: int) -> bytes:
     """A tiny PNG whose header promises `width` x `height` pixels."""
     return png((width, height), 8, 2, b"")
+
+
+def scanned(times: int) -> bytes:
+    """A progressive JPEG that goes over its pixels so many times."""
+    whole = saved(Image.effect_noise((64, 64), 80), "jpeg", progressive=True)
+    parts = whole[:-2].split(SCAN)
+    return SCAN.join([*parts, *parts[-1:] * (times + 1 - len(parts))]) + whole[-2:]
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp", "bmp", "tiff", "gif"])
@@ -68,6 +78,10 @@ def test_a_picture_is_known_by_its_beginning() -> None:
         assert begins_as_picture(saved(halves(0, 255), form)[:16]), form
     for other in (b"", b"PK\x03\x04", b"a caption", b"RIFF1234WAVEfmt ", b"%PDF-1.4"):
         assert not begins_as_picture(other)
+
+
+def test_a_jpeg_may_go_over_its_pixels_as_often_as_programs_write() -> None:
+    assert read_picture(scanned(MAX_SCANS)).size == (64, 64)
 
 
 def test_an_open_file_is_read_like_its_bytes() -> None:
@@ -154,11 +168,12 @@ def test_one_pixel_fills_the_square() -> None:
         (saved(Image.effect_noise((64, 64), 80), "jpeg")[:900], "damaged"),
         (declared(30_000, 1), "30,000 x 1 pixels"),
         (declared(9_000, 9_000), "9,000 x 9,000 pixels"),
-        (declared(60_000, 60_000), "too many pixels"),
+        (declared(60_000, 60_000), "60,000 x 60,000 pixels"),
         (saved(Image.fromarray(np.zeros((4, 4), np.float32)), "tiff"), "no known range"),
         (b"\x89PNG" + bytes(MAX_BYTES), "30 MB"),
+        (scanned(MAX_SCANS + 1), f"over its pixels {MAX_SCANS + 1} times"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_what_cannot_be_used_is_refused_with_its_reason(data: bytes, reason: str) -> None:
     with pytest.raises(PictureError, match=reason):

@@ -11,7 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.settings import ROOT
+from app.errors import StudioError
+from app.settings import ROOT, Settings
+from app.ui import page
 from tools.server import running_server
 
 START = """
@@ -73,3 +75,11 @@ def test_sigterm_ends_the_page_in_order(
         ended = os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
         assert ended is not None
         assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 0)
+
+
+def test_no_studio_is_open_where_a_readers_memory_has_no_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(StudioError, match="limit the memory"):
+        page.serve(Settings(single_user=False))

@@ -11,11 +11,13 @@ from pydantic_core import to_json
 from app.ui.components.messages import Message
 
 
-class _QuietMeta(ComponentMeta):
+class QuietMeta(ComponentMeta):
     """Gradio's metaclass, without the .pyi file that it would write beside this one at import."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> type:
-        attrs["__init__"] = updateable(attrs["__init__"])
+        """Make the class `name`."""
+        if "__init__" in attrs:
+            attrs["__init__"] = updateable(attrs["__init__"])
         return ABCMeta.__new__(cls, name, bases, attrs)
 
 
@@ -25,7 +27,7 @@ def message_json(message: Message) -> str:
     return to_json(fields, inf_nan_mode="null").decode()
 
 
-class BrowserComponent(gr.HTML, metaclass=_QuietMeta):
+class BrowserComponent(gr.HTML, metaclass=QuietMeta):
     """A gr.HTML fed one Message at a time, and no event's input unless a subclass reads it."""
 
     def __init__(self, value: Message | str | None = None, **kwargs: Any) -> None:

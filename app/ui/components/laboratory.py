@@ -164,7 +164,7 @@ class LabTab:
         controls = [control for form in self.forms.values() for control in form.all]
         outputs = [picker.instrument, header.tabs, *dict.fromkeys(controls)]
 
-        def dropped(choice: Choice, png: bytes) -> dict[Any, Any]:
+        def dropped(choice: Choice, png: Path) -> dict[Any, Any]:
             it = experiment_in(png)
             if it is None or type(it) not in self.forms:
                 return {header.tabs: gr.skip()}
@@ -262,14 +262,15 @@ def wire_instrument(
     runs.answer_by(asked, brushwork)
 
 
-def experiment_in(png: bytes) -> AnyExperiment | None:
+def experiment_in(png: Path) -> AnyExperiment | None:
     """Read the experiment in a PNG's text; None where there is none.
 
     Raises:
         RecipeError: If the experiment there can't be used.
     """
     try:
-        text = png_text(png, Experiment.png_key)
+        with png.open("rb") as file:
+            text = png_text(file, Experiment.png_key)
     except RecipeError:
         return None
     return parse_experiment(text)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 from uuid import uuid4
 
@@ -13,7 +14,8 @@ from PIL import Image
 
 from app.errors import PictureError, StudioError
 from app.images.encoding import image_of, jpeg_uri
-from app.images.reading import Fit, own_picture, read_picture, square
+from app.images.reader import READERS
+from app.images.reading import FITS, Fit, own_picture, square
 from app.painting.examples import load_examples
 from app.painting.sources import UPLOAD_SIDE, PictureSource
 from app.settings import ASSETS
@@ -23,6 +25,7 @@ from app.ui.components.films import recipe_of
 from app.ui.components.instrument import LabComponent
 from app.ui.components.layout import fit_control, light, quiet, streaming
 from app.ui.components.messages import Message
+from app.ui.components.upload import UploadButton
 from app.ui.errors import errors_to_page
 
 
@@ -168,9 +171,7 @@ class Picker:
             "picker", first.message(), tab=tab, label="pictures to choose"
         )
         with gr.Row(elem_classes="lab-sources"):
-            upload = gr.UploadButton(
-                "Upload", file_types=["image"], type="binary", size="sm", min_width=60
-            )
+            upload = UploadButton("Upload", file_types=["image"], size="sm", min_width=60)
             painted = gr.Button("From Paint", size="sm", min_width=60)
             fit = fit_control("how an upload becomes a square", min_width=60)
         seen = gr.Textbox(visible=False, label="what Paint shows")
@@ -216,14 +217,10 @@ class Picker:
             return _shown(replace(choice, slot=slot))
         raise StudioError("The page sent a choice that can't be read.", "Reload the page.")
 
-    def _uploaded(self, choice: Choice, data: bytes) -> tuple[Choice, PickerPictures]:
-        image = read_picture(data)
+    def _uploaded(self, choice: Choice, path: Path) -> tuple[Choice, PickerPictures]:
+        crop, squash = READERS.squares(path, [(UPLOAD_SIDE, fit) for fit in FITS])
         number = choice.uploads + 1
-        picture = Picture(
-            f"upload {number}",
-            square(image, UPLOAD_SIDE, "crop"),
-            square(image, UPLOAD_SIDE, "squash"),
-        )
+        picture = Picture(f"upload {number}", crop, squash)
         return _shown(replace(choice.add(picture), uploads=number))
 
     def _fitted(self, choice: Choice, fit: Fit) -> tuple[Choice, PickerPictures]:

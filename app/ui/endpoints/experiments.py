@@ -9,11 +9,11 @@ from pydantic_core import to_json
 
 from app.documents import Document
 from app.fields import Fields
-from app.images.reading import read_picture
+from app.images.reader import READERS
 from app.laboratory.experiment import Experiment
 from app.painting.film import FilmResult
 from app.painting.recipe import Filmed, Recipe
-from app.painting.sources import PictureSource
+from app.painting.sources import UPLOAD_SIDE, PictureSource
 from app.studio import Studio
 from app.ui.endpoints.arguments import Json, Shown
 from app.ui.endpoints.files import saved_file, uploaded
@@ -67,9 +67,10 @@ def asked(studio: Studio, kind: type[Kind], how: Mapping[str, Any], *pictures: g
 
 def source_of(studio: Studio, picture: gr.FileData, model: str, fit: str) -> PictureSource:
     """Read an uploaded picture as `model` will see it."""
-    size = studio.models.describe(model).size
-    how: Any = fit  # `square` refuses what is neither crop nor squash
-    return PictureSource.squared(read_picture(uploaded(picture).read_bytes()), size, how)
+    size = min(studio.models.describe(model).size, UPLOAD_SIDE)
+    how: Any = fit  # the reader refuses what is neither crop nor squash
+    (image,) = READERS.squares(uploaded(picture), [(size, how)])
+    return PictureSource.of(image)
 
 
 def films(results: Sequence[FilmResult[Filmed]]) -> tuple[list[gr.FileData], list[Json]]:

@@ -47,7 +47,8 @@ def add_paint_api(studio: Studio, network: str) -> None:
         Returns:
             recipe: The recipe.
         """
-        return read_recipe(uploaded(png).read_bytes()).model_dump(mode="json", exclude_none=True)
+        with uploaded(png).open("rb") as file:
+            return read_recipe(file).model_dump(mode="json", exclude_none=True)
 
     def models() -> list[dict[str, Any]]:
         """List the models there are.

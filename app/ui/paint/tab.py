@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import gradio as gr
@@ -180,10 +181,11 @@ def _wire_recipes(
         updates["model"] = chosen_model(studio, recipe.model)
         return [*updates.values(), recipe.to_json() if recipe.parent else ""]
 
-    def dropped(png: bytes) -> Any:
+    def dropped(png: Path) -> Any:
         if experiment_in(png) is not None:
             return {branch: ""}  # a laboratory's PNG; the laboratory's tab deals with it
-        return restore(read_recipe(png))
+        with png.open("rb") as file:
+            return restore(read_recipe(file))
 
     def opened(request: gr.Request) -> Any:
         link = request.query_params.get("recipe")

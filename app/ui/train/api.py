@@ -18,7 +18,7 @@ from app.ui.endpoints.experiments import plain
 from app.ui.endpoints.files import saved_file, served_file
 from app.ui.middleware import asker
 from app.ui.train.download import model_zip
-from app.ui.train.pictures import called_files, discard
+from app.ui.train.pictures import called_files, discard_all
 
 
 def add_train_api(studio: Studio, _: str) -> None:
@@ -43,7 +43,7 @@ def _add_picture_api(studio: Studio) -> None:
             raise JobError(f"There is no way {fit!r} to square.", "Choose crop or squash.")
         uploads = called_files(files)
         added = sets.add(asker(studio.settings), uploads, fit, labels=labels is True)
-        discard(uploads)
+        discard_all(uploads)
         return _set(added)
 
     def picture_sets() -> list[Json]:

@@ -17,10 +17,12 @@ from app.studio import Studio
 from app.ui.components.instrument import LabComponent
 from app.ui.components.layout import fit_control, light, quiet
 from app.ui.components.messages import Message
-from app.ui.endpoints.files import upload_folder, uploaded
+from app.ui.components.upload import DropZone
+from app.ui.endpoints.files import uploaded
 from app.ui.errors import errors_to_page
 from app.ui.middleware import owner_of
 from app.ui.train.messages import ShownSet
+from app.ui.uploads import discard
 
 COLUMNS: Final = 6
 SIDE: Final = 48
@@ -59,11 +61,10 @@ def called_files(files: object) -> list[Upload]:
     return [_called_file(file) for file in files]
 
 
-def discard(uploads: Sequence[Upload]) -> None:
-    """Remove uploads that nobody needs any more; nothing outside the upload folder."""
+def discard_all(uploads: Sequence[Upload]) -> None:
+    """Remove uploads that nobody needs any more."""
     for upload in uploads:
-        if upload.path.resolve().is_relative_to(upload_folder()):
-            upload.path.unlink(missing_ok=True)
+        discard(upload.path)
 
 
 def title(found: PictureSet) -> str:
@@ -105,7 +106,7 @@ class PictureDesk:
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._sets = studio.workshop.sets
-        self.files = gr.File(
+        self.files = DropZone(
             label="pictures, or a zip of them",
             file_count="multiple",
             file_types=["image", ".zip"],
@@ -116,7 +117,7 @@ class PictureDesk:
         self.shelf = LabComponent("trainSet", ShownSet(), tab=TAB, label="the pictures to train on")
         self.chosen = gr.Dropdown([], label="uploaded before", visible=False)
         self._brought: gr.State = gr.State(
-            Brought(), delete_callback=lambda it: discard(it.uploads)
+            Brought(), delete_callback=lambda it: discard_all(it.uploads)
         )
 
     def wire(self, labels: gr.Checkbox) -> None:
@@ -148,18 +149,18 @@ class PictureDesk:
 
     def _add(
         self,
-        paths: Sequence[str] | None,
+        paths: Sequence[Path],
         fit: Fit,
         labels: bool,
         before: Brought,
         request: gr.Request,
     ) -> list[Any]:
-        uploads, owner = [Upload(Path(p), Path(p).name) for p in paths or ()], self._owner(request)
-        discard([upload for upload in before.uploads if upload not in uploads])
+        uploads, owner = [Upload(path, path.name) for path in paths], self._owner(request)
+        discard_all([upload for upload in before.uploads if upload not in uploads])
         try:
             brought = self._squared(owner, uploads, fit, labels)
         except Exception:
-            discard(uploads)
+            discard_all(uploads)
             raise
         return [None, brought, _choices(self._sets.list(owner), brought.set_id)]
 
@@ -192,7 +193,7 @@ class PictureDesk:
         if chosen:
             self._sets.release(chosen, owner)
         if chosen == brought.set_id:
-            discard(brought.uploads)
+            discard_all(brought.uploads)
             brought = Brought()
         found = self._sets.list(owner)
         return [None, brought, _choices(found, found[-1].id if found else None)]

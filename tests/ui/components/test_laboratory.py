@@ -21,6 +21,7 @@ from app.settings import Settings
 from app.studio import Studio
 from app.ui.components.laboratory import not_restored
 from app.ui.components.layout import Header
+from app.ui.components.upload import UploadButton
 from app.ui.tab_list import TABS
 from tests.laboratory.pictures import run, upload
 
@@ -58,7 +59,7 @@ def test_every_experiment_sets_the_controls_of_one_tab(model_root: Path) -> None
     studio = Studio(Settings(models_dir=model_root, default_model="tiny"))
     kinds: list[object] = []
     with gr.Blocks() as page:
-        model, precision, drop = gr.Dropdown(), gr.Radio(), gr.UploadButton(render=False)
+        model, precision, drop = gr.Dropdown(), gr.Radio(), UploadButton("", render=False)
         with gr.Tabs() as tabs:
             header = Header(model, precision, page, tabs, drop)
             for tab in TABS:

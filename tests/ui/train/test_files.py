@@ -20,23 +20,26 @@ from tests.training.tiny import save_pictures
 
 @pytest.fixture(autouse=True)
 def upload_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What lies in `tmp_path` counts as uploaded."""
+    """What lies in `tmp_path` is the page's, and what in its folder of uploads, visitors'."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
 
 
-def test_files_are_gone_once_they_are_a_set(tmp_path: Path) -> None:
+def test_files_are_gone_once_they_are_a_set_and_the_pages_own_stay(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "data", single_user=True)
     studio = SimpleNamespace(settings=settings, workshop=SimpleNamespace(sets=Sets(settings)))
     with gr.Blocks() as page:
         _add_picture_api(cast(Studio, studio))
     [upload] = [each.fn for each in page.fns.values() if each.api_name == "upload_pictures"]
     upload_pictures = cast(Callable[..., Any], upload)
-    files = sorted(save_pictures(tmp_path / "in", 5).rglob("*.png"))
+    own = sorted(save_pictures(tmp_path / "gallery", 5).rglob("*.png"))
+    files = sorted(save_pictures(tmp_path / "uploads" / "one", 5).rglob("*.png"))
     with pytest.raises(gr.Error, match="Only 3"):
         upload_pictures([{"path": str(path)} for path in files[:3]])
     assert all(path.is_file() for path in files)
     assert len(upload_pictures([{"path": str(path)} for path in files])["pictures"]) == 5
-    assert not any(path.is_file() for path in files)
+    assert list((tmp_path / "uploads").iterdir()) == []
+    assert len(upload_pictures([{"path": str(path)} for path in own])["pictures"]) == 5
+    assert all(path.is_file() for path in own)
 
 
 class OneJob:

@@ -12,6 +12,7 @@ from app.owners import ALONE
 from app.settings import Settings
 from app.studio import Studio
 from app.ui.train.pictures import Brought, PictureDesk
+from app.ui.uploads import own_folder
 from tests.training.tiny import save_pictures
 
 NOBODY = cast(gr.Request, None)
@@ -28,7 +29,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PictureDesk:
 
 
 def uploaded(desk: PictureDesk, folder: Path, count: int) -> Brought:
-    paths = [str(path) for path in save_pictures(folder, count).rglob("*.png")]
+    paths = [*save_pictures(own_folder() / folder.name, count).rglob("*.png")]
     brought: Brought = desk._add(paths, "crop", False, Brought(), NOBODY)[1]
     return brought
 
