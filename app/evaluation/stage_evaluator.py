@@ -179,7 +179,7 @@ class StageRow:
 
 
 @dataclass(frozen=True)
-class Nearest:
+class NearestCrops:
     """The largest correlations of a set's crops: their mean, and the largest of all."""
 
     mean: Interval
@@ -202,9 +202,9 @@ class Copying:
     side: int
     crops: int
     pictures: int
-    floor: Nearest
-    real: Nearest
-    samples: Nearest
+    floor: NearestCrops
+    real: NearestCrops
+    samples: NearestCrops
 
 
 @dataclass(frozen=True)
@@ -352,7 +352,7 @@ class StageEvaluator:
         crops = [nearest_crops.crops_of(one, side, self._seed) for one in sets]
         found = nearest_crops.nearest_correlations(torch.cat(crops), learned, step)
         floor, real, samples = (
-            Nearest(self._mean(part), float(part.max()))
+            NearestCrops(self._mean(part), float(part.max()))
             for part in np.split(found, np.cumsum([len(one) for one in crops])[:-1])
         )
         return Copying(plan, side, len(crops[1]), len(learned), floor, real, samples)

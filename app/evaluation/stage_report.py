@@ -17,7 +17,7 @@ from app.evaluation.report import (
     shown,
     table,
 )
-from app.evaluation.stage_evaluator import Copying, Nearest, Outputs, StageEvaluation, StageRow
+from app.evaluation.stage_evaluator import Copying, NearestCrops, Outputs, StageEvaluation, StageRow
 
 FORMAT: Final = "plein-air-stage-evaluation/1"
 
@@ -126,7 +126,7 @@ def _copying(it: Copying) -> str:
     return table([crops, "correlation", "most"], [*body, ["floor", *_found(it.floor)]])
 
 
-def _found(it: Nearest) -> list[str]:
+def _found(it: NearestCrops) -> list[str]:
     return [shown(it.mean), f"{it.most:.2f}"]
 
 
