@@ -6,6 +6,7 @@ import re
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, Request, expect
@@ -239,6 +240,12 @@ HALVES = """() => {
 }"""
 
 
+def assert_alike(half: str, other: str) -> None:
+    """Hold that two halves show the same: where one is cut, a browser may round otherwise."""
+    levels = [np.array(each.split(","), dtype=np.int64) for each in (half, other)]
+    assert np.abs(levels[0] - levels[1]).max() <= 2
+
+
 def test_a_divider_compares_the_small_picture_with_the_large_one(page: Page) -> None:
     painted(page)
     player, slider = page.locator(".player"), page.locator(".player-slider")
@@ -250,7 +257,7 @@ def test_a_divider_compares_the_small_picture_with_the_large_one(page: Page) -> 
     expect(dividers.first).to_have_attribute("aria-valuenow", "50")
     compared = page.evaluate(HALVES)
     assert compared[0] != whole[0]
-    assert compared[1] == whole[1]
+    assert_alike(compared[1], whole[1])
     dividers.nth(1).press("End")
     assert page.evaluate(HALVES)[1] != whole[1]
     for _ in range(3):
@@ -267,7 +274,8 @@ def test_a_divider_compares_the_small_picture_with_the_large_one(page: Page) -> 
     page.get_by_role("button", name="compare").click()
     expect(player).to_have_attribute("data-i", frame or "")
     page.get_by_role("button", name="compare").click()
-    assert page.evaluate(HALVES) == whole
+    for half, other in zip(page.evaluate(HALVES), whole, strict=True):
+        assert_alike(half, other)
 
 
 def test_a_picture_is_painted_as_large_as_one_wishes(page: Page, tmp_path: Path) -> None:
