@@ -109,6 +109,7 @@ def test_a_shorter_model_brings_every_value_within_its_t(
     expect(steps(tab)).to_have_value("100")
     choose(browser_page, "shorter")
     expect(steps(tab)).to_have_value("20")
+    expect(tab.locator(".plein-air-time [role=slider]")).to_have_attribute("aria-valuemax", "20")
     mixing = read_experiment(run(browser_page, tab.locator(".player"), "Mix"))
     assert isinstance(mixing, Mixing)
     assert (mixing.t, mixing.run.steps) == (20, 20)
