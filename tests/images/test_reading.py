@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -127,8 +128,14 @@ def test_a_photograph_on_its_side_is_turned_upright() -> None:
     assert pixels[7, 3, 0] > 225
 
 
-@pytest.mark.parametrize("form", ["png", "jpeg", "tiff", "gif", "bmp", "webp"])
-@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "I;16"])
+FORMS = ("png", "jpeg", "tiff", "gif", "bmp", "webp")
+MODES = ("L", "P", "RGB", "RGBA", "I;16")
+NO_FILES = {("jpeg", "P"), ("jpeg", "RGBA"), ("jpeg", "I;16"), ("bmp", "I;16")}
+
+
+@pytest.mark.parametrize(
+    ("form", "mode"), [it for it in product(FORMS, MODES) if it not in NO_FILES]
+)
 def test_a_folder_shows_what_an_upload_shows(form: str, mode: str, tmp_path: Path) -> None:
     image = Image.effect_noise((21, 12), 90)
     if mode == "I;16":
@@ -139,10 +146,7 @@ def test_a_folder_shows_what_an_upload_shows(form: str, mode: str, tmp_path: Pat
         image = image.convert(mode)
     exif = Image.Exif()
     exif[0x0112] = 6
-    try:
-        data = saved(image, form, exif=exif)
-    except (OSError, KeyError):
-        pytest.skip("there is no such file")
+    data = saved(image, form, exif=exif)
     (tmp_path / "a").write_bytes(data)
     for fit in FITS:
         decoded = decode(tmp_path / "a", Treatment((12,), 3, fit, 12))
