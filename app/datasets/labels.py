@@ -180,12 +180,11 @@ def _from_manifest(config: LabelConfig, pictures: Sequence[str]) -> dict[str, tu
             raise StudioError(
                 f"The manifest {path} has no column {column!r}.", f"It has: {', '.join(columns)}."
             )
-    listed = {
-        row[config.file_column]: tuple(
-            value for column in config.columns if (value := (row[column] or "").strip())
-        )
+    rows = (
+        (row[config.file_column], [(row[column] or "").strip() for column in config.columns])
         for row in table
-    }
+    )
+    listed = {name: tuple(filter(None, values)) for name, values in rows if name and any(values)}
     # A manifest may list paths inside the folder, or file names alone.
     return {p: listed.get(p) or listed.get(PurePosixPath(p).name, ()) for p in pictures}
 

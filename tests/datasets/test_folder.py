@@ -183,7 +183,14 @@ def test_labels_come_from_folders_or_a_manifest(data: Path, tmp_path: Path) -> N
     assert label_pictures(folders, classes, names).rarest.tolist() == [0] * 12 + [1] * 12
 
     manifest = tmp_path / "manifest.csv"
-    rows = ["file,artist", "00.png,Monet", "garden/02.png,Monet", "01.png,Sisley", "03.png,"]
+    rows = [
+        "file,artist",
+        "00.png,Monet",
+        "garden/02.png,Monet",
+        "01.png,Sisley",
+        "03.png,",
+        "00.png,",
+    ]
     manifest.write_text("\n".join(rows))
     settings = LabelConfig(
         source="manifest", manifest=str(manifest), column="artist", min_pictures=2
