@@ -3,12 +3,13 @@
 from functools import partial
 from mimetypes import guess_type
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
 import gradio as gr
 from gradio.blocks import Block
-from gradio.processing_utils import save_bytes_to_cache
+from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 from gradio_client.utils import is_http_url_like
 
@@ -64,8 +65,12 @@ def keep_to_own_files(page: gr.Blocks) -> None:
 
 
 def saved_file(name: str, data: bytes) -> gr.FileData:
-    """Save a file for a caller to fetch."""
-    return served_file(Path(save_bytes_to_cache(data, name, get_upload_folder())))
+    """Save a file for a caller to fetch; equal ones are one file, which is whole at any moment."""
+    with TemporaryDirectory() as folder:
+        # Gradio renames a file into its place, but writes bytes over those that somebody reads.
+        path = Path(folder) / Path(name).name
+        path.write_bytes(data)
+        return served_file(Path(save_file_to_cache(path, get_upload_folder())))
 
 
 def served_file(path: Path) -> gr.FileData:

@@ -1,6 +1,7 @@
 """No part of the page fetches what a caller names by an address."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gradio as gr
@@ -39,3 +40,13 @@ def test_a_file_of_this_studio_is_found_by_its_address_and_by_its_path(page: gr.
     for place in (path, f"http://studio/gradio_api/file={path.replace(' ', '%20')}"):
         found = asyncio.run(component.async_move_resource_to_block_cache(place))
         assert found == str(Path(path).resolve())
+
+
+def test_a_file_that_others_are_given_too_is_whole_whenever_it_is_read(page: gr.Blocks) -> None:
+    data = bytes(3_000_000)
+    path = Path(saved_file("equal.png", data)["path"])  # type: ignore[index]
+    with ThreadPoolExecutor(2) as pool:
+        others = [pool.submit(saved_file, "equal.png", data) for _ in range(40)]
+        while not all(other.done() for other in others):
+            assert path.stat().st_size == len(path.read_bytes()) == len(data)
+    assert {other.result()["path"] for other in others} == {str(path)}  # type: ignore[index]
