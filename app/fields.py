@@ -6,6 +6,7 @@ there, so a field that is added to the model appears in all three.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from inspect import Parameter, signature
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -39,6 +40,11 @@ class Control:
 
 
 @dataclass(frozen=True)
+class UpToT:
+    """Metadata of a field that is at most the model's T, as then its default is; see `limited`."""
+
+
+@dataclass(frozen=True)
 class Fields:
     """Metadata of a function's parameter that stands for fields of a model; see `expanded`.
 
@@ -68,13 +74,20 @@ class Fields:
             if name in self.without or (self.everywhere and not control_of(it).everywhere):
                 continue
             default = Parameter.empty if it.is_required() else it.default
+            default = self.defaults.get(name, default)
+            words = self.words.get(name) or it.description or ""
+            if UpToT() in it.metadata:
+                words = f"{words.removesuffix('.')}; by default {default}, or T if that is less."
+                kind: Any = it.annotation
+                it, default = copy(it), None
+                it.annotation = kind | None
             yield (
                 name,
                 Parameter(
                     self.renamed.get(name, name),
                     Parameter.POSITIONAL_OR_KEYWORD,
-                    default=self.defaults.get(name, default),
-                    annotation=typed(it, self.words.get(name, it.description or "")),
+                    default=default,
+                    annotation=typed(it, words),
                 ),
             )
 
@@ -93,6 +106,23 @@ def bounds(it: FieldInfo) -> tuple[Any, Any]:
     """Return the least and the largest value of a field, None where there is none."""
     least = next((found.ge for found in it.metadata if isinstance(found, Ge)), None)
     return least, next((found.le for found in it.metadata if isinstance(found, Le)), None)
+
+
+def limited(
+    given: Mapping[str, Value], T: int, *models: type[BaseModel], **defaults: int
+) -> dict[str, Value]:
+    """Return the fields that a call gives, and those of `UpToT` that it doesn't: at most T.
+
+    Args:
+        given: The fields.
+        T: The model's number of timesteps.
+        models: What the call makes of the fields.
+        defaults: The defaults that aren't the models' own.
+    """
+    fields = {name: it for model in models for name, it in declared(model).items()}
+    known = {name: it.default for name, it in fields.items() if UpToT() in it.metadata} | defaults
+    unsaid = {name: min(it, T) for name, it in known.items() if given.get(name) is None}
+    return {**given, **unsaid}
 
 
 def within(least: float | None, largest: float | None) -> str:

@@ -66,6 +66,7 @@ def command(
     from app.evaluation.report import to_markdown
     from app.networks.devices import choose_device
     from app.novelty.index import load_index
+    from app.painting.recipe import STEPS
     from app.settings import Settings
     from app.studio import Studio
     from app.training.distributed import Processes
@@ -84,8 +85,9 @@ def command(
         fields = {"stage": model, "stage_seed": seed, "precision": precision, "model": first_stage}
         _judge_stage(painter, fields, sampler, (data, train), count, out, fit=fit, style=style)
         return
-    plans = [parse_plan(text, count) for text in sampler or ["dpm-solver-sde:50"]]
     info = painter.models.describe(model)
+    steps = min(STEPS, info.num_train_timesteps)
+    plans = [parse_plan(text, count) for text in sampler or [f"dpm-solver-sde:{steps}"]]
     require_judgeable(info, style=style)
     runs = [
         recipes(painter, model, plan, seed=seed, spacing=spacing or "trailing", precision=precision)

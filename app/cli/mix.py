@@ -7,8 +7,8 @@ import typer
 
 from app.cli.pictures import PICTURE_HELP, save, save_films, source_named, watch, way_back
 from app.errors import RecipeError
-from app.fields import Fields, Value
-from app.laboratory.experiment import FromXt
+from app.fields import Fields, Value, limited
+from app.laboratory.experiment import DECODING_STEPS, FromXt
 from app.laboratory.experiments import Grid, Mixing, Morph, SeedMorph, even_rows
 from app.laboratory.mix import MixLab
 from app.painting.runs import LoadedRun
@@ -34,7 +34,7 @@ def command(
     **how: Annotated[
         Value,
         Fields(Mixing, ("t", "mix", "rule")),
-        way_back(200, 1),
+        way_back(1),
         Fields(Mixing),
         Fields(Grid),
         Fields(Morph, without=("frames",)),
@@ -44,7 +44,7 @@ def command(
     studio = Studio(Settings.from_environment())
     lab, info = studio.mix_lab, studio.models.describe(how["model"])
     sources = [source_named(word, info, fit, how["label"]) for word in (first, second)]
-    how["eta"] = 1.0
+    how = limited(how, info.num_train_timesteps, Mixing, steps=DECODING_STEPS) | {"eta": 1.0}
     if grid:
         how["rows"] = even_rows(info.num_train_timesteps, rows)
         _grid(lab, Grid.of(how, sources), out)

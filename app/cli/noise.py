@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from app.cli.pictures import PICTURE_HELP, csv_bytes, save, save_films, source_named, way_back
-from app.fields import Fields, Value
+from app.fields import Fields, Value, limited
+from app.laboratory.experiment import DECODING_STEPS
 from app.laboratory.experiments import Chain, Denoising, ForwardStrip, PosteriorStep
 from app.laboratory.fields import ScheduleChoice
 from app.laboratory.noise import NoiseLab
@@ -39,7 +40,7 @@ def command(
         Value,
         Fields(ForwardStrip, ("moments", "fresh")),
         Fields(ScheduleChoice),
-        way_back(250, 4),
+        way_back(4),
         Fields(ForwardStrip),
         *(Fields(kind, without=("t", "clip")) for kind in (Chain, PosteriorStep, Denoising)),
     ],
@@ -49,6 +50,7 @@ def command(
     lab, info = studio.noise_lab, studio.models.describe(how["model"])
     sources = [source_named(picture, info, fit, how["label"])]
     own = {name: how.pop(name) for name in ("beta_start", "beta_end")}
+    how = limited(how, info.num_train_timesteps, steps=DECODING_STEPS)
     how |= {"eta": 1.0, "schedule": {"name": schedule, **own} if schedule else None}
     noising = ForwardStrip.of(how, sources)
     asked = ((Chain, chain), (PosteriorStep, inspect), (Denoising, denoise))

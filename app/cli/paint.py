@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli.pictures import save_films
-from app.fields import Fields, Value
+from app.fields import Fields, Value, limited
 from app.painting.recipe import Recipe, read_recipe
 from app.settings import Settings
 from app.studio import Studio
@@ -26,9 +26,13 @@ def command(
     ],
 ) -> None:
     """Paint pictures; each PNG carries the recipe that paints it again."""
-    asked = read_recipe(recipe.read_bytes()) if recipe else Recipe.checked(wish)
     # Whoever has the shell may use all jobs' models.
     painter = Studio(Settings.from_environment().model_copy(update={"single_user": True})).painter
+    if recipe:
+        asked = read_recipe(recipe.read_bytes())
+    else:
+        T = painter.models.describe(wish["model"]).num_train_timesteps
+        asked = Recipe.checked(limited(wish, T, Recipe))
     if difference := painter.differences(asked):
         typer.echo(difference, err=True)
     complete = painter.complete(asked)

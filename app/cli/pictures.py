@@ -12,6 +12,7 @@ from tqdm import tqdm
 from app.errors import PictureError
 from app.fields import Fields
 from app.images.reading import FITS, read_picture
+from app.laboratory.experiment import DECODING_STEPS
 from app.models.files import ModelInfo
 from app.painting.film import Films, Shown
 from app.painting.recipe import Recipe
@@ -22,11 +23,10 @@ PAINTED: Final = "seed:"
 PICTURE_HELP: Final = "A picture's file, or seed:N for the one that the model paints from seed N."
 
 
-def way_back(steps: int, variations: int) -> Fields:
+def way_back(variations: int) -> Fields:
     """Make the options of an experiment's reverse process, which is DDPM by default.
 
     Args:
-        steps: The default number of steps.
         variations: The default number of pictures.
     """
     return Fields(
@@ -41,7 +41,7 @@ def way_back(steps: int, variations: int) -> Fields:
         defaults={
             "model": "impressionist-64",
             "sampler": "ddpm",
-            "steps": steps,
+            "steps": DECODING_STEPS,
             "pictures": variations,
         },
     )

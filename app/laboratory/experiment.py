@@ -20,6 +20,8 @@ from app.painting.sampling import steps_from, timesteps_from
 from app.painting.sources import PictureSource
 
 MAX_EXPERIMENT: Final = 4_000_000
+DECODING_STEPS: Final = 200
+"""The network steps from T to 0 of an experiment that doesn't say how many."""
 
 
 class Experiment(Document):

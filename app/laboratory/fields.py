@@ -8,7 +8,7 @@ from app.diffusion.mixing import MixingRule
 from app.diffusion.schedule import MAX_T, BetaSchedule, NoiseSchedule
 from app.diffusion.variance import Variance
 from app.errors import RecipeError
-from app.fields import Control
+from app.fields import Control, UpToT
 from app.painting.recipe import MAX_PICTURES
 from app.painting.sources import ExperimentPart
 
@@ -29,14 +29,15 @@ def _noised(t: object) -> object:
 _T: Final = "The paper's timestep, from 0 (clean) to T (noise)"
 
 PaperT = Annotated[int, Field(ge=0, le=MAX_T)]
-MixT = Annotated[PaperT, Field(description=f"{_T}, at which to mix.")]
+MixT = Annotated[PaperT, UpToT(), Field(description=f"{_T}, at which to mix.")]
 StartT = Annotated[
     int,
     Field(ge=1, le=MAX_T, description=f"{_T}, at which to begin."),
     BeforeValidator(_noised),
+    UpToT(),
 ]
 """A t that a step leads back from."""
-DenoisingT = Annotated[PaperT, Field(description=f"{_T}, at which to begin.")]
+DenoisingT = Annotated[PaperT, UpToT(), Field(description=f"{_T}, at which to begin.")]
 
 _Beta = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 BetaStart = Annotated[

@@ -28,7 +28,7 @@ from app.diffusion.schedule import MAX_T
 from app.diffusion.seeds import MAX_SEED, derived_seed
 from app.documents import Document
 from app.errors import RecipeError
-from app.fields import Control
+from app.fields import Control, UpToT
 from app.images.encoding import png_text
 from app.models.files import FOLDER_NAME, MAX_NAME
 from app.networks.unet import Precision
@@ -36,6 +36,7 @@ from app.networks.unet import Precision
 MAX_PICTURES: Final = 16
 MAX_SIDE: Final = 1024
 MAX_STEPS: Final = 1000
+STEPS: Final = 50
 MAX_STAGE_STEPS: Final = 100
 MAX_GUIDANCE: Final = 20
 MAX_BRANCHES: Final = 4
@@ -172,8 +173,8 @@ class Recipe(Filmed):
         description="The rule of each step.",
         json_schema_extra={"enum": [*SAMPLER_KINDS]},
     )
-    steps: Annotated[int, Control(says=False)] = Field(
-        default=50, ge=1, le=MAX_STEPS, description="Network steps from T to 0."
+    steps: Annotated[int, Control(says=False), UpToT()] = Field(
+        default=STEPS, ge=1, le=MAX_STEPS, description="Network steps from T to 0."
     )
     spacing: Annotated[Spacing, Control(everywhere=False)] = Field(
         default="trailing", description="How the steps lie in 0 to T."

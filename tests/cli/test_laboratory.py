@@ -186,6 +186,21 @@ def test_a_model_with_classes_is_told_which(app: Command, photograph: Path, tmp_
     assert "no classes" in refused.err
 
 
+def test_what_isnt_said_is_within_the_models_t(
+    app: Command, photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_timesteps(save_tiny_model(tmp_path / "models" / "short"), 30)
+    monkeypatch.setenv("PLEIN_AIR_MODELS", str(tmp_path / "models"))
+    how, picture = ("--model", "short", "--out", str(tmp_path / "out")), str(photograph)
+    for arguments in (("paint",), ("mix", picture, picture), ("noise", picture, "--denoise", "30")):
+        assert app(*arguments, *how).code == 0
+    (mixed,) = (tmp_path / "out").glob("short-mixing-30-seed-0.png")
+    mixing = read_experiment(mixed.read_bytes())
+    assert isinstance(mixing, Mixing)
+    assert (mixing.t, mixing.run.steps) == (30, 30)
+    assert list((tmp_path / "out").glob("short-dpm-solver-sde-30-seed-0.png"))
+
+
 def test_a_grids_rows_reach_the_models_t_however_short(
     app: Command, photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from app.laboratory.experiments import Denoising, Mixing, read_experiment
@@ -128,3 +131,27 @@ def test_a_longer_models_recipe_is_restored_over_a_shorter_one(
     expect(steps(browser_page)).to_have_value("120")
     again = read_recipe(run(browser_page, browser_page.locator(".player").first, "Paint"))
     assert (again.model, again.steps) == ("tiny", 120)
+
+
+def test_calls_that_say_neither_t_nor_steps_are_within_the_models_t(
+    studio: Server, tmp_path: Path
+) -> None:
+    client = Client(studio.url, verbose=False)
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (20, 20), "green").save(picture)
+    file = handle_file(picture)
+    (_, (painted,)) = client.predict(api_name="/paint")
+    assert painted["steps"] == 50
+    (_, (painted,)) = client.predict(model="shorter", api_name="/paint")
+    assert painted["steps"] == 20
+    pair = {"first": file, "second": file, "model": "shorter"}
+    for name, how in (("/mix", pair), ("/denoise", {"picture": file, "model": "shorter"})):
+        (_, (done, *_)) = client.predict(**how, api_name=name)
+        assert (done["t"], done["run"]["steps"]) == (20, 20)
+    (*_, morph) = client.predict(**pair, frames=2, api_name="/mix_morph")
+    assert (morph["t"], morph["run"]["steps"]) == (20, 20)
+    for name in ("/noise_chain", "/noise_posterior"):
+        file_name, _ = client.predict(file, model="shorter", api_name=name)
+        assert Path(file_name).stem.endswith("-20")
+    with pytest.raises(AppError, match="T = 20"):
+        client.predict(file, model="shorter", t=21, api_name="/noise_chain")

@@ -8,9 +8,9 @@ import gradio as gr
 from pydantic_core import to_json
 
 from app.documents import Document
-from app.fields import Fields
+from app.fields import Fields, limited
 from app.images.reader import READERS
-from app.laboratory.experiment import Experiment
+from app.laboratory.experiment import DECODING_STEPS, Experiment
 from app.painting.film import FilmResult
 from app.painting.recipe import Filmed, Recipe
 from app.painting.sources import UPLOAD_SIDE, PictureSource
@@ -27,11 +27,10 @@ def shown(studio: Studio, *names: str) -> Fields:
     return Fields(Shown, ("model", "fit", *names), defaults={"model": model})
 
 
-def way_back(steps: int, *without: str) -> Fields:
+def way_back(*without: str) -> Fields:
     """Return the fields of an experiment's reverse process, DDPM's unless a caller says otherwise.
 
     Args:
-        steps: The default number of steps.
         without: Fields that the endpoint doesn't have.
     """
     return Fields(
@@ -43,7 +42,7 @@ def way_back(steps: int, *without: str) -> Fields:
             "steps": "Network steps from T to 0; a run from t takes a share.",
             **(ONE_BRUSHWORK if "pictures" in without else {}),
         },
-        defaults={"sampler": "ddpm", "steps": steps, "eta": ETA},
+        defaults={"sampler": "ddpm", "steps": DECODING_STEPS, "eta": ETA},
     )
 
 
@@ -62,7 +61,8 @@ ETA: Final = 1.0
 def asked(studio: Studio, kind: type[Kind], how: Mapping[str, Any], *pictures: gr.FileData) -> Kind:
     """Make the experiment that a call asks for: its fields, and its uploaded pictures."""
     sources = [source_of(studio, picture, how["model"], how["fit"]) for picture in pictures]
-    return kind.of(how, sources)
+    T = studio.models.describe(how["model"]).num_train_timesteps
+    return kind.of(limited(how, T, kind, steps=DECODING_STEPS), sources)
 
 
 def source_of(studio: Studio, picture: gr.FileData, model: str, fit: str) -> PictureSource:

@@ -28,7 +28,7 @@ def add_mix_api(studio: Studio, network: str) -> None:
             Any,
             Fields(exp.Mixing, ("t", "mix", "rule")),
             seen,
-            way_back(200),
+            way_back(),
             Fields(exp.Mixing),
         ],
     ) -> Steps[tuple[list[gr.FileData], list[Json]]]:
@@ -64,7 +64,7 @@ def add_mix_api(studio: Studio, network: str) -> None:
             Any,
             Fields(exp.Grid, ("between", "rule", "share_noise")),
             seen,
-            way_back(200, "pictures"),
+            way_back("pictures"),
             Fields(exp.Grid),
         ],
     ) -> Steps[tuple[gr.FileData, Json]]:
@@ -87,7 +87,7 @@ def add_mix_api(studio: Studio, network: str) -> None:
             Any,
             Fields(exp.Grid, ("between",)),
             seen,
-            way_back(200, "eta", "seed", "pictures", "stage_seed"),
+            way_back("eta", "seed", "pictures", "stage_seed"),
         ],
     ) -> Json:
         """Tell how long a grid will take here, from a network step measured just now.
@@ -106,9 +106,9 @@ def add_mix_api(studio: Studio, network: str) -> None:
             Any,
             Fields(exp.Morph, ("t", "frames", "rule")),
             seen,
-            replace(way_back(200), names=("sampler", "steps", "eta", "seed", "precision", "label")),
+            replace(way_back(), names=("sampler", "steps", "eta", "seed", "precision", "label")),
             Fields(exp.Morph, ("share_noise",)),
-            way_back(200, "pictures"),
+            way_back("pictures"),
             Fields(exp.Morph),
         ],
     ) -> Steps[tuple[gr.FileData, gr.FileData, Json]]:
@@ -128,7 +128,7 @@ def add_mix_api(studio: Studio, network: str) -> None:
             Any,
             Fields(exp.SeedMorph, ("frames",)),
             replace(seen, names=("model",)),
-            way_back(200, "seed", "pictures"),
+            way_back("seed", "pictures"),
             Fields(exp.SeedMorph, without=("second",)),
         ],
     ) -> Steps[tuple[gr.FileData, gr.FileData, Json]]:
@@ -140,7 +140,7 @@ def add_mix_api(studio: Studio, network: str) -> None:
             experiment: All it takes to do it again.
         """
         seeds = {"seed": first_seed, "second": second_seed}
-        return (yield from morphed(exp.SeedMorph.of(how | seeds)))
+        return (yield from morphed(asked(studio, exp.SeedMorph, how | seeds)))
 
     def morphed(wish: exp.Morph | exp.SeedMorph) -> Steps[tuple[gr.FileData, gr.FileData, Json]]:
         morph = lab.complete(wish)

@@ -121,7 +121,7 @@ def add_noise_api(studio: Studio, network: str) -> None:
     def denoise(
         picture: arg.Picture,
         **how: Annotated[
-            Any, Fields(exp.Denoising, ("t",)), seen, way_back(150), Fields(exp.Denoising)
+            Any, Fields(exp.Denoising, ("t",)), seen, way_back(), Fields(exp.Denoising)
         ],
     ) -> Steps[tuple[list[gr.FileData], list[Json]]]:
         """Noise a picture to t, and denoise it from there.

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import gradio as gr
 
-from app.fields import Fields
+from app.fields import Fields, limited
 from app.painting.recipe import Recipe, read_recipe
 from app.studio import Studio
 from app.ui.callers import Steps
@@ -30,7 +30,8 @@ def add_paint_api(studio: Studio, network: str) -> None:
             files: The PNG files, each with its recipe inside.
             recipes: Their recipes: all it takes to paint each again.
         """
-        return (yield from painted(Recipe.checked(wish)))
+        T = studio.models.describe(wish["model"]).num_train_timesteps
+        return (yield from painted(Recipe.checked(limited(wish, T, Recipe))))
 
     def repaint(recipe: arg.Recipe) -> Steps[tuple[list[gr.FileData], list[dict[str, Any]]]]:
         """Paint a recipe again.
