@@ -5,6 +5,7 @@
 window.pleinAir = {
   share,
   showPlayer,
+  followLine,
   // Which picture of which run the Paint tab shows, as JSON; "null" where there is none.
   painted() {
     const player = document.querySelector(".player[data-run]");
@@ -14,6 +15,7 @@ window.pleinAir = {
   },
 };
 
+const LINE_MS = 500; // between two looks at the place in the line
 const OPENING_FRAMES = 120; // in which a panel opens, even on a slow machine
 
 // Bring a tab's player into view; its panel may be about to open.
@@ -196,13 +198,29 @@ function statusLine(root, trigger, name) {
   const words = line.querySelector(".lab-progress");
   const state = (value) => (root.dataset.state = value);
   line.querySelector(".lab-stop").addEventListener("click", () => {
-    if (root.dataset.state !== "live") return;
     trigger("stop", { name });
+    if (root.dataset.state !== "live") return;
     state("stopped");
     words.textContent = `stopped · ${words.textContent.replace(/ · [^·]* left$/, "")}`;
   });
   state("idle");
+  followLine(root, words);
   return { say: (text) => (words.textContent = text), state };
+}
+
+// Say the place in the line of what a component was asked for; Gradio tells it to the component's
+// status tracker alone, which the styles hide.
+function followLine(root, words, say = (text) => (words.textContent = text)) {
+  let said = "";
+  const looking = setInterval(() => {
+    if (!root.isConnected) return clearInterval(looking);
+    const tracker = root.closest(".block").querySelector(":scope > [data-testid=status-tracker]");
+    const place = /queue: (\d+)\/(\d+)/.exec(tracker?.textContent ?? "");
+    if (!place && said && words.textContent === said) say("");
+    said = place ? `in line: ${place[1]} of ${place[2]}` : "";
+    if (said && words.textContent !== said) say(said);
+    root.toggleAttribute("data-line", Boolean(place));
+  }, LINE_MS);
 }
 
 function maths(base, { sub = "" } = {}) {

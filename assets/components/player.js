@@ -385,7 +385,6 @@ function mountPlayer(element, trigger, props, watch) {
       trigger("select", { action, run: run.run, picture, frame, ...(format && { format }) });
     },
     stop() {
-      if (!isLive() && !waiting) return;
       trigger("stop", { run: run?.run });
       if (waiting) refused.add(waiting);
       stopWaiting();
@@ -424,6 +423,7 @@ function mountPlayer(element, trigger, props, watch) {
   }
 
   const listening = setInterval(listen, 1000);
+  pleinAir.followLine(root, find(".player-progress"), say);
 
   function receive() {
     if (!props.value) return;

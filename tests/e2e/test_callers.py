@@ -1,5 +1,6 @@
 """A caller who cancels a call or hangs up ends its work, be it under way or in the queue."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,7 +10,9 @@ from typing import Any, Final
 import httpx
 import pytest
 from gradio_client import Client
+from playwright.sync_api import Page, expect
 
+from tests.e2e.lab_page import PATIENCE
 from tools.server import Server, running_server
 
 pytestmark = pytest.mark.e2e
@@ -23,6 +26,9 @@ MINUTES: Final[dict[str, Any]] = {
     "steps": 1000,
     "pictures": 4,
 }
+LAST: Final = re.compile(r"^in line: (\d+) of \1$")
+"""What is said to the last in the line."""
+
 CALLS: Final[dict[str, dict[str, Any]]] = {
     "paint": MINUTES,
     "seed_morph": {
@@ -118,3 +124,26 @@ def test_a_job_that_is_cancelled_in_the_queue_never_begins(studio: Server) -> No
             time.sleep(0.1)
         wait_until_it_computes(studio)  # the others go on
     wait_until_it_rests(studio)
+
+
+@pytest.mark.slow
+def test_who_waits_in_the_page_sees_their_place_and_may_leave_the_line(
+    studio: Server, browser_page: Page
+) -> None:
+    browser_page.goto(studio.url)
+    player = browser_page.locator("#paint .player")
+    words = player.locator(".player-progress")
+    paint = browser_page.get_by_role("button", name="Paint", exact=True)
+    with ExitStack() as others:
+        for seed in range(PLACES + 1):
+            others.enter_context(listening(studio, "paint", **MINUTES, seed=seed))
+        paint.click()
+        expect(words).to_have_text(LAST, timeout=PATIENCE)
+        player.get_by_role("button", name="Stop", exact=True).click()
+        expect(words).to_have_text("", timeout=PATIENCE)
+        assert queued(studio) == 1  # the other's
+        paint.click()
+        expect(words).to_have_text(LAST, timeout=PATIENCE)
+    expect(player).to_have_attribute("data-state", "live", timeout=PATIENCE)
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    expect(words).to_have_text("", timeout=PATIENCE)

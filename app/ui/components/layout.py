@@ -110,7 +110,7 @@ def streaming() -> dict[str, Any]:
 def restarted() -> dict[str, Any]:
     """Return the options of events that a LatestRun follows: a click in a run begins another."""
     # Otherwise Gradio ignores clicks until it hears that the last run is over.
-    return streaming() | {"trigger_mode": "multiple"}
+    return streaming() | {"trigger_mode": "multiple", "show_progress": "minimal"}
 
 
 def open_with(
