@@ -8,11 +8,12 @@ than reading most pictures.
 import atexit
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from PIL import Image
 
@@ -43,11 +44,16 @@ Square = tuple[int, Fit]
 
 
 class Readers:
-    """The processes that read pictures; they are started when they are needed, or by `warm_up`."""
+    """The processes that read pictures; they are started when they are needed, or by `warm_up`.
+
+    Attributes:
+        asks: Names whoever asks, of whose pictures one is read at a time; "" has no such limit.
+    """
 
     _idle: ConfinedProcess | None
 
     def __init__(self) -> None:
+        self.asks: Callable[[], str] = str
         self._begin()
         # A process forked from this one shares none of its readers.
         os.register_at_fork(after_in_child=self._begin)
@@ -111,9 +117,15 @@ class Readers:
 
     @contextmanager
     def _reader(self) -> Iterator[ConfinedProcess]:
-        if not self._turns.acquire(timeout=PATIENCE):
-            raise PictureError("Others' pictures are being read.", "Try again in a minute.")
-        try:
+        visitor = self.asks()
+        with self._lock:
+            own = self._visitors.get(visitor) or BoundedSemaphore(1)
+            if visitor:
+                self._visitors[visitor] = own
+        with (
+            _acquired(own, "Other pictures of yours are being read."),
+            _acquired(self._turns, "Others' pictures are being read."),
+        ):
             with self._lock:
                 reader, self._idle = self._idle, None
             if reader and not reader.is_alive:
@@ -129,8 +141,6 @@ class Readers:
                 reader.close()
                 raise
             self._keep(reader)
-        finally:
-            self._turns.release()
 
     def _keep(self, reader: ConfinedProcess) -> None:
         with self._lock:
@@ -141,11 +151,23 @@ class Readers:
     def _begin(self) -> None:
         self._lock = Lock()
         self._turns = BoundedSemaphore(AT_ONCE)
+        self._visitors: WeakValueDictionary[str, BoundedSemaphore] = WeakValueDictionary()
         self._idle = None
 
 
 READERS: Final = Readers()
 atexit.register(READERS.close)
+
+
+@contextmanager
+def _acquired(turn: BoundedSemaphore, words: str) -> Iterator[None]:
+    """Have a turn inside the context; whoever waits for it too long is told so."""
+    if not turn.acquire(timeout=PATIENCE):
+        raise PictureError(words, "Try again in a minute.")
+    try:
+        yield
+    finally:
+        turn.release()
 
 
 def _work(

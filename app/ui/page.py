@@ -49,6 +49,7 @@ MCP_COMMAND: Final = 'python -m pip install "gradio[mcp]>=6.31,<7"'
 def build(studio: Studio, tabs: Sequence[Tab] = TABS) -> gr.Blocks:
     """Build `studio`'s page, not yet served; from then on the studio's models are the asker's."""
     studio.models.asks = partial(asker, studio.settings)
+    READERS.asks = str if studio.settings.single_user else studio.models.asks
     page = StudioBlocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400))
     with page:
         with gr.Row(elem_classes="studio-header"):

@@ -55,6 +55,22 @@ def test_a_refusal_comes_back_and_the_reader_stays(readers: Readers) -> None:
     assert readers._idle is kept
 
 
+def test_one_visitors_pictures_leave_a_reader_to_others(
+    readers: Readers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "PATIENCE", 20)
+    readers.asks = lambda: "one"
+    with readers._reader():
+        monkeypatch.setattr(reader, "PATIENCE", 0.1)
+        with pytest.raises(PictureError, match="Other pictures of yours"):
+            readers.squares(photo(0.1), [(64, "crop")])
+        monkeypatch.setattr(reader, "PATIENCE", 20)
+        readers.asks = lambda: "another"
+        assert readers.squares(photo(0.1), [(64, "crop")])
+    readers.asks = lambda: "one"
+    assert readers.squares(photo(0.1), [(64, "crop")])
+
+
 def test_a_picture_that_takes_too_much_memory_ends_its_reader_alone(
     readers: Readers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
