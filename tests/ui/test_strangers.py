@@ -78,16 +78,23 @@ def test_one_visitor_does_not_take_the_queue_and_what_they_leave_is_ended(
     assert (gone.status_code, "30 s" in gone.json()["detail"]) == (404, True)
 
 
-def test_a_class_behind_one_router_is_served(open_studio: Server) -> None:
-    def painted(_: int) -> str:
-        return heard(open_studio, call(open_studio, visitor(), **SHORT))
+def test_a_class_behind_one_router_is_served_for_a_minute(open_studio: Server) -> None:
+    ending = time.monotonic() + 60
+
+    def painted(_: int) -> list[str]:
+        who, said = visitor(), []
+        while time.monotonic() < ending:
+            said.append(heard(open_studio, call(open_studio, who, **SHORT)))
+        return said
 
     with ThreadPoolExecutor(50) as people:
         said = list(people.map(painted, range(50)))
-    assert all("event: complete" in each for each in said)
+    assert all("event: complete" in each for person in said for each in person)
+    counts = [len(person) for person in said]
+    assert max(counts) <= 2 * min(counts) + 1, "turns go round"
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_calls_of_as_many_sessions_leave_little_in_memory(open_studio: Server) -> None:
     calls = f"{open_studio.url}gradio_api/call"
     with httpx.Client(timeout=120) as client, ThreadPoolExecutor(4) as people:
@@ -100,5 +107,5 @@ def test_calls_of_as_many_sessions_leave_little_in_memory(open_studio: Server) -
 
         list(people.map(asked, range(100)))
         before = status(open_studio, "process_mb")
-        list(people.map(asked, range(1000)))
-    assert status(open_studio, "process_mb") < before + 60
+        list(people.map(asked, range(10_000)))
+    assert status(open_studio, "process_mb") < before + 150
