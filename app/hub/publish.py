@@ -224,7 +224,7 @@ class HubPublisher:
             model=own.id,
             steps=min(SAMPLE_STEPS, info.num_train_timesteps),
             pictures=16 if info.size <= LARGE else 1,
-            label=0 if info.labels else None,
+            label=info.some_label,
         )
         run = LoadedRun.of(recipe, self._painter.models.load(own.id))  # not limited as a visitor's
         return png_bytes(tiled(self._painter.films.result(run)[-1].x_t))

@@ -16,7 +16,6 @@ from app.diffusion.bound import (
     strata,
     vlb_weights,
 )
-from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import InParts
 from app.diffusion.schedule import paper_t
 from app.diffusion.seeds import SeededNoise, derived_seed
@@ -192,7 +191,7 @@ def _terms(
         noise=SeededNoise(seeds),
         variance=bounding.variance,
         clip=bounding.clip,
-        condition=Condition.of_label(bounding.label, len(seeds)),
+        condition=model.condition(bounding.label, len(seeds)),
     )
 
 

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from app.diffusion.denoiser import TARGETS
 from app.diffusion.schedule import MAX_T, SCHEDULES
 from app.documents import in_words
-from app.errors import ModelError
+from app.errors import ModelError, RecipeError
 from app.models.schedulers import TRAINED_AS_DDPM, check_followed, with_defaults
 
 FOLDER_NAME: Final = r"\w[\w .-]*"
@@ -402,9 +402,11 @@ class ModelInfo:
         parameters: The number of its weights.
         num_train_timesteps: T, the number of timesteps.
         labels: The names of its classes; empty where it has none.
-        null_label: The class that stands for "any", without which it can't be guided.
+        null_label: The label that stands for "any", which is painted where no class is asked for;
+            without one a class must be, and it can't be guided.
         learned_variance: Whether it predicts its variance.
         name: What its owner calls it, if anything; else it goes by its id.
+        label_pictures: How many pictures each class was learned from; empty if that isn't known.
     """
 
     id: str
@@ -416,6 +418,27 @@ class ModelInfo:
     null_label: int | None
     learned_variance: bool
     name: str = ""
+    label_pictures: tuple[int, ...] = ()
+
+    @property
+    def some_label(self) -> int | None:
+        """A label to ask for where it doesn't matter: none, or the first where one is needed."""
+        return 0 if self.labels and self.null_label is None else None
+
+    def check_label(self, label: int | None) -> None:
+        """Check that the model can be asked for the class `label`, or for none.
+
+        Raises:
+            RecipeError: If it can't: it says what can be asked for.
+        """
+        choose = f"Choose a label from 0 to {len(self.labels) - 1}"
+        if label is None and self.some_label is not None:
+            raise RecipeError(f'{self.id} paints classes, and none of them is "any".', f"{choose}.")
+        if label is not None and not self.labels:
+            raise RecipeError(f"{self.id} has no classes.", "Leave the label out.")
+        if label is not None and label >= len(self.labels):
+            other = "" if self.null_label is None else ', or none, which is "any"'
+            raise RecipeError(f"{self.id} has no class {label}.", f"{choose}{other}.")
 
     @property
     def summary(self) -> str:
@@ -438,5 +461,6 @@ def describe(files: ModelFiles) -> ModelInfo:
         num_train_timesteps=files.scheduler_config["num_train_timesteps"],
         labels=tuple(labels.labels) if labels else (),
         null_label=labels.null_label if labels else None,
+        label_pictures=tuple(labels.pictures or ()) if labels else (),
         learned_variance=files.learned_variance,
     )

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from app.diffusion.cascade import BANDS
+from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import Denoiser, require_finite
 from app.diffusion.schedule import NoiseSchedule, noise_schedule
 from app.models.files import ModelFiles, describe, unwrapped
@@ -198,6 +199,10 @@ class LoadedModel(LoadedNetwork):
     def __init__(self, files: ModelFiles, device: torch.device, executor: NetworkExecutor) -> None:
         self.info = describe(files)
         super().__init__(files, self.info.channels, device, executor)
+
+    def condition(self, label: int | None, pictures: int) -> Condition | None:
+        """Make the condition of `pictures` pictures of class `label`, or of "any" without one."""
+        return Condition.of_label(self.info.null_label if label is None else label, pictures)
 
     def features(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the exact network's features of `x` (B, C, H, W) at `t` (B,): (B, D) float32.

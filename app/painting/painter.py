@@ -183,7 +183,9 @@ class Painter:
                 f"{recipe.steps} steps are more than {info.id} has ({info.num_train_timesteps}).",
                 f"Choose from 1 to {info.num_train_timesteps} steps.",
             )
-        _check_label(recipe, model)
+        info.check_label(recipe.label)
+        if recipe.guidance_scale != 1 and info.null_label is None:
+            raise RecipeError(f"{info.id} can't be guided.", "Set the guidance scale to 1.")
         if recipe.parent:
             if recipe.parent.model != recipe.model:
                 raise RecipeError(
@@ -238,21 +240,3 @@ def _frames(model: LoadedModel, recipe: Recipe, x_start: Tensor | None = None) -
         x_start = noise.draw((model.info.channels, side, side))
     timesteps = recipe.timesteps(model.info.num_train_timesteps)
     return frames_from(recipe, model, x_start, timesteps, noise)
-
-
-def _check_label(recipe: Recipe, model: LoadedModel) -> None:
-    info = model.info
-    if bool(info.labels) != (recipe.label is not None):
-        raise RecipeError(
-            f"{info.id} {'paints classes' if info.labels else 'has no classes'}.",
-            f"Choose a label from 0 to {len(info.labels) - 1}."
-            if info.labels
-            else "Leave the label out.",
-        )
-    if recipe.label is not None and recipe.label >= len(info.labels):
-        raise RecipeError(
-            f"{info.id} has no class {recipe.label}.",
-            f"Choose a label from 0 to {len(info.labels) - 1}.",
-        )
-    if recipe.guidance_scale != 1 and info.null_label is None:
-        raise RecipeError(f"{info.id} can't be guided.", "Set the guidance scale to 1.")

@@ -92,7 +92,7 @@ Label = Annotated[
     Field(
         ge=0,
         le=99_999,
-        description="The class, counted from 0, of a model that has classes; none for one without.",
+        description="The class, counted from 0, of a model that has classes; null is any.",
     ),
     Control("subject", says=False),
 ]

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import Denoiser
 from app.diffusion.forward import q_sample
 from app.diffusion.guidance import GuidedDenoiser
@@ -83,7 +82,7 @@ def frames_from(
         sampler=SAMPLER_KINDS[recipe.sampler].make(model.schedule, timesteps, recipe.eta),
         noise=noise,
         clip=recipe.clip,
-        condition=Condition.of_label(recipe.label, len(x_start)),
+        condition=model.condition(recipe.label, len(x_start)),
     )
 
 

@@ -1,6 +1,7 @@
 """Painting: recipes come true, branches start where they say, streams share and stop."""
 
 import io
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,6 +149,22 @@ def test_guidance_and_labels_reach_the_network(painter: Painter) -> None:
     assert not np.array_equal(garden, strong)
 
 
+def test_without_a_class_the_null_label_is_painted(
+    painter: Painter, model_root: Path, tmp_path: Path
+) -> None:
+    anything = painting(painter, recipe(model="classes"))
+    shutil.copytree(model_root / "classes", tmp_path / "numbered")
+    (tmp_path / "numbered" / "labels.json").unlink()  # then the null label is one of four classes
+    numbered = Painter(ModelStore([tmp_path]))
+    fourth = painting(numbered, recipe(model="numbered", label=3))
+    assert np.array_equal(anything, fourth)
+    assert not np.array_equal(anything, painting(painter, recipe(model="classes", label=0)))
+    with pytest.raises(RecipeError, match=r'none of them is "any"\. Choose a label from 0 to 3'):
+        numbered.complete(recipe(model="numbered"))
+    with pytest.raises(RecipeError, match="can't be guided"):
+        numbered.complete(recipe(model="numbered", label=1, guidance_scale=2.0))
+
+
 def test_a_learned_variance_is_used(painter: Painter) -> None:
     learned = painting(painter, recipe(model="learned", sampler="ddpm-learned"))
     fixed = painting(painter, recipe(model="learned", sampler="ddpm"))
@@ -162,8 +179,7 @@ def test_a_learned_variance_is_used(painter: Painter) -> None:
         ({"sampler": "ddpm-learned"}, "did not learn its variance"),
         ({"label": 1}, "has no classes"),
         ({"guidance_scale": 2.0}, "can't be guided"),
-        ({"model": "classes"}, "paints classes"),
-        ({"model": "classes", "label": 7}, "no class 7"),
+        ({"model": "classes", "label": 7}, r"no class 7\. Choose a label from 0 to 2, or none"),
     ],
 )
 def test_what_a_model_can_not_paint_is_refused_before_any_step(
