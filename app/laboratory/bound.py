@@ -75,7 +75,8 @@ class BoundLab:
         each, stamps = list[BoundRequest](), list[Stamp]()
         for it in bounding.each:
             model = self._loaded(it)
-            each.append(it.model_copy(update={"weights": model.weights}))
+            label = model.info.label_of(it.label)
+            each.append(it.model_copy(update={"weights": model.weights, "label": label}))
             stamps.append(model.files.stamp)
         return CheckedRun(BoundRequest.joined(each), stamps=tuple(stamps))
 

@@ -311,6 +311,8 @@ class NoiseLab(Laboratory):
         model, x_0 = self._start(inspection.model, inspection.source)
         require_within(inspection.t, model.info)
         checked_model(self._painter, inspection)
+        label = model.info.label_of(inspection.label)
+        inspection = inspection.model_copy(update={"label": label})
         time = code_t(inspection.t)
         t, eps = torch.tensor([time]), draw_eps(inspection.seed, FIRST, model.info)
         x_t = noised(model.schedule, x_0, inspection.t, eps)

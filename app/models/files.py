@@ -34,6 +34,12 @@ MAX_NAME: Final = 161
 MAX_SIDE: Final = 1024
 MAX_LEVELS: Final = 16
 MAX_CLASSES: Final = 10_000
+MAX_NAMED: Final = 32
+"""The most classes that a message lists."""
+
+ANY: Final = "any"
+"""What a person calls the null label, unless a class is called so."""
+
 UNET_LEVELS: Final = (224, 448, 672, 896)
 """The levels of a UNet2DModel whose config.json has none."""
 
@@ -425,20 +431,37 @@ class ModelInfo:
         """A label to ask for where it doesn't matter: none, or the first where one is needed."""
         return 0 if self.labels and self.null_label is None else None
 
-    def check_label(self, label: int | None) -> None:
-        """Check that the model can be asked for the class `label`, or for none.
+    def label_of(self, asked: int | str | None) -> int | None:
+        """Return the number of the class that is `asked` for by number or name; None for "any".
 
         Raises:
-            RecipeError: If it can't: it says what can be asked for.
+            RecipeError: If the model can't be asked for it: it says what it can be asked for.
         """
-        choose = f"Choose a label from 0 to {len(self.labels) - 1}"
-        if label is None and self.some_label is not None:
-            raise RecipeError(f'{self.id} paints classes, and none of them is "any".', f"{choose}.")
-        if label is not None and not self.labels:
-            raise RecipeError(f"{self.id} has no classes.", "Leave the label out.")
-        if label is not None and label >= len(self.labels):
-            other = "" if self.null_label is None else ', or none, which is "any"'
-            raise RecipeError(f"{self.id} has no class {label}.", f"{choose}{other}.")
+        if asked is None:
+            if self.some_label is None:
+                return None
+            raise RecipeError(f'{self.id} paints classes, and none of them is "any".', self._choose)
+        if not self.labels:
+            raise RecipeError(f"{self.id} has no classes.", "Leave the class out.")
+        if isinstance(asked, int):
+            found = [asked] if asked < len(self.labels) else []
+        else:
+            named = [i for i, it in enumerate(self.labels) if it.casefold() == asked.casefold()]
+            found = [i for i in named if self.labels[i] == asked] + named
+        if found:
+            return found[0]
+        if self.null_label is not None and asked == ANY:
+            return None
+        raise RecipeError(f"{self.id} has no class {asked!r}.", self._choose)
+
+    @property
+    def _choose(self) -> str:
+        """Say which classes there are to choose from, by number and name."""
+        named = [f"{i} {name}" for i, name in enumerate(self.labels)]
+        if len(named) > MAX_NAMED:
+            named = [*named[: MAX_NAMED - 1], f"... to {named[-1]}"]
+        named += [] if self.null_label is None else [f"or none, which is {ANY}"]
+        return f"Choose one of: {', '.join(named)}."
 
     @property
     def summary(self) -> str:

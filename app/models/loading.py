@@ -200,8 +200,13 @@ class LoadedModel(LoadedNetwork):
         self.info = describe(files)
         super().__init__(files, self.info.channels, device, executor)
 
-    def condition(self, label: int | None, pictures: int) -> Condition | None:
-        """Make the condition of `pictures` pictures of class `label`, or of "any" without one."""
+    def condition(self, asked: int | str | None, pictures: int) -> Condition | None:
+        """Make the condition of `pictures` pictures of the class `asked` for, or of "any".
+
+        Raises:
+            RecipeError: If the model can't be asked for it.
+        """
+        label = self.info.label_of(asked)
         return Condition.of_label(self.info.null_label if label is None else label, pictures)
 
     def features(self, x: Tensor, t: Tensor) -> Tensor:

@@ -76,8 +76,13 @@ class Painter:
         here = Versions(
             plein_air=__version__, torch=torch.__version__, diffusers=version("diffusers")
         )
-        hashes = {"weights": model.weights, "stage_weights": stage.weights if stage else ""}
-        return LoadedRun.of(recipe.model_copy(update=hashes | {"versions": here}), model, stage)
+        found = {
+            "weights": model.weights,
+            "stage_weights": stage.weights if stage else "",
+            "label": model.info.label_of(recipe.label),
+            "versions": here,
+        }
+        return LoadedRun.of(recipe.model_copy(update=found), model, stage)
 
     def differences(self, recipe: Recipe) -> str:
         """Tell why a picture painted here may differ from the recipe's own; empty if it won't."""
@@ -183,7 +188,7 @@ class Painter:
                 f"{recipe.steps} steps are more than {info.id} has ({info.num_train_timesteps}).",
                 f"Choose from 1 to {info.num_train_timesteps} steps.",
             )
-        info.check_label(recipe.label)
+        info.label_of(recipe.label)
         if recipe.guidance_scale != 1 and info.null_label is None:
             raise RecipeError(f"{info.id} can't be guided.", "Set the guidance scale to 1.")
         if recipe.parent:

@@ -38,6 +38,7 @@ MAX_SIDE: Final = 1024
 MAX_STEPS: Final = 1000
 MAX_STAGE_STEPS: Final = 100
 MAX_GUIDANCE: Final = 20
+MAX_CLASS_NAME: Final = 200
 MAX_BRANCHES: Final = 4
 MAX_JSON: Final = 8192
 """A recipe's bytes; the longest that the studio writes, four branches deep, has about 2,000."""
@@ -88,13 +89,11 @@ Computed = Annotated[
     ),
 ]
 Label = Annotated[
-    int | None,
-    Field(
-        ge=0,
-        le=99_999,
-        description="The class, counted from 0, of a model that has classes; null is any.",
-    ),
-    Control("subject", says=False),
+    Annotated[int, Field(ge=0, le=99_999)]
+    | Annotated[str, Field(min_length=1, max_length=MAX_CLASS_NAME)]
+    | None,
+    Field(description="The class of a model that has classes, its number or name; null is any."),
+    Control("class", says=False),
 ]
 
 

@@ -152,13 +152,13 @@ def _shown(studio: Studio, it: BoundRequest, choice: Choice) -> dict[str, Any]:
 
 def _bounding(info: ModelInfo, it: Mapping[str, Any]) -> BoundRequest:
     """Make the bound of one model; `it` are the controls' values."""
-    learned = it["variance"] == "learned" and not info.learned_variance
+    label, learned = it["label"], it["variance"] == "learned" and not info.learned_variance
     fields = {
         "model": info.id,
         "subjects": _subjects(it),
         "terms": None if it["terms"] >= info.num_train_timesteps else it["terms"],
         "variance": "fixed_small" if learned else it["variance"],
-        "label": (it["label"] or 0) if info.labels else None,
+        "label": label if label is not None and label < len(info.labels) else info.some_label,
     }
     return BoundRequest.of({**it, **fields})
 

@@ -64,8 +64,9 @@ class Controls(dict[str, Any]):
         return Controls((name, self[name]) for name in names)
 
     def read(self, values: Sequence[Any]) -> dict[str, Any]:
-        """Return the controls' `values` by name, 50.0 as 50: a browser sends both alike."""
-        return {name: whole(value) for name, value in zip(self, values, strict=True)}
+        """Return the controls' `values` by name, with ANY as None and 50.0 as 50."""
+        read = {name: whole(value) for name, value in zip(self, values, strict=True)}
+        return read | ({"label": None} if read.get("label") == ANY else {})
 
     def recipe(self, studio: Studio, values: Sequence[Any]) -> Recipe:
         """Make the recipe that the controls' `values` describe.
@@ -80,7 +81,6 @@ class Controls(dict[str, Any]):
         """Return the updates that set the controls to `recipe`, for the model that it names."""
         shown = {
             "eta": SAMPLER_KINDS[recipe.sampler].uses_eta,
-            "label": bool(info.labels),
             "guidance_scale": info.null_label is not None,
         }
         largest = limits(info)
@@ -88,7 +88,7 @@ class Controls(dict[str, Any]):
             name: gr.update(value=getattr(recipe, name))
             | ({"maximum": largest[name]} if name in largest else {})
             | ({"visible": shown[name]} if name in shown else {})
-            | ({"choices": label_choices(info)} if name == "label" else {})
+            | (label_look(info, recipe.label) if name == "label" else {})
             for name in self
         }
 
@@ -125,9 +125,24 @@ def control(model: type[BaseModel], name: str, **how: Any) -> Any:
     return gr.Slider(**of | {"step": step} | how)
 
 
-def label_choices(info: ModelInfo) -> list[tuple[str, int]]:
-    """List the classes, as (name, index) pairs."""
-    return [(name, i) for i, name in enumerate(info.labels)]
+ANY: Final = -1
+"""The value that stands for "any" in the control of the class, where no choice can be None."""
+
+
+def label_look(info: ModelInfo, asked: int | str | None = None) -> dict[str, Any]:
+    """Return what the control of the class offers for a model, and that the class `asked` for.
+
+    A class has behind its name how many pictures it was learned from; "any" is the first choice.
+    """
+    counts = [f" · {pictures:,} pictures" for pictures in info.label_pictures]
+    named = zip(info.labels, counts or [""] * len(info.labels), strict=True)
+    choices = [(f"{name}{count}", i) for i, (name, count) in enumerate(named)]
+    if info.null_label is not None:
+        choices = [("any", ANY), *(choice for choice in choices if choice[1] != info.null_label)]
+    values = [value for _, value in choices]
+    chosen = info.label_of(asked) if asked is not None and asked != ANY else ANY
+    value = chosen if chosen in values else next(iter(values), None)
+    return {"choices": choices, "value": value, "visible": bool(choices)}
 
 
 def sampler_choices(info: ModelInfo) -> list[tuple[str, str]]:
@@ -165,19 +180,14 @@ def seed_control(name: str = "seed", **how: Any) -> gr.Number:
 
 def label_control(studio: Studio, model: gr.Dropdown) -> gr.Dropdown:
     """Build the control of the class to paint, shown where the chosen model has classes."""
-    info = studio.models.describe(studio.settings.default_model)
-    label: gr.Dropdown = control(
-        Recipe, "label", choices=label_choices(info), visible=bool(info.labels)
-    )
+    about = "one at a time, for the network has one class embedding"
+    look = label_look(studio.models.describe(studio.settings.default_model))
+    label: gr.Dropdown = control(Recipe, "label", info=about, **look)
 
     def model_changed(name: str, before: int | None) -> Any:
         info = studio.models.describe(name)
         known = before is not None and before < len(info.labels)
-        return gr.update(
-            choices=label_choices(info),
-            value=(before if known else 0) if info.labels else None,
-            visible=bool(info.labels),
-        )
+        return gr.update(**label_look(info, before if known else None))
 
     model.change(following(model_changed), [model, label], label, **quiet())
     return label

@@ -1,5 +1,6 @@
 """The sizes that a page offers, for each model and without any second stage."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -10,7 +11,10 @@ from app.painting.recipe import Recipe
 from app.settings import Settings
 from app.studio import Studio
 from app.ui.components.recipe_controls import (
+    Controls,
     in_pixels,
+    label_control,
+    label_look,
     limits,
     presets,
     size_choices,
@@ -72,6 +76,32 @@ def test_presets_and_values_are_within_a_models_steps(
         slider = way_back(info, 200)["steps"]
     assert (slider.value, slider.maximum) == (min(200, length), steps[-1])
     assert limits(info) == {"steps": steps[-1], "stage_truncation": length}
+
+
+def test_classes_are_offered_by_name_with_their_pictures_and_any_is_the_first(
+    studio: Studio,
+) -> None:
+    info = studio.models.describe("classes")
+    look = label_look(info)
+    named = [("any", -1), ("garden · 1,200 pictures", 0), ("river · 41 pictures", 1)]
+    assert look["choices"][:3] == named
+    assert (look["value"], look["visible"]) == (-1, True)
+    assert [label_look(info, asked)["value"] for asked in (-1, 2, "River")] == [-1, 2, 1]
+    needed = label_look(replace(info, null_label=None, label_pictures=()))
+    assert (needed["choices"][0], needed["value"]) == (("garden", 0), 0)
+    without = label_look(studio.models.describe("tiny"))
+    assert without == {"choices": [], "value": None, "visible": False}
+
+
+def test_any_is_no_label_in_a_recipe(studio: Studio) -> None:
+    with gr.Blocks():
+        model = gr.Dropdown(["classes"], value="classes")
+        controls = Controls(model=model, label=label_control(studio, model))
+    assert [controls.recipe(studio, ("classes", value)).label for value in (-1, 0, 2)] == [
+        None,
+        0,
+        2,
+    ]
 
 
 @pytest.mark.parametrize("here", [True, False])
