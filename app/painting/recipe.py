@@ -22,9 +22,10 @@ from pydantic import (
 from torch import Tensor
 
 from app.diffusion.cascade import RATIO
+from app.diffusion.guidance import guides
 from app.diffusion.reverse import Spacing, spaced_timesteps
 from app.diffusion.samplers.registry import SAMPLER_KINDS
-from app.diffusion.schedule import MAX_T
+from app.diffusion.schedule import MAX_T, code_t
 from app.diffusion.seeds import MAX_SEED, derived_seed
 from app.documents import Document
 from app.errors import RecipeError
@@ -48,6 +49,9 @@ STAGE_FIELDS: Final = (
     *("back_projection", "stage_truncation"),
 )
 """The recipe's fields that say how a second stage enlarges its pictures."""
+
+GUIDANCE_FIELDS: Final = ("guidance_scale", "guidance_from", "guidance_to")
+"""The recipe's fields that say how hard a class pulls, and where."""
 
 ENLARGING: Final = (
     *("model", "pictures", "precision", "stage", "stage_steps", "stage_seed", "stage_noise"),
@@ -197,7 +201,7 @@ class Recipe(Filmed):
         ge=1,
         le=MAX_GUIDANCE,
         allow_inf_nan=False,
-        description="How hard the class pulls; 1 is no guidance.",
+        description="How hard the class pulls; 1 is no guidance, and so is any without a class.",
     )
     size: int | None = Field(
         default=None,
@@ -234,6 +238,18 @@ class Recipe(Filmed):
         description="The t at which the first stage hands over, 0 when it is finished: x_t where "
         "the second stage knows as much noise, else x_0_hat.",
     )
+    guidance_from: Annotated[int, Control("guidance from t", everywhere=False)] = Field(
+        default=MAX_T,
+        ge=0,
+        le=MAX_T,
+        description="The largest t at which the class pulls; T and more is from the beginning.",
+    )
+    guidance_to: Annotated[int, Control("guidance to t", everywhere=False)] = Field(
+        default=0,
+        ge=0,
+        le=MAX_T,
+        description="The smallest t at which it does. Without it a step takes half the time.",
+    )
     stage_weights: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     parent: "Recipe | None" = None
     frame: int | None = Field(default=None, ge=0, lt=MAX_STEPS)
@@ -264,6 +280,11 @@ class Recipe(Filmed):
                     f"a branch at frame {self.frame} of {self.parent.steps} has "
                     f"{remaining} steps, not {self.steps}"
                 )
+        if self.guidance_from < self.guidance_to:
+            raise ValueError(
+                f"guidance goes from a larger t to a smaller one, not from {self.guidance_from} "
+                f"to {self.guidance_to}"
+            )
         if len(self.ancestry) > MAX_BRANCHES:
             raise ValueError(f"more than {MAX_BRANCHES} branches deep")
         return self
@@ -288,9 +309,10 @@ class Recipe(Filmed):
 
     @model_serializer(mode="wrap")
     def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what is said of a second stage where there is none."""
-        written = write(self).items()
-        return {name: value for name, value in written if self.size or name not in STAGE_FIELDS}
+        """Leave out what is said of a second stage, or of guidance, where there is none."""
+        unused: tuple[str, ...] = () if self.size else STAGE_FIELDS
+        unused += () if self.guidance_scale != 1 else GUIDANCE_FIELDS[1:]
+        return {name: value for name, value in write(self).items() if name not in unused}
 
     @property
     def small(self) -> Self:
@@ -331,8 +353,15 @@ class Recipe(Filmed):
 
     @property
     def is_guided(self) -> bool:
-        """Tell whether each step asks the network twice, with the class and without."""
-        return self.guidance_scale != 1
+        """Tell whether steps ask the network twice, with the class and without."""
+        return self.guidance_scale != 1 and self.label is not None
+
+    def guided_of(self, timesteps: Tensor) -> int:
+        """Count at how many of the code's `timesteps` the network is asked twice."""
+        if not self.is_guided:
+            return 0
+        first, last = code_t(self.guidance_from), code_t(self.guidance_to)
+        return int(guides(timesteps, first, last).sum())
 
     @property
     def root(self) -> "Recipe":

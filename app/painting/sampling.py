@@ -88,7 +88,8 @@ def frames_from(
 
 def denoiser_for(recipe: Recipe, model: LoadedModel) -> Denoiser:
     """Return the network that `recipe` asks for, guided where the recipe asks for guidance."""
-    denoiser = model.denoiser(recipe.precision)
-    if recipe.guidance_scale == 1 or model.info.null_label is None:
+    denoiser, null_label = model.denoiser(recipe.precision), model.info.null_label
+    if not recipe.is_guided or null_label is None:
         return denoiser
-    return GuidedDenoiser(denoiser, recipe.guidance_scale, model.info.null_label)
+    first, last = code_t(recipe.guidance_from), code_t(recipe.guidance_to)
+    return GuidedDenoiser(denoiser, recipe.guidance_scale, null_label, first, last)

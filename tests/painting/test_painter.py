@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 
 from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import Prediction
@@ -147,6 +148,42 @@ def test_guidance_and_labels_reach_the_network(painter: Painter) -> None:
     strong = painting(painter, recipe(model="classes", label=0, guidance_scale=8.0))
     assert not np.array_equal(garden, street)
     assert not np.array_equal(garden, strong)
+
+
+def test_a_guided_painting_doubles_the_networks_rows_in_its_interval_alone(
+    painter: Painter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[tuple[int, int]] = []
+    real = SharedDenoiser.predict
+
+    def counted(
+        self: SharedDenoiser, x_t: Tensor, t: Tensor, condition: Condition | None
+    ) -> Prediction:
+        rows.append((int(t[0]) + 1, len(x_t)))
+        return real(self, x_t, t, condition)
+
+    monkeypatch.setattr(SharedDenoiser, "predict", counted)
+    wish: dict[str, object] = {"model": "classes", "steps": 5, "pictures": 2}
+    guided = wish | {"label": 0, "guidance_scale": 3.0}
+    interval: dict[str, object] = {"guidance_from": 800, "guidance_to": 400}
+    part = painting(painter, recipe(**guided | interval))
+    assert rows == [(1000, 2), (800, 4), (600, 4), (400, 4), (200, 2)]
+    rows.clear()
+    whole = painting(painter, recipe(**guided))
+    assert [count for _, count in rows] == [4] * 5
+    rows.clear()
+    painting(painter, recipe(**wish | {"guidance_scale": 3.0}))
+    assert [count for _, count in rows] == [2] * 5  # there is no class to be guided towards
+    plain = painting(painter, recipe(**wish | {"label": 0}))
+    empty = painting(painter, recipe(**guided | {"guidance_from": 150, "guidance_to": 100}))
+    assert np.array_equal(plain, empty)
+    assert not np.array_equal(part, plain)
+    assert not np.array_equal(part, whole)
+
+
+def test_only_a_guided_recipe_says_where_it_is_guided() -> None:
+    assert "guidance_from" not in recipe().to_json()
+    assert '"guidance_from":800' in recipe(guidance_scale=2.0, guidance_from=800).to_json()
 
 
 def test_without_a_class_the_null_label_is_painted(

@@ -54,6 +54,7 @@ def test_json_names_every_choice_so_that_later_defaults_change_nothing() -> None
         ({"guidance_scale": 1e9}, "at most 20"),
         ({"label": -1}, "label is -1, but must be at least 0"),
         ({"label": "x" * 201}, "label"),
+        ({"guidance_from": 200, "guidance_to": 800}, "to a smaller one, not from 200 to 800"),
         ({"frame": 3}, "names both"),
         ({"shell": "rm"}, "no field"),
         ({"format": "plein-air/3"}, "plein-air/2"),

@@ -7,11 +7,13 @@ import gradio as gr
 import pytest
 
 from app.models.store import ModelStore
-from app.painting.recipe import Recipe
+from app.painting.recipe import GUIDANCE_FIELDS, Recipe
 from app.settings import Settings
 from app.studio import Studio
 from app.ui.components.recipe_controls import (
     Controls,
+    guidance_controls,
+    guidance_updates,
     in_pixels,
     label_control,
     label_look,
@@ -75,7 +77,8 @@ def test_presets_and_values_are_within_a_models_steps(
     with gr.Blocks():
         slider = way_back(info, 200)["steps"]
     assert (slider.value, slider.maximum) == (min(200, length), steps[-1])
-    assert limits(info) == {"steps": steps[-1], "stage_truncation": length}
+    assert limits(info).pop("steps") == steps[-1]
+    assert limits(info)["stage_truncation"] == limits(info)["guidance_from"] == length
 
 
 def test_classes_are_offered_by_name_with_their_pictures_and_any_is_the_first(
@@ -102,6 +105,27 @@ def test_any_is_no_label_in_a_recipe(studio: Studio) -> None:
         0,
         2,
     ]
+
+
+def test_guidance_reaches_over_all_t_of_each_model_unless_told_otherwise(studio: Studio) -> None:
+    info = studio.models.describe("classes")
+    with gr.Blocks():
+        controls = guidance_controls(info, *GUIDANCE_FIELDS)
+    assert [it.value for it in controls.all] == [1.0, 1000, 0]
+    assert [it.visible for it in controls.all] == [True] * 3
+    short = replace(info, num_train_timesteps=20)
+    whole = guidance_updates(short, 1000, 2.0, 1000, 0)
+    assert [it["value"] for it in whole] == [2.0, 20, 0]
+    assert [it["value"] for it in guidance_updates(info, 20, 2.0, 20, 0)] == [2.0, 1000, 0]
+    assert [it["value"] for it in guidance_updates(info, 1000, 2.0, 700, 300)] == [2.0, 700, 300]
+    without = guidance_updates(replace(info, null_label=None), 1000, 2.0, 700, 300)
+    assert [(it["value"], it["visible"]) for it in without] == [
+        (1, False),
+        (1000, False),
+        (0, False),
+    ]
+    restored = controls.updates(Recipe(model="classes", label=0, guidance_scale=2.0), info)
+    assert restored["guidance_from"]["value"] == 1000
 
 
 @pytest.mark.parametrize("here", [True, False])
