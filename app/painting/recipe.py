@@ -242,13 +242,13 @@ class Recipe(Filmed):
         default=MAX_T,
         ge=0,
         le=MAX_T,
-        description="The largest t at which the class pulls; T and more is from the beginning.",
+        description="The largest t at which the class pulls; steps before it take half the time.",
     )
     guidance_to: Annotated[int, Control("guidance to t", everywhere=False)] = Field(
         default=0,
         ge=0,
         le=MAX_T,
-        description="The smallest t at which it does. Without it a step takes half the time.",
+        description="The smallest t at which it pulls; steps after it take half the time.",
     )
     stage_weights: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     parent: "Recipe | None" = None

@@ -12,6 +12,7 @@ from app.__main__ import main
 from tests.conftest import save_tiny_model
 from tests.torchrun import torchrun
 from tests.training.pictures import landscapes, save_pictures
+from tests.training.tiny import config
 
 
 @pytest.fixture
@@ -96,6 +97,32 @@ def test_a_second_stage_is_judged_with_real_and_with_painted_pictures(
     assert (found["copying"]["plan"]["steps"], found["copying"]["pictures"]) == (2, 17)
     assert "| 16 crops of 16 px in 17 training pictures |" in done.out
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_model_with_classes_is_judged_class_by_class_and_scale_by_scale(
+    shell: Shell, model_root: Path, data: Path, tmp_path: Path
+) -> None:
+    garden = save_pictures(tmp_path / "train" / "garden", landscapes(12, seed=3))
+    save_pictures(tmp_path / "train" / "river", landscapes(12, seed=4))
+    settings = tmp_path / "config.json"
+    settings.write_text(config(garden.parent, labels={"source": "folders"}).to_json())
+    out = tmp_path / "figures.json"
+    arguments = (
+        "evaluate", "classes", "--data", data / "validation", "--no-style", "--count", 16,
+        "--sampler", "ddim:2", "--class", "each", "--guidance", 1, "--guidance", 2,
+        "--guidance-from", 700, "--labels", settings,
+    )  # fmt: skip
+    alone = shell(model_root, *arguments)
+    assert "Give --train too" in alone.err
+    done = shell(model_root, *arguments, "--train", garden.parent, "--out", out)
+    assert done.code == 0, done.err
+    assert "| ddim, each, guidance 2 from t = 700 to 0 | 2 | 48 / 20 |" in done.out
+    plain, guided = json.loads(out.read_text())["rows"]
+    assert (plain["asked"]["guidance_scale"], guided["asked"]["guidance_scale"]) == (1, 2)
+    assert [it["name"] for it in guided["classes"]] == ["garden", "river", "street"]
+    assert guided["classes"][0]["probe"]["paintings"] == 12
+    refused = shell(model_root, *arguments[:-10], "--class", "Monet")
+    assert "no class 'Monet'" in refused.err
 
 
 @pytest.mark.slow

@@ -137,7 +137,7 @@ def label_look(info: ModelInfo, asked: int | str | None = None) -> dict[str, Any
 
     A class has behind its name how many pictures it was learned from; "any" is the first choice.
     """
-    counts = [f" · {pictures:,} pictures" for pictures in info.label_pictures]
+    counts = [f" · {pictures:,}" for pictures in info.label_pictures]
     named = zip(info.labels, counts or [""] * len(info.labels), strict=True)
     choices = [(f"{name}{count}", i) for i, (name, count) in enumerate(named)]
     if info.null_label is not None:
@@ -184,7 +184,10 @@ def seed_control(name: str = "seed", **how: Any) -> gr.Number:
 
 def label_control(studio: Studio, model: gr.Dropdown) -> gr.Dropdown:
     """Build the control of the class to paint, shown where the chosen model has classes."""
-    about = "one at a time, for the network has one class embedding"
+    about = (
+        "one at a time, for the network has one class embedding; behind each, how many pictures it "
+        "was learned from"
+    )
     look = label_look(studio.models.describe(studio.settings.default_model))
     label: gr.Dropdown = control(Recipe, "label", info=about, **look)
 

@@ -86,7 +86,7 @@ def test_classes_are_offered_by_name_with_their_pictures_and_any_is_the_first(
 ) -> None:
     info = studio.models.describe("classes")
     look = label_look(info)
-    named = [("any", -1), ("garden · 1,200 pictures", 0), ("river · 41 pictures", 1)]
+    named = [("any", -1), ("garden · 1,200", 0), ("river · 41", 1)]
     assert look["choices"][:3] == named
     assert (look["value"], look["visible"]) == (-1, True)
     assert [label_look(info, asked)["value"] for asked in (-1, 2, "River")] == [-1, 2, 1]
