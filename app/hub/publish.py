@@ -232,7 +232,7 @@ class HubPublisher:
 
 def _model_files(files: ModelFiles) -> tuple[PublicFile, ...]:
     """List the model's own files, in its layout; the weights are sent from the disk."""
-    names = ("model_index.json", "labels.json", "config.json", "unet/config.json",
+    names = ("model_index.json", "labels.json", "analytic.json", "config.json", "unet/config.json",
              "scheduler_config.json", "scheduler/scheduler_config.json")  # fmt: skip
     here = [name for name in names if (files.folder / name).is_file()]
     return (

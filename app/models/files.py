@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from app.diffusion.denoiser import TARGETS
 from app.diffusion.schedule import MAX_T, SCHEDULES
+from app.diffusion.variance import VarianceName
 from app.documents import in_words
 from app.errors import ModelError, RecipeError
 from app.models.schedulers import TRAINED_AS_DDPM, check_followed, with_defaults
@@ -90,6 +91,17 @@ class ScheduleFields(ConfigFields):
     beta_end: float
     trained_betas: list[float] | None = Field(max_length=MAX_T)
     prediction_type: str
+
+
+ANALYTIC: Final = "analytic.json"
+"""The file beside a model with its analytic variances."""
+
+
+class AnalyticFields(ConfigFields):
+    """Fields of an analytic.json: the mean square of eps_hat at each t, and of which weights."""
+
+    weights: str
+    eps_square: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(max_length=MAX_T)
 
 
 class LabelFields(ConfigFields):
@@ -304,6 +316,18 @@ class ModelFiles:
         return table
 
     @cached_property
+    def analytic(self) -> tuple[float, ...]:
+        """The mean square of eps_hat at each of the T timesteps, from analytic.json."""
+        found = self._checked(AnalyticFields, self._read_json(self.folder / ANALYTIC), ANALYTIC)
+        fits = len(found.eps_square) == self.scheduler_config["num_train_timesteps"]
+        if not fits or found.weights != self.weights_sha256:
+            raise self.error(
+                f"its {ANALYTIC} is of other weights, or of another schedule",
+                f"Estimate it again: python -m app variances {self.id} --data PICTURES.",
+            )
+        return tuple(found.eps_square)
+
+    @cached_property
     def weights_files(self) -> tuple[Path, ...]:
         """The safetensors file, or the shards of one; a pickle in its place is refused."""
         try:
@@ -411,6 +435,7 @@ class ModelInfo:
         null_label: The label that stands for "any", which is painted where no class is asked for;
             without one a class must be, and it can't be guided.
         learned_variance: Whether it predicts its variance.
+        analytic_variance: Whether its analytic variances were estimated.
         name: What its owner calls it, if anything; else it goes by its id.
         label_pictures: How many pictures each class was learned from; empty if that isn't known.
     """
@@ -425,6 +450,29 @@ class ModelInfo:
     learned_variance: bool
     name: str = ""
     label_pictures: tuple[int, ...] = ()
+    analytic_variance: bool = False
+
+    def has_variance(self, name: VarianceName) -> bool:
+        """Tell whether the model's steps can have a variance."""
+        own = {"learned": self.learned_variance, "analytic": self.analytic_variance}
+        return own.get(name, True)
+
+    def require_variance(self, name: VarianceName) -> None:
+        """Check that the model's steps can have a variance.
+
+        Raises:
+            RecipeError: If they can't.
+        """
+        if self.has_variance(name):
+            return
+        if name == "learned":
+            raise RecipeError(
+                f"{self.id} did not learn its variance.", "Choose a fixed one for it."
+            )
+        raise RecipeError(
+            f"The analytic variances of {self.id} were never estimated.",
+            f"Run python -m app variances {self.id} --data PICTURES, or choose a fixed one.",
+        )
 
     @property
     def some_label(self) -> int | None:
@@ -486,4 +534,5 @@ def describe(files: ModelFiles) -> ModelInfo:
         null_label=labels.null_label if labels else None,
         label_pictures=tuple(labels.pictures or ()) if labels else (),
         learned_variance=files.learned_variance,
+        analytic_variance=(files.folder / ANALYTIC).is_file(),
     )

@@ -3,6 +3,7 @@
 import copy
 import threading
 from collections import OrderedDict
+from functools import cached_property
 from typing import Final, Self, cast
 
 import torch
@@ -11,10 +12,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from app.diffusion.analytic import AnalyticVariance
 from app.diffusion.cascade import BANDS
 from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import Denoiser, require_finite
 from app.diffusion.schedule import NoiseSchedule, noise_schedule
+from app.diffusion.variance import Variance, VarianceName
 from app.models.files import ModelFiles, describe, unwrapped
 from app.models.stages import StageFiles, bands_of, describe_stage
 from app.networks.executor import NetworkExecutor
@@ -199,6 +202,23 @@ class LoadedModel(LoadedNetwork):
     def __init__(self, files: ModelFiles, device: torch.device, executor: NetworkExecutor) -> None:
         self.info = describe(files)
         super().__init__(files, self.info.channels, device, executor)
+
+    @cached_property
+    def analytic(self) -> AnalyticVariance:
+        """The variances that were estimated of it.
+
+        Raises:
+            ModelError: If there are none, or they are of other weights.
+        """
+        return AnalyticVariance(torch.tensor(self.files.analytic, dtype=torch.float64))
+
+    def variance(self, name: VarianceName) -> Variance:
+        """Return the variance of its steps that is called so.
+
+        Raises:
+            ModelError: As `analytic` does.
+        """
+        return self.analytic if name == "analytic" else name
 
     def condition(self, asked: int | str | None, pictures: int) -> Condition | None:
         """Make the condition of `pictures` pictures of the class `asked` for, or of "any".

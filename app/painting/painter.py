@@ -179,10 +179,8 @@ def _check(recipe: Recipe, info: ModelInfo) -> None:
             f"There is no sampler {recipe.sampler!r}.",
             f"Choose one of: {', '.join(SAMPLER_KINDS)}.",
         )
-    if kind.learned_variance and not info.learned_variance:
-        raise RecipeError(
-            f"{info.id} did not learn its variance.", "Choose ddpm or ddpm-large for it."
-        )
+    if kind.variance:
+        info.require_variance(kind.variance)
     if not recipe.parent and recipe.steps > info.num_train_timesteps:
         raise RecipeError(
             f"{recipe.steps} steps are more than {info.id} has ({info.num_train_timesteps}).",

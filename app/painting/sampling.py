@@ -74,12 +74,14 @@ def frames_from(
     recipe: Recipe, model: LoadedModel, x_start: Tensor, timesteps: Tensor, noise: SeededNoise
 ) -> Iterator[Frame]:
     """Run the reverse process of `recipe` from `x_start` (B, C, H, W) over the `timesteps`."""
+    kind = SAMPLER_KINDS[recipe.sampler]
+    analytic = model.analytic if kind.variance == "analytic" else None
     return reverse_process(
         denoiser_for(recipe, model),
         model.schedule,
         x_start,
         timesteps,
-        sampler=SAMPLER_KINDS[recipe.sampler].make(model.schedule, timesteps, recipe.eta),
+        sampler=kind.make(model.schedule, timesteps, recipe.eta, analytic),
         noise=noise,
         clip=recipe.clip,
         condition=model.condition(recipe.label, len(x_start)),

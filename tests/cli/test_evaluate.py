@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
-from tests.conftest import save_tiny_model
+from tests.conftest import save_tiny_model, set_timesteps
 from tests.torchrun import torchrun
 from tests.training.pictures import landscapes, save_pictures
 from tests.training.tiny import config
@@ -74,6 +74,29 @@ def test_index_then_evaluate_prints_a_table_and_writes_json(
     assert [row["plan"]["sampler"] for row in found["rows"]] == ["ddim", "ddpm"]
     assert found["rows"][0]["novelty"]["pictures"] == 17
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_variances_are_estimated_and_kept_beside_the_model(
+    shell: Shell, model_root: Path, data: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    set_timesteps(shutil.copytree(model_root / "classes", models / "classes"), 20)
+    done = shell(models, "variances", "classes", "--data", data / "paintings")
+    assert done.code == 0, done.err
+    assert "20 numbers" in done.out
+    found = json.loads((models / "classes" / "analytic.json").read_text())
+    assert (len(found["eps_square"]), found["pictures"]) == (20, 40)
+    painted = shell(
+        models, "paint", "--model", "classes", "--sampler", "ddpm-analytic", "--steps", 5,
+        "--class", "street", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert painted.code == 0, painted.err
+    picture = next((data / "validation").iterdir())
+    bound = shell(
+        models, "bound", picture, "--model", "classes", "--variance", "analytic", "--terms", 4,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert bound.code == 0, bound.err
 
 
 def test_a_second_stage_is_judged_with_real_and_with_painted_pictures(

@@ -89,7 +89,7 @@ def test_one_click_paints(page: Page) -> None:
 @pytest.mark.slow
 def test_every_sampler_paints(page: Page) -> None:
     for kind in SAMPLER_KINDS.values():
-        if kind.learned_variance:
+        if kind.variance:
             continue
         choose(page, "sampler", kind.label)
         expect(page.get_by_text(kind.about)).to_be_visible()

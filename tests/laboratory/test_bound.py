@@ -144,6 +144,8 @@ def test_weights_fall_with_t_where_the_simple_loss_has_one(lab: BoundLab) -> Non
 def test_what_the_model_cannot_do_is_refused(lab: BoundLab) -> None:
     with pytest.raises(RecipeError, match="has no classes"):
         next(lab.bounds.stream(bounding(label=1)))
+    with pytest.raises(RecipeError, match="never estimated"):
+        next(lab.bounds.stream(bounding(variance="analytic")))
     with pytest.raises(RecipeError, match="no class 3"):
         next(lab.bounds.stream(bounding(model="classes", label=3)))
 

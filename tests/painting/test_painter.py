@@ -1,6 +1,7 @@
 """Painting: recipes come true, branches start where they say, streams share and stop."""
 
 import io
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -14,8 +15,9 @@ from torch import Tensor
 from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import Prediction
 from app.diffusion.samplers.registry import SAMPLER_KINDS
-from app.errors import RecipeError, StudioError
+from app.errors import ModelError, RecipeError, StudioError
 from app.images.arrays import Pixels
+from app.models.files import ANALYTIC
 from app.models.store import ModelStore
 from app.networks.executor import DeviceExecutor
 from app.networks.unet import SharedDenoiser
@@ -23,7 +25,7 @@ from app.painting.film import MAX_KEPT, MAX_KEPT_TILES, Moment, ReplayStep, kept
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe, read_recipe
 
-SAMPLERS = [name for name, kind in SAMPLER_KINDS.items() if not kind.learned_variance]
+SAMPLERS = [name for name, kind in SAMPLER_KINDS.items() if kind.variance is None]
 
 
 @pytest.fixture
@@ -206,6 +208,31 @@ def test_a_learned_variance_is_used(painter: Painter) -> None:
     learned = painting(painter, recipe(model="learned", sampler="ddpm-learned"))
     fixed = painting(painter, recipe(model="learned", sampler="ddpm"))
     assert not np.array_equal(learned, fixed)
+
+
+def test_analytic_variances_are_used_where_they_belong_to_the_weights(
+    model_root: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models" / "tiny"
+    shutil.copytree(model_root / "tiny", folder)
+    painter = Painter(ModelStore([folder.parent]))
+    wish = recipe(sampler="ddpm-analytic")
+    with pytest.raises(RecipeError, match=r"never estimated\. Run python -m app variances tiny"):
+        painter.complete(wish)
+    weights = painter.models.load("tiny").weights
+    for squares in ([0.5] * 1000, [1.0] * 1000):
+        (folder / ANALYTIC).write_text(json.dumps({"weights": weights, "eps_square": squares}))
+        picture = painting(painter, wish)
+        fixed = painting(painter, recipe(sampler="ddpm"))
+        # Who knows all of x_0 has the posterior's own variance.
+        assert np.array_equal(picture, fixed) is (squares[0] == 1.0)
+    for wrong in (
+        {"weights": "0" * 64, "eps_square": squares},
+        {"weights": weights, "eps_square": [1.0]},
+    ):
+        (folder / ANALYTIC).write_text(json.dumps(wrong))
+        with pytest.raises(ModelError, match=r"of other weights, or of another schedule"):
+            painting(painter, wish)
 
 
 @pytest.mark.parametrize(

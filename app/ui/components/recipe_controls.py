@@ -153,7 +153,7 @@ def sampler_choices(info: ModelInfo) -> list[tuple[str, str]]:
     return [
         (kind.label, kind.name)
         for kind in SAMPLER_KINDS.values()
-        if info.learned_variance or not kind.learned_variance
+        if kind.variance is None or info.has_variance(kind.variance)
     ]
 
 
