@@ -33,6 +33,8 @@ _PLAIN: Final = {
 }
 _LENGTHS: Final = ("too_short", "too_long", "string_too_short", "string_too_long")
 _SHORT: Final = 40
+_EITHER: Final = ("constrained-int", "constrained-str")
+"""What pydantic puts behind the name of a field that may be either, a number or a text."""
 
 CHANGE: Final = "Change it and try again."
 
@@ -40,7 +42,7 @@ CHANGE: Final = "Change it and try again."
 def in_words(error: ValidationError) -> tuple[str, str]:
     """Say what is wrong with the first field at fault, and what to do about it."""
     first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "it"
+    where = ".".join(str(part) for part in first["loc"] if part not in _EITHER) or "it"
     kind, about = first["type"], first.get("ctx", {})
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from inspect import Parameter, signature
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel
@@ -144,7 +144,8 @@ def whole(value: Value) -> Value:
 def kinds(it: FieldInfo) -> tuple[Any, ...]:
     """List the types that a field's value may have, NoneType included."""
     choice = get_origin(it.annotation) is Literal
-    return (str,) if choice else get_args(it.annotation) or (it.annotation,)
+    types = (str,) if choice else get_args(it.annotation) or (it.annotation,)
+    return tuple(get_args(each)[0] if get_origin(each) is Annotated else each for each in types)
 
 
 def choices(it: FieldInfo) -> tuple[str, ...]:

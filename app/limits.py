@@ -50,7 +50,7 @@ class Limits:
         pictures: int,
         side: int,
         *,
-        guided: bool = False,
+        guided: int = 0,
         before: int = 0,
         later: int = 0,
     ) -> None:
@@ -60,23 +60,24 @@ class Limits:
             steps: Its own steps.
             pictures: The pictures in each.
             side: Their side in pixels.
-            guided: Whether a step asks the network with the class and without: it counts twice.
+            guided: How many of the steps ask the network with the class and without: they count
+                twice.
             before: Steps times pictures that are taken before it, a guided one counted twice.
             later: A second stage's steps, each of which counts as STAGE_COST of them.
 
         Raises:
             LimitError: If it is more than one visitor may ask for.
         """
-        rows = 2 if guided else 1
-        taken = (steps * rows + STAGE_COST * later) * pictures + before
+        taken = (steps + guided + STAGE_COST * later) * pictures + before
         cost = taken * (side / TILE) ** 2
         if self.picture_steps and cost > self.picture_steps:
+            rows = (steps + guided) / steps if steps else 1
             per_picture = rows * max(1, (side / TILE) ** 2)
             affordable = int(self.picture_steps / per_picture)
             retraced = f", after {before:,} to reach its beginning," if before else ""
             retraced += f" and {later} of a second stage, which count twice," if later else ""
             raise LimitError(
-                f"{steps:,} {'guided ' * guided}steps with {pictures} pictures of {side} px"
+                f"{steps:,} {'guided ' * bool(guided)}steps with {pictures} pictures of {side} px"
                 f"{retraced} are more than this open studio computes for one request.",
                 f"Keep steps times pictures within {affordable:,}, or run Plein Air yourself.",
             )

@@ -97,7 +97,7 @@ def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_tiny_stage(root / "brushwork-256")
     save_tiny_model(root / "classes", num_class_embeds=4)
     (root / "classes" / "labels.json").write_text(
-        '{"labels": ["garden", "river", "street"], "null_label": 3}'
+        '{"labels": ["garden", "river", "street"], "null_label": 3, "pictures": [1200, 41, 7]}'
     )
     return root
 

@@ -117,6 +117,21 @@ def test_a_guided_step_counts_twice(studio: Studio) -> None:
         studio.mix_lab.complete(Mixing.checked(pair))
 
 
+def test_only_the_steps_in_guidances_interval_count_twice(studio: Studio) -> None:
+    wish = {"steps": 50, "pictures": 4, "model": "classes", "label": 0, "guidance_scale": 2.0}
+    interval = {"guidance_from": 800, "guidance_to": 220}
+    studio.painter.complete(run(**wish | interval))  # 50 steps, of which 30 are guided
+    with pytest.raises(LimitError, match="50 guided steps") as caught:
+        studio.painter.complete(run(**wish | interval | {"guidance_to": 200}))
+    assert "within 12," in caught.value.hint
+    parent = run(**wish | interval)
+    # Of the parent's first 25 steps 15 are guided: of 320 picture steps 160 are left.
+    branch = {"steps": 25, "parent": parent.model_dump(), "frame": 25, "guidance_scale": 1.0}
+    studio.painter.complete(run(**wish | branch | {"pictures": 6}))
+    with pytest.raises(LimitError):
+        studio.painter.complete(run(**wish | branch | {"pictures": 7}))
+
+
 def test_a_source_that_has_to_be_painted_keeps_within_the_budget(studio: Studio) -> None:
     dear = painted(steps=100, pictures=16)
     with pytest.raises(LimitError):

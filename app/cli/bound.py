@@ -6,7 +6,15 @@ from typing import Annotated, Final
 
 import typer
 
-from app.cli.pictures import PICTURE_HELP, csv_bytes, save, source_named, watch
+from app.cli.pictures import (
+    PICTURE_HELP,
+    ClassName,
+    chosen_class,
+    csv_bytes,
+    save,
+    source_named,
+    watch,
+)
 from app.fields import Fields, Value
 from app.laboratory.bound_results import BoundMoment, SubjectBound
 from app.laboratory.experiments import BoundRequest, Subject
@@ -31,6 +39,7 @@ def command(
     ] = False,
     noise: Annotated[bool, typer.Option(help="Also plain uniform noise.")] = False,
     fit: Annotated[str, typer.Option(help="crop or squash to a square.")] = "crop",
+    class_name: ClassName = None,
     **how: Annotated[
         Value,
         Fields(
@@ -44,7 +53,8 @@ def command(
     studio = Studio(Settings.from_environment())
     lab = studio.bound_lab
     models = [studio.models.describe(name) for name in model or ["impressionist-64"]]
-    labels = [how["label"] if info.labels or len(models) == 1 else None for info in models]
+    label = chosen_class(how["label"], class_name)
+    labels = [label if info.labels or len(models) == 1 else None for info in models]
     sources = [(Path(it).stem, source_named(it, models[0], fit, labels[0])) for it in pictures]
     how["subjects"] = _subjects(sources, shuffled=shuffled, noise=noise)
     how["terms"] = how["terms"] or None

@@ -32,8 +32,7 @@ def command(
     studio = Studio(Settings.from_environment())
     lab, info = studio.noise_lab, studio.models.describe(how["model"])
     typer.echo(f"each picture is brought to {info.size} px first", err=True)
-    label = 0 if info.labels else None
-    sources = {word: source_named(word, info, fit, label) for word in files}
+    sources = {word: source_named(word, info, fit, info.some_label) for word in files}
     taken: set[str] = set()
     for word, source in sources.items():
         run = lab.complete(Denoising.enlarging(how, source, info))

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from app.errors import StudioError
 
 if TYPE_CHECKING:
+    from app.evaluation.class_figures import Asked
     from app.evaluation.evaluator import Evaluation, EvaluationPlan, Evaluator
     from app.images.reading import Fit
     from app.painting.painter import Painter
@@ -45,6 +46,27 @@ def command(
     style: Annotated[
         bool, typer.Option("--style/--no-style", help="Judge with the style network too.")
     ] = True,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--class",
+            help="Of a model with classes: pooled (in proportion to their pictures, unless given), "
+            "each (so many samples of each class), any, or a class's name.",
+        ),
+    ] = None,
+    guidance: Annotated[
+        list[float] | None,
+        typer.Option(help="How hard the class pulls; may be given several times. 1 unless given."),
+    ] = None,
+    guidance_from: Annotated[int, typer.Option(help="The largest t with guidance.")] = 10_000,
+    guidance_to: Annotated[int, typer.Option(help="The smallest t with guidance.")] = 0,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="The config.json of the run that trained it: whether samples show their class is "
+            "judged by the classes of --train that its labels name."
+        ),
+    ] = None,
     first_stage: Annotated[
         str, typer.Option(help="Of a second stage: the model whose samples it enlarges.")
     ] = "impressionist-64",
@@ -55,6 +77,7 @@ def command(
     started paint a model's samples together.
     """
     from app.datasets.folder import find_pictures, load_reference
+    from app.evaluation.class_figures import Asked, run_labels
     from app.evaluation.evaluator import (
         LEAST,
         Evaluator,
@@ -87,12 +110,22 @@ def command(
         return
     info = painter.models.describe(model)
     steps = min(STEPS, info.num_train_timesteps)
-    plans = [parse_plan(text, count) for text in sampler or [f"dpm-solver-sde:{steps}"]]
+    plans = [
+        (parse_plan(text, count), Asked(classes, scale, guidance_from, guidance_to))
+        for text in sampler or [f"dpm-solver-sde:{steps}"]
+        for scale in guidance or [1.0]
+    ]
+    source = run_labels(labels) if labels else None
+    if source and not train:
+        raise StudioError("Classes are recognised by real paintings of them.", "Give --train too.")
     require_judgeable(info, style=style)
     runs = [
-        recipes(painter, model, plan, seed=seed, spacing=spacing or "trailing", precision=precision)
-        for plan in plans
-    ]
+        recipes(
+            painter, model, plan, seed=seed, spacing=spacing or "trailing", precision=precision,
+            asked=asked,
+        )
+        for plan, asked in plans
+    ]  # fmt: skip
     for folder in (data, train) if train else (data,):
         find_pictures(folder, LEAST)
     _require_writable(out)
@@ -109,6 +142,7 @@ def command(
                 load_reference(train, size, channels, LEAST, fit=fit) if train else None,
                 index,
                 style=style,
+                labels=source,
                 seed=seed,
                 processes=processes,
             )
@@ -122,7 +156,7 @@ def command(
 
 def _measure(
     evaluator: "Evaluator",
-    plans: "Sequence[EvaluationPlan]",
+    plans: "Sequence[tuple[EvaluationPlan, Asked]]",
     runs: "Sequence[Sequence[Recipe]]",
     processes: "Processes",
     out: Path | None,
@@ -135,10 +169,10 @@ def _measure(
         loss = evaluator.loss(bar.update)
         training_loss = evaluator.training_loss(bar.update)
     rows = []
-    for plan, batches in zip(plans, runs, strict=True):
+    for (plan, asked), batches in zip(plans, runs, strict=True):
         moments = len(batches[:: processes.count]) * (plan.steps + 1)
         with tqdm(total=moments, unit="step", desc=f"{plan.sampler} {plan.steps}") as bar:
-            rows.append(evaluator.row(plan, batches, bar.update))
+            rows.append(evaluator.row(plan, batches, bar.update, asked))
         evaluation = Evaluation(
             evaluator.provenance(runs[0][0].precision),
             loss,

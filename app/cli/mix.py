@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from app.cli.pictures import PICTURE_HELP, save, save_films, source_named, watch, way_back
+from app.cli.pictures import (
+    PICTURE_HELP,
+    ClassName,
+    chosen_class,
+    save,
+    save_films,
+    source_named,
+    watch,
+    way_back,
+)
 from app.errors import RecipeError
 from app.fields import Fields, Value, limited
 from app.laboratory.experiment import DECODING_STEPS, FromXt
@@ -31,6 +40,7 @@ def command(
         int | None, typer.Option(help="So many frames over the arc between two seed:N's x_T.")
     ] = None,
     fit: Annotated[str, typer.Option(help="crop or squash to a square.")] = "crop",
+    class_name: ClassName = None,
     **how: Annotated[
         Value,
         Fields(Mixing, ("t", "mix", "rule")),
@@ -43,6 +53,7 @@ def command(
     """Mix two pictures; each PNG carries what it takes to mix it again."""
     studio = Studio(Settings.from_environment())
     lab, info = studio.mix_lab, studio.models.describe(how["model"])
+    how["label"] = chosen_class(how["label"], class_name)
     sources = [source_named(word, info, fit, how["label"]) for word in (first, second)]
     how = limited(how, info.num_train_timesteps, Mixing, steps=DECODING_STEPS) | {"eta": 1.0}
     if grid:

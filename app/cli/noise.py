@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from app.cli.pictures import PICTURE_HELP, csv_bytes, save, save_films, source_named, way_back
+from app.cli.pictures import (
+    PICTURE_HELP,
+    ClassName,
+    chosen_class,
+    csv_bytes,
+    save,
+    save_films,
+    source_named,
+    way_back,
+)
 from app.fields import Fields, Value, limited
 from app.laboratory.experiment import DECODING_STEPS
 from app.laboratory.experiments import Chain, Denoising, ForwardStrip, PosteriorStep
@@ -36,6 +45,7 @@ def command(
     denoise: Annotated[
         int | None, typer.Option(help="Run the reverse process from x_t at this t.")
     ] = None,
+    class_name: ClassName = None,
     **how: Annotated[
         Value,
         Fields(ForwardStrip, ("moments", "fresh")),
@@ -48,6 +58,7 @@ def command(
     """Noise a picture step by step; each PNG carries what it takes to draw it again."""
     studio = Studio(Settings.from_environment())
     lab, info = studio.noise_lab, studio.models.describe(how["model"])
+    how["label"] = chosen_class(how["label"], class_name)
     sources = [source_named(picture, info, fit, how["label"])]
     own = {name: how.pop(name) for name in ("beta_start", "beta_end")}
     how = limited(how, info.num_train_timesteps, steps=DECODING_STEPS)

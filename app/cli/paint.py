@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.pictures import save_films
+from app.cli.pictures import ClassName, chosen_class, save_films
 from app.fields import Fields, Value, limited
 from app.painting.recipe import Recipe, read_recipe
 from app.settings import Settings
@@ -20,12 +20,14 @@ def command(
     ] = None,
     animation: Annotated[bool, typer.Option(help="Also write a GIF of each run.")] = False,
     strip: Annotated[bool, typer.Option(help="Also write a film strip of each run.")] = False,
+    class_name: ClassName = None,
     **wish: Annotated[
         Value,
         Fields(Recipe, renamed={"pictures": "count"}, defaults={"model": "impressionist-64"}),
     ],
 ) -> None:
     """Paint pictures; each PNG carries the recipe that paints it again."""
+    wish["label"] = chosen_class(wish["label"], class_name)
     # Whoever has the shell may use all jobs' models.
     painter = Studio(Settings.from_environment().model_copy(update={"single_user": True})).painter
     if recipe:

@@ -4,12 +4,12 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 from tqdm import tqdm
 
-from app.errors import PictureError
+from app.errors import PictureError, RecipeError
 from app.fields import Fields
 from app.images.reading import FITS, read_picture
 from app.laboratory.experiment import DECODING_STEPS
@@ -20,6 +20,9 @@ from app.painting.runs import LoadedRun
 from app.painting.sources import PictureSource
 
 PAINTED: Final = "seed:"
+ClassName = Annotated[
+    str | None, typer.Option("--class", help="The class by its name, instead of --label.")
+]
 PICTURE_HELP: Final = "A picture's file, or seed:N for the one that the model paints from seed N."
 
 
@@ -36,7 +39,7 @@ def way_back(variations: int) -> Fields:
         renamed={"pictures": "variations"},
         words={
             "steps": "Network steps from T to 0; a run from t takes a share.",
-            "label": "The class, where the model has any; of seed:N too.",
+            "label": "The number of the class, of a model that has any; of seed:N too.",
         },
         defaults={
             "model": "impressionist-64",
@@ -47,7 +50,18 @@ def way_back(variations: int) -> Fields:
     )
 
 
-def source_named(word: str, info: ModelInfo, fit: str, label: int | None) -> PictureSource:
+def chosen_class(label: int | None, name: str | None) -> int | str | None:
+    """Return the class that --label or --class says.
+
+    Raises:
+        RecipeError: If both say one.
+    """
+    if label is not None and name is not None:
+        raise RecipeError("The class is said twice.", "Leave --label or --class out.")
+    return label if name is None else name
+
+
+def source_named(word: str, info: ModelInfo, fit: str, label: int | str | None) -> PictureSource:
     """Return the source that `word` means: a picture's file, or "seed:N" of the class `label`.
 
     Raises:

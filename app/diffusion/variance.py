@@ -1,7 +1,7 @@
-"""The variance of p(x_s | x_t): one of the paper's two fixed ones, or learned between them.
+"""The variance of p(x_s | x_t): one of the paper's two fixed ones, learned, or analytic.
 
 Ho et al. (2020), https://arxiv.org/abs/2006.11239, section 3.2, for the fixed ones; Nichol &
-Dhariwal (2021), https://arxiv.org/abs/2102.09672, eq. 15, for the learned one.
+Dhariwal (2021), https://arxiv.org/abs/2102.09672, eq. 15, for the one learned between them.
 """
 
 from typing import Literal
@@ -9,12 +9,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from app.diffusion.analytic import AnalyticVariance
 from app.diffusion.forward import beta, beta_tilde
 from app.diffusion.schedule import CLEAN, NoiseSchedule
 
 FixedVariance = Literal["fixed_small", "fixed_large"]
-Variance = Literal[FixedVariance, "learned"]
-"""`fixed_small` is beta_tilde (eq. 7), `fixed_large` is beta, `learned` is the network's own."""
+VarianceName = Literal[FixedVariance, "learned", "analytic"]
+"""`fixed_small` is beta_tilde (eq. 7), `fixed_large` is beta, `learned` is the network's own, and
+`analytic` an AnalyticVariance that belongs to the network."""
+
+Variance = Literal[FixedVariance, "learned"] | AnalyticVariance
 
 
 def step_variance(
@@ -46,6 +50,8 @@ def step_variance(
             return beta_tilde(schedule, t, s).to(like)
         case "fixed_large":
             return beta(schedule, t, s).to(like)
+        case AnalyticVariance():
+            return variance.of_step(schedule, t, s).to(like)
         case "learned":
             return step_log_variance(schedule, t, s, variance, like=like, learned=learned).exp()
 
@@ -63,7 +69,8 @@ def step_log_variance(
 
     Where s is clean data beta_tilde is 0, which no decoder can have: there both fixed variances
     are the second step's beta_tilde, as in Ho's code. The learned one interpolates between that
-    and beta, as in Nichol & Dhariwal's code (`posterior_log_variance_clipped`).
+    and beta, as in Nichol & Dhariwal's code (`posterior_log_variance_clipped`), and the analytic
+    one is at least that.
     """
     log_small = _clipped_beta_tilde(schedule, t, s).to(like).log()
     log_large = beta(schedule, t, s).to(like).log()
@@ -72,6 +79,8 @@ def step_log_variance(
             return log_small
         case "fixed_large":
             return torch.where((s == CLEAN).view(-1, 1, 1, 1).to(like.device), log_small, log_large)
+        case AnalyticVariance():
+            return variance.of_step(schedule, t, s).to(like).log().maximum(log_small)
         case "learned":
             if learned is None:
                 raise ValueError(

@@ -11,8 +11,16 @@ import numpy as np
 
 from app import __version__
 from app.datasets.folder import ReferencePictures
-from app.datasets.labels import paintings
+from app.datasets.labels import LabelConfig, paintings
 from app.errors import StudioError
+from app.evaluation.class_figures import (
+    UNGUIDED,
+    Asked,
+    ClassFigures,
+    class_counts,
+    class_figures,
+    class_members,
+)
 from app.evaluation.features import SMALLEST, RandomNetwork, StyleNetwork, require_style_network
 from app.evaluation.judge import (
     Comparison,
@@ -24,6 +32,7 @@ from app.evaluation.judge import (
     loss_figures,
     novelty_figures,
 )
+from app.evaluation.probe import ClassProbe
 from app.images.arrays import Pixels
 from app.images.pixels import to_unit
 from app.models.files import ModelInfo
@@ -32,7 +41,7 @@ from app.novelty.index import FeatureSpace, NoveltyIndex, build_index
 from app.novelty.nearest import model_features
 from app.painting.film import Moment
 from app.painting.painter import Painter
-from app.painting.recipe import MAX_PICTURES, Recipe
+from app.painting.recipe import GUIDANCE_FIELDS, MAX_PICTURES, Recipe
 from app.training.distributed import Processes
 
 LEAST: Final = 16
@@ -97,29 +106,31 @@ def recipes(
     seed: int,
     spacing: str,
     precision: str,
+    asked: Asked = UNGUIDED,
 ) -> tuple[Recipe, ...]:
-    """Return the recipes that paint `plan`, one a batch; batches take a model's classes in turn.
+    """Return the recipes that paint `plan`, one a batch, each of one class.
 
     Raises:
         ModelError, RecipeError: If the model can't be used or can't paint the plan.
     """
-    labels = len(painter.models.describe(model_id).labels)
-    runs = []
-    for batch, start in enumerate(range(0, plan.count, MAX_PICTURES)):
-        wish = Recipe.checked(
-            {
-                "model": model_id,
-                "sampler": plan.sampler,
-                "steps": plan.steps,
-                "spacing": spacing,
-                "seed": seed + start,
-                "pictures": min(MAX_PICTURES, plan.count - start),
-                "precision": precision,
-                "label": batch % labels if labels else None,
-            }
-        )
-        # The others differ only in seed and label, which are valid, so completing one is enough.
-        runs.append(painter.complete(wish).request if batch == 0 else wish)
+    runs = list[Recipe]()
+    for label, count in class_counts(painter.models.describe(model_id), plan.count, asked.classes):
+        for start in range(0, count, MAX_PICTURES):
+            wish = Recipe.checked(
+                {
+                    "model": model_id,
+                    "sampler": plan.sampler,
+                    "steps": plan.steps,
+                    "spacing": spacing,
+                    "seed": seed + sum(run.pictures for run in runs),
+                    "pictures": min(MAX_PICTURES, count - start),
+                    "precision": precision,
+                    "label": label,
+                    **{name: getattr(asked, name) for name in GUIDANCE_FIELDS},
+                }
+            )
+            # The others differ only in seed and label, which are valid: completing one is enough.
+            runs.append(wish if runs else painter.complete(wish).request)
     return tuple(runs)
 
 
@@ -155,21 +166,25 @@ class Row:
 
     Attributes:
         plan: What was painted.
+        asked: Of which classes, and with what guidance.
         spacing: How the timesteps were spaced.
         first_seed: Picture i drew its noise from first_seed + i.
         seconds: The time that painting all pictures took.
         comparison: The samples against the reference.
         floor: As many training paintings against the reference, where that many were given.
         novelty: How near the samples come to the training set, where there is an index.
+        classes: The figures of each class.
     """
 
     plan: EvaluationPlan
+    asked: Asked
     spacing: str
     first_seed: int
     seconds: float
     comparison: Comparison
     floor: Comparison
     novelty: NoveltyFigures | None
+    classes: tuple[ClassFigures, ...]
 
 
 @dataclass(frozen=True)
@@ -184,6 +199,7 @@ class Provenance:
         versions: (library, version) of the libraries that took part.
         skipped: The names of pictures that could not be read.
         floor: The pictures that the floors compare with the reference, in words.
+        probe: The feature space in which classes are recognised; empty where none are.
     """
 
     model: str
@@ -193,6 +209,7 @@ class Provenance:
     versions: tuple[tuple[str, str], ...]
     skipped: tuple[str, ...]
     floor: str
+    probe: str = ""
 
 
 @dataclass(frozen=True)
@@ -225,6 +242,7 @@ class Evaluator:
             for novelty.
         index: The model's novelty index, where it has one.
         style: Whether the style network takes part.
+        labels: The source of the training pictures' classes, by which samples' are recognised.
         seed: The seed of the noise, the bootstrap and the pictures drawn for the floor.
         processes: The processes that paint with this one; the others call `paint_all` alone.
 
@@ -242,6 +260,7 @@ class Evaluator:
         index: NoveltyIndex | None = None,
         *,
         style: bool = True,
+        labels: LabelConfig | None = None,
         seed: int = 0,
         processes: Processes | None = None,
     ) -> None:
@@ -255,6 +274,8 @@ class Evaluator:
         self._floor_judge = self._judge if training else Judge(halves[1], self._judge.spaces, seed)
         self._real = training.pixels if training else halves[0]
         self._floors: dict[int, Comparison] = {}
+        self._space = next(iter(self._judge.spaces))
+        self._probe = self._probed(labels) if labels else None
         self._features = model_features(self._model)
         self._index = index or self._built()
         self._control = (
@@ -280,6 +301,7 @@ class Evaluator:
                 for one in (*self._reference.skipped, *(training.skipped if training else ()))
             ),
             floor="training pictures" if training else "one half of the reference on the other",
+            probe=self._space if self._probe else "",
         )
 
     def loss(self, step: Step) -> LossFigures | None:
@@ -298,23 +320,38 @@ class Evaluator:
             return None
         return novelty_figures(self._control, self._control, seed=self._seed)
 
-    def row(self, plan: EvaluationPlan, runs: Sequence[Recipe], step: Step) -> Row:
+    def row(
+        self, plan: EvaluationPlan, runs: Sequence[Recipe], step: Step, asked: Asked = UNGUIDED
+    ) -> Row:
         """Paint `plan` by its `runs`, which `recipes` made, and judge the samples."""
         began = time.monotonic()
         samples = paint_all(self._painter, runs, step, self._processes)
         seconds = time.monotonic() - began
-        novelty = None
+        novelty = found = None
         if self._index and self._control:
             found = self._index.neighbours(samples, self._features)
             novelty = novelty_figures(found, self._control, seed=self._seed)
+        features = self._judge.features(samples)
+        labels = [(run.pictures, -1 if run.label is None else run.label) for run in runs]
+        classes = class_figures(
+            self._model.info,
+            np.array([label for count, label in labels for _ in range(count)]),
+            probe=self._probe,
+            features=features[self._space],
+            found=found,
+            control=self._control,
+            seed=self._seed,
+        )
         return Row(
             plan=plan,
+            asked=asked,
             spacing=runs[0].spacing,
             first_seed=runs[0].seed,
             seconds=seconds,
-            comparison=self._judge.compare(samples),
-            floor=self._floor(plan.count),
+            comparison=self._judge.compare(samples, features),
+            floor=self._floor(len(samples)),
             novelty=novelty,
+            classes=classes,
         )
 
     def _floor(self, count: int) -> Comparison:
@@ -342,6 +379,13 @@ class Evaluator:
             step=step,
         )
         return loss_figures(loss, len(pictures), seed=self._seed)
+
+    def _probed(self, labels: LabelConfig) -> ClassProbe:
+        if self._training is None:
+            raise ValueError("classes are recognised by real paintings of them")
+        members = class_members(labels, self._training.files, self._model.info)
+        features = self._judge.spaces[self._space](self._training.pixels)
+        return ClassProbe(features, members, self._seed)
 
     def _built(self) -> NoveltyIndex | None:
         if self._training is None:

@@ -172,16 +172,20 @@ class Judge:
         self.reference = reference
         self.spaces = dict(spaces)
         self.seed = seed
-        self._features = {name: space(reference) for name, space in self.spaces.items()}
+        self._features = self.features(reference)
 
-    def compare(self, samples: Pixels) -> Comparison:
-        """Compute all figures of `samples` (N, S, S, 3) uint8."""
+    def features(self, pictures: Pixels) -> dict[str, Floats]:
+        """Compute the features of `pictures` (N, S, S, 3) uint8 in each space."""
+        return {name: space(pictures) for name, space in self.spaces.items()}
+
+    def compare(self, samples: Pixels, features: Mapping[str, Floats] | None = None) -> Comparison:
+        """Compute all figures of `samples` (N, S, S, 3) uint8, whose `features` may be known."""
+        features = self.features(samples) if features is None else features
         return Comparison(
             len(samples),
             len(self.reference),
             tuple(
-                self._in_space(name, space(samples), self._features[name])
-                for name, space in self.spaces.items()
+                self._in_space(name, features[name], self._features[name]) for name in self.spaces
             ),
             patch_distance(samples, self.reference, seed=self.seed),
             spectrum(samples, self.reference, seed=self.seed),

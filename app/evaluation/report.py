@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Final
 
+from app.diffusion.schedule import MAX_T
 from app.evaluation.bootstrap import Interval
 from app.evaluation.evaluator import Evaluation, Row
 from app.evaluation.judge import Comparison, LossFigures, NoveltyFigures
@@ -25,6 +26,7 @@ def to_markdown(evaluation: Evaluation) -> str:
         f"Brackets: 95% bootstrap interval. Floor: {said.floor}."
     )
     parts = [head, _distances(evaluation.rows), _manifolds(evaluation.rows)]
+    parts += [_classes(row, said.probe) for row in evaluation.rows if row.classes]
     if evaluation.novelty:
         parts.append(_novelty(evaluation.novelty, evaluation.rows))
     if evaluation.loss:
@@ -61,9 +63,7 @@ def manifold_cells(c: Comparison) -> list[str]:
 
 def _distances(rows: Sequence[Row]) -> str:
     head = ["sampler", "steps", *distance_heads(rows[0].comparison), "s a picture"]
-    said = [
-        ([r.plan.sampler, str(r.plan.steps)], r.comparison, r.seconds / r.plan.count) for r in rows
-    ]
+    said = [(_named(r), r.comparison, r.seconds / r.comparison.samples) for r in rows]
     body = [[*plan, *distance_cells(c), f"{seconds:.2f}"] for plan, c, seconds in said]
     return table(head, body + [["floor", "", *distance_cells(c), ""] for c in _floors(rows)])
 
@@ -74,7 +74,7 @@ def _manifolds(rows: Sequence[Row]) -> str:
     def cells(c: Comparison) -> list[str]:
         return [f"{c.samples} / {c.reference}", *manifold_cells(c)]
 
-    body = [[r.plan.sampler, str(r.plan.steps), *cells(r.comparison)] for r in rows]
+    body = [[*_named(r), *cells(r.comparison)] for r in rows]
     return table(head, body + [["floor", "", *cells(c)] for c in _floors(rows)])
 
 
@@ -86,8 +86,39 @@ def _novelty(control: NoveltyFigures, rows: Sequence[Row]) -> str:
         figures = (shown(n.distance), shown(n.ratio), shown(n.near))
         return [str(n.pictures), *figures, str(n.copies)]
 
-    body = [[f"{r.plan.sampler} {r.plan.steps}", *cells(r.novelty)] for r in rows if r.novelty]
+    body = [[" ".join(_named(r)), *cells(r.novelty)] for r in rows if r.novelty]
     return table(head, [*body, ["held-out pictures", *cells(control)]])
+
+
+def _named(row: Row) -> list[str]:
+    """Write what a row is of: its sampler with the classes and the guidance, and its steps."""
+    asked = row.asked
+    whole = asked.guidance_from >= MAX_T and asked.guidance_to == 0
+    between = "" if whole else f" from t = {asked.guidance_from} to {asked.guidance_to}"
+    guidance = "" if asked.guidance_scale == 1 else f", guidance {asked.guidance_scale:g}{between}"
+    of = f", {asked.classes}" if asked.classes else ""
+    return [f"{row.plan.sampler}{of}{guidance}", str(row.plan.steps)]
+
+
+def _classes(row: Row, space: str) -> str:
+    """Lay out a row's figures class by class."""
+    head = [f"{' '.join(_named(row))}: class", "N"]
+    if space:
+        head += [f"recognised by {space}, real", "others", "samples", "samples / real"]
+    near = any(it.novelty for it in row.classes)
+    head += ["nearer than 5% of held-out", "copies"] if near else []
+    body = []
+    for it in row.classes:
+        cells = [it.name, str(it.samples)]
+        if it.probe:
+            p = it.probe
+            cells += map(shown, (p.real, p.others, p.samples, p.ratio))
+        elif space:
+            cells += ["too few"] * 4
+        if it.novelty:
+            cells += [shown(it.novelty.near), str(it.novelty.copies)]
+        body.append(cells)
+    return table(head, body)
 
 
 def loss_table(held_out: LossFigures, training: LossFigures | None, name: str = "L_simple") -> str:

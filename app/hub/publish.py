@@ -224,7 +224,7 @@ class HubPublisher:
             model=own.id,
             steps=min(SAMPLE_STEPS, info.num_train_timesteps),
             pictures=16 if info.size <= LARGE else 1,
-            label=0 if info.labels else None,
+            label=info.some_label,
         )
         run = LoadedRun.of(recipe, self._painter.models.load(own.id))  # not limited as a visitor's
         return png_bytes(tiled(self._painter.films.result(run)[-1].x_t))
@@ -232,7 +232,7 @@ class HubPublisher:
 
 def _model_files(files: ModelFiles) -> tuple[PublicFile, ...]:
     """List the model's own files, in its layout; the weights are sent from the disk."""
-    names = ("model_index.json", "labels.json", "config.json", "unet/config.json",
+    names = ("model_index.json", "labels.json", "analytic.json", "config.json", "unet/config.json",
              "scheduler_config.json", "scheduler/scheduler_config.json")  # fmt: skip
     here = [name for name in names if (files.folder / name).is_file()]
     return (

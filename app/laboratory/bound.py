@@ -16,12 +16,10 @@ from app.diffusion.bound import (
     strata,
     vlb_weights,
 )
-from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import InParts
 from app.diffusion.schedule import paper_t
 from app.diffusion.seeds import SeededNoise, derived_seed
 from app.diffusion.variance import FixedVariance
-from app.errors import RecipeError
 from app.images.pixels import evenly_spaced, levels_to_unit
 from app.laboratory.bound_results import (
     DECODER,
@@ -76,17 +74,15 @@ class BoundLab:
         each, stamps = list[BoundRequest](), list[Stamp]()
         for it in bounding.each:
             model = self._loaded(it)
-            each.append(it.model_copy(update={"weights": model.weights}))
+            label = model.info.label_of(it.label)
+            each.append(it.model_copy(update={"weights": model.weights, "label": label}))
             stamps.append(model.files.stamp)
         return CheckedRun(BoundRequest.joined(each), stamps=tuple(stamps))
 
     def _loaded(self, bounding: BoundRequest) -> LoadedModel:
         model = checked_model(self._painter, bounding)
         info = model.info
-        if bounding.variance == "learned" and not info.learned_variance:
-            raise RecipeError(
-                f"{info.id} did not learn its variance.", "Choose fixed_small or fixed_large."
-            )
+        info.require_variance(bounding.variance)
         batch = bounding.draws * len(bounding.subjects)
         self._painter.limits.check_work(self._steps_of(bounding), batch, info.size)
         return model
@@ -190,9 +186,9 @@ def _terms(
         x_0.repeat_interleave(draws, dim=0),
         torch.tensor(timesteps),
         noise=SeededNoise(seeds),
-        variance=bounding.variance,
+        variance=model.variance(bounding.variance),
         clip=bounding.clip,
-        condition=Condition.of_label(bounding.label, len(seeds)),
+        condition=model.condition(bounding.label, len(seeds)),
     )
 
 

@@ -206,8 +206,7 @@ class Denoising(FromOneXt):
         Raises:
             RecipeError: If a field is missing, of a wrong type or out of range.
         """
-        label = 0 if info.labels else None
-        fixed = {"t": 0, "steps": 1, "size": RATIO * info.size, "label": label}
+        fixed = {"t": 0, "steps": 1, "size": RATIO * info.size, "label": info.some_label}
         return cls.of({**fields, **fixed}, [source])
 
     @model_validator(mode="after")

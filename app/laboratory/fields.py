@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from app.diffusion.mixing import MixingRule
 from app.diffusion.schedule import MAX_T, BetaSchedule, NoiseSchedule
-from app.diffusion.variance import Variance
+from app.diffusion.variance import VarianceName
 from app.errors import RecipeError
 from app.fields import Control, UpToT
 from app.painting.recipe import MAX_PICTURES
@@ -81,8 +81,8 @@ ShareNoise = Annotated[
     Control("one noise on the way back for all", says=False),
 ]
 HowVaried = Annotated[
-    Variance,
-    Field(description="Of p(x_{t-1} | x_t); learned where the model learned it."),
+    VarianceName,
+    Field(description="Of p(x_{t-1} | x_t); learned or analytic where the model has it."),
     Control("variance of a step", says=False),
 ]
 

@@ -58,8 +58,9 @@ class Laboratory:
             require_within(t, info)
         # Checked again: where the size is the model's own, the run has none.
         request = type(experiment).checked(dict(experiment) | {"run": run.request})
-        later, guided = request.later_steps, run.request.is_guided
+        later = request.later_steps
         steps = self.network_steps(request) - later
+        guided = steps if run.request.is_guided else 0
         self._painter.limits.check_work(steps, request.batch, info.size, guided=guided, later=later)
         return LoadedRun.of(request, run.model, run.stage)
 

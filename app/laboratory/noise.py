@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.diffusion.bound import prior_bpd
-from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import estimate
 from app.diffusion.forward import beta_tilde, posterior, posterior_weights, q_step
 from app.diffusion.schedule import BETA_SCHEDULES, NoiseSchedule, code_t, paper_t
@@ -312,10 +311,12 @@ class NoiseLab(Laboratory):
         model, x_0 = self._start(inspection.model, inspection.source)
         require_within(inspection.t, model.info)
         checked_model(self._painter, inspection)
+        label = model.info.label_of(inspection.label)
+        inspection = inspection.model_copy(update={"label": label})
         time = code_t(inspection.t)
         t, eps = torch.tensor([time]), draw_eps(inspection.seed, FIRST, model.info)
         x_t = noised(model.schedule, x_0, inspection.t, eps)
-        condition = Condition.of_label(inspection.label, 1)
+        condition = model.condition(inspection.label, 1)
         prediction = model.denoiser(inspection.precision).predict(x_t, t, condition)
         guess = estimate(prediction, x_t, model.schedule.alpha_bar(t), clip=inspection.clip)
         true = posterior(model.schedule, x_0, x_t, t, t - 1)

@@ -21,8 +21,9 @@ from safetensors import SafetensorError, safe_open
 
 from app.diffusion.denoiser import TARGETS
 from app.diffusion.schedule import MAX_T, SCHEDULES
+from app.diffusion.variance import VarianceName
 from app.documents import in_words
-from app.errors import ModelError
+from app.errors import ModelError, RecipeError
 from app.models.schedulers import TRAINED_AS_DDPM, check_followed, with_defaults
 
 FOLDER_NAME: Final = r"\w[\w .-]*"
@@ -34,6 +35,12 @@ MAX_NAME: Final = 161
 MAX_SIDE: Final = 1024
 MAX_LEVELS: Final = 16
 MAX_CLASSES: Final = 10_000
+MAX_NAMED: Final = 32
+"""The most classes that a message lists."""
+
+ANY: Final = "any"
+"""What a person calls the null label, unless a class is called so."""
+
 UNET_LEVELS: Final = (224, 448, 672, 896)
 """The levels of a UNet2DModel whose config.json has none."""
 
@@ -84,6 +91,17 @@ class ScheduleFields(ConfigFields):
     beta_end: float
     trained_betas: list[float] | None = Field(max_length=MAX_T)
     prediction_type: str
+
+
+ANALYTIC: Final = "analytic.json"
+"""The file beside a model with its analytic variances."""
+
+
+class AnalyticFields(ConfigFields):
+    """Fields of an analytic.json: the mean square of eps_hat at each t, and of which weights."""
+
+    weights: str
+    eps_square: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(max_length=MAX_T)
 
 
 class LabelFields(ConfigFields):
@@ -298,6 +316,18 @@ class ModelFiles:
         return table
 
     @cached_property
+    def analytic(self) -> tuple[float, ...]:
+        """The mean square of eps_hat at each of the T timesteps, from analytic.json."""
+        found = self._checked(AnalyticFields, self._read_json(self.folder / ANALYTIC), ANALYTIC)
+        fits = len(found.eps_square) == self.scheduler_config["num_train_timesteps"]
+        if not fits or found.weights != self.weights_sha256:
+            raise self.error(
+                f"its {ANALYTIC} is of other weights, or of another schedule",
+                f"Estimate it again: python -m app variances {self.id} --data PICTURES.",
+            )
+        return tuple(found.eps_square)
+
+    @cached_property
     def weights_files(self) -> tuple[Path, ...]:
         """The safetensors file, or the shards of one; a pickle in its place is refused."""
         try:
@@ -402,9 +432,12 @@ class ModelInfo:
         parameters: The number of its weights.
         num_train_timesteps: T, the number of timesteps.
         labels: The names of its classes; empty where it has none.
-        null_label: The class that stands for "any", without which it can't be guided.
+        null_label: The label that stands for "any", which is painted where no class is asked for;
+            without one a class must be, and it can't be guided.
         learned_variance: Whether it predicts its variance.
+        analytic_variance: Whether its analytic variances were estimated.
         name: What its owner calls it, if anything; else it goes by its id.
+        label_pictures: How many pictures each class was learned from; empty if that isn't known.
     """
 
     id: str
@@ -416,6 +449,67 @@ class ModelInfo:
     null_label: int | None
     learned_variance: bool
     name: str = ""
+    label_pictures: tuple[int, ...] = ()
+    analytic_variance: bool = False
+
+    def has_variance(self, name: VarianceName) -> bool:
+        """Tell whether the model's steps can have a variance."""
+        own = {"learned": self.learned_variance, "analytic": self.analytic_variance}
+        return own.get(name, True)
+
+    def require_variance(self, name: VarianceName) -> None:
+        """Check that the model's steps can have a variance.
+
+        Raises:
+            RecipeError: If they can't.
+        """
+        if self.has_variance(name):
+            return
+        if name == "learned":
+            raise RecipeError(
+                f"{self.id} did not learn its variance.", "Choose a fixed one for it."
+            )
+        raise RecipeError(
+            f"The analytic variances of {self.id} were never estimated.",
+            f"Run python -m app variances {self.id} --data PICTURES, or choose a fixed one.",
+        )
+
+    @property
+    def some_label(self) -> int | None:
+        """A label to ask for where it doesn't matter: none, or the first where one is needed."""
+        return 0 if self.labels and self.null_label is None else None
+
+    def label_of(self, asked: int | str | None) -> int | None:
+        """Return the number of the class that is `asked` for by number or name; None for "any".
+
+        Raises:
+            RecipeError: If the model can't be asked for it: it says what it can be asked for.
+        """
+        if asked is None:
+            if self.some_label is None:
+                return None
+            raise RecipeError(f'{self.id} paints classes, and none of them is "any".', self._choose)
+        if not self.labels:
+            raise RecipeError(f"{self.id} has no classes.", "Leave the class out.")
+        if isinstance(asked, int):
+            found = [asked] if asked < len(self.labels) else []
+        else:
+            named = [i for i, it in enumerate(self.labels) if it.casefold() == asked.casefold()]
+            found = [i for i in named if self.labels[i] == asked] + named
+        if found:
+            return found[0]
+        if self.null_label is not None and asked == ANY:
+            return None
+        raise RecipeError(f"{self.id} has no class {asked!r}.", self._choose)
+
+    @property
+    def _choose(self) -> str:
+        """Say which classes there are to choose from, by number and name."""
+        named = [f"{i} {name}" for i, name in enumerate(self.labels)]
+        if len(named) > MAX_NAMED:
+            named = [*named[: MAX_NAMED - 1], f"... to {named[-1]}"]
+        named += [] if self.null_label is None else [f"or none, which is {ANY}"]
+        return f"Choose one of: {', '.join(named)}."
 
     @property
     def summary(self) -> str:
@@ -438,5 +532,7 @@ def describe(files: ModelFiles) -> ModelInfo:
         num_train_timesteps=files.scheduler_config["num_train_timesteps"],
         labels=tuple(labels.labels) if labels else (),
         null_label=labels.null_label if labels else None,
+        label_pictures=tuple(labels.pictures or ()) if labels else (),
         learned_variance=files.learned_variance,
+        analytic_variance=(files.folder / ANALYTIC).is_file(),
     )

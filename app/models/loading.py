@@ -3,6 +3,7 @@
 import copy
 import threading
 from collections import OrderedDict
+from functools import cached_property
 from typing import Final, Self, cast
 
 import torch
@@ -11,9 +12,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from app.diffusion.analytic import AnalyticVariance
 from app.diffusion.cascade import BANDS
+from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import Denoiser, require_finite
 from app.diffusion.schedule import NoiseSchedule, noise_schedule
+from app.diffusion.variance import Variance, VarianceName
 from app.models.files import ModelFiles, describe, unwrapped
 from app.models.stages import StageFiles, bands_of, describe_stage
 from app.networks.executor import NetworkExecutor
@@ -198,6 +202,32 @@ class LoadedModel(LoadedNetwork):
     def __init__(self, files: ModelFiles, device: torch.device, executor: NetworkExecutor) -> None:
         self.info = describe(files)
         super().__init__(files, self.info.channels, device, executor)
+
+    @cached_property
+    def analytic(self) -> AnalyticVariance:
+        """The variances that were estimated of it.
+
+        Raises:
+            ModelError: If there are none, or they are of other weights.
+        """
+        return AnalyticVariance(torch.tensor(self.files.analytic, dtype=torch.float64))
+
+    def variance(self, name: VarianceName) -> Variance:
+        """Return the variance of its steps that is called so.
+
+        Raises:
+            ModelError: As `analytic` does.
+        """
+        return self.analytic if name == "analytic" else name
+
+    def condition(self, asked: int | str | None, pictures: int) -> Condition | None:
+        """Make the condition of `pictures` pictures of the class `asked` for, or of "any".
+
+        Raises:
+            RecipeError: If the model can't be asked for it.
+        """
+        label = self.info.label_of(asked)
+        return Condition.of_label(self.info.null_label if label is None else label, pictures)
 
     def features(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the exact network's features of `x` (B, C, H, W) at `t` (B,): (B, D) float32.

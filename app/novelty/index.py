@@ -108,6 +108,11 @@ class Neighbours:
         """The nearest over the second-nearest distance, (Q,): about 1, or near 0 for a copy."""
         return self.distance / self.second
 
+    def of(self, which: NDArray[np.bool_]) -> "Neighbours":
+        """Return the neighbours of some of the pictures."""
+        nearest, distance = self.nearest[which], self.distance[which]
+        return Neighbours(nearest, distance, self.second[which], self.copies[which])
+
 
 @dataclass(frozen=True)
 class Nearest:

@@ -53,31 +53,35 @@ class Painter:
             ModelError: If the model isn't there or can't be used.
             RecipeError: If the model can't paint this recipe.
         """
-        side = self.models.describe(recipe.model).size
-        before = sum(
-            (child.frame or 0) * parent.pictures * (2 if parent.is_guided else 1)
-            for child, parent in pairwise((recipe, *recipe.ancestry))
-        )
-        if recipe.size in (None, side):
+        info = self.models.describe(recipe.model)
+        _check(recipe, info)
+        recipe = recipe.model_copy(update={"label": info.label_of(recipe.label)})
+        if recipe.size in (None, info.size):
             recipe = recipe.small
         self.limits.check_work(
             recipe.steps,
             recipe.pictures,
-            side,
-            guided=recipe.is_guided,
-            before=before,
+            info.size,
+            guided=recipe.guided_of(recipe.timesteps(info.num_train_timesteps)),
+            before=sum(
+                (len(steps) + run.guided_of(steps)) * run.pictures
+                for run, steps in _retraced(info, recipe)
+            ),
             later=recipe.later_steps,
         )
         stage = self.models.load_stage(recipe.stage) if recipe.size else None
         model = self.models.load(recipe.model)
-        self._check(recipe, model)
         if stage:
             check_stage(recipe, model.info, stage.info)
         here = Versions(
             plein_air=__version__, torch=torch.__version__, diffusers=version("diffusers")
         )
-        hashes = {"weights": model.weights, "stage_weights": stage.weights if stage else ""}
-        return LoadedRun.of(recipe.model_copy(update=hashes | {"versions": here}), model, stage)
+        found = {
+            "weights": model.weights,
+            "stage_weights": stage.weights if stage else "",
+            "versions": here,
+        }
+        return LoadedRun.of(recipe.model_copy(update=found), model, stage)
 
     def differences(self, recipe: Recipe) -> str:
         """Tell why a picture painted here may differ from the recipe's own; empty if it won't."""
@@ -167,29 +171,30 @@ class Painter:
         second = self._stream(run.model, run.stage, recipe, to_unit(film[-1].x_t))
         return chain((replace(moment, total=total) for moment in film), second)
 
-    def _check(self, recipe: Recipe, model: LoadedModel) -> None:
-        info, kind = model.info, SAMPLER_KINDS.get(recipe.sampler)
-        if kind is None:
+
+def _check(recipe: Recipe, info: ModelInfo) -> None:
+    kind = SAMPLER_KINDS.get(recipe.sampler)
+    if kind is None:
+        raise RecipeError(
+            f"There is no sampler {recipe.sampler!r}.",
+            f"Choose one of: {', '.join(SAMPLER_KINDS)}.",
+        )
+    if kind.variance:
+        info.require_variance(kind.variance)
+    if not recipe.parent and recipe.steps > info.num_train_timesteps:
+        raise RecipeError(
+            f"{recipe.steps} steps are more than {info.id} has ({info.num_train_timesteps}).",
+            f"Choose from 1 to {info.num_train_timesteps} steps.",
+        )
+    info.label_of(recipe.label)
+    if recipe.guidance_scale != 1 and info.null_label is None:
+        raise RecipeError(f"{info.id} can't be guided.", "Set the guidance scale to 1.")
+    if recipe.parent:
+        if recipe.parent.model != recipe.model:
             raise RecipeError(
-                f"There is no sampler {recipe.sampler!r}.",
-                f"Choose one of: {', '.join(SAMPLER_KINDS)}.",
+                "A branch can't change the model.", f"Paint it with {recipe.parent.model}."
             )
-        if kind.learned_variance and not info.learned_variance:
-            raise RecipeError(
-                f"{info.id} did not learn its variance.", "Choose ddpm or ddpm-large for it."
-            )
-        if not recipe.parent and recipe.steps > info.num_train_timesteps:
-            raise RecipeError(
-                f"{recipe.steps} steps are more than {info.id} has ({info.num_train_timesteps}).",
-                f"Choose from 1 to {info.num_train_timesteps} steps.",
-            )
-        _check_label(recipe, model)
-        if recipe.parent:
-            if recipe.parent.model != recipe.model:
-                raise RecipeError(
-                    "A branch can't change the model.", f"Paint it with {recipe.parent.model}."
-                )
-            self._check(recipe.parent, model)
+        _check(recipe.parent, info)
 
 
 def _moments(
@@ -205,7 +210,11 @@ def _moments(
 def _steps(
     info: ModelInfo, _: LoadedStage | None, recipe: Recipe, small: Tensor | None = None
 ) -> tuple[int, int]:
-    first = 0 if small is not None else _network_steps(info, recipe) - recipe.later_steps
+    first = 0
+    if small is None:
+        own = recipe, recipe.timesteps(info.num_train_timesteps)
+        guided = sum(run.guided_of(steps) for run, steps in (*_retraced(info, recipe), own))
+        first = _network_steps(info, recipe) - recipe.later_steps + guided
     return first + STAGE_COST * recipe.later_steps, recipe.pictures
 
 
@@ -214,6 +223,12 @@ def _network_steps(info: ModelInfo, recipe: Recipe) -> int:
     # At the hand-over of a truncated run the network is asked for x_0_hat.
     steps = recipe.num_steps(info.num_train_timesteps) + recipe.is_truncated
     return retraced + steps + recipe.later_steps
+
+
+def _retraced(info: ModelInfo, recipe: Recipe) -> Iterator[tuple[Recipe, Tensor]]:
+    """Yield the runs that `recipe` branches from, each with the code's timesteps done again."""
+    for child, run in pairwise((recipe, *recipe.ancestry)):
+        yield run, run.timesteps(info.num_train_timesteps)[: child.frame]
 
 
 def _branched(model: LoadedModel, recipe: Recipe) -> Iterator[Frame | ReplayStep]:
@@ -238,21 +253,3 @@ def _frames(model: LoadedModel, recipe: Recipe, x_start: Tensor | None = None) -
         x_start = noise.draw((model.info.channels, side, side))
     timesteps = recipe.timesteps(model.info.num_train_timesteps)
     return frames_from(recipe, model, x_start, timesteps, noise)
-
-
-def _check_label(recipe: Recipe, model: LoadedModel) -> None:
-    info = model.info
-    if bool(info.labels) != (recipe.label is not None):
-        raise RecipeError(
-            f"{info.id} {'paints classes' if info.labels else 'has no classes'}.",
-            f"Choose a label from 0 to {len(info.labels) - 1}."
-            if info.labels
-            else "Leave the label out.",
-        )
-    if recipe.label is not None and recipe.label >= len(info.labels):
-        raise RecipeError(
-            f"{info.id} has no class {recipe.label}.",
-            f"Choose a label from 0 to {len(info.labels) - 1}.",
-        )
-    if recipe.guidance_scale != 1 and info.null_label is None:
-        raise RecipeError(f"{info.id} can't be guided.", "Set the guidance scale to 1.")

@@ -22,9 +22,10 @@ from pydantic import (
 from torch import Tensor
 
 from app.diffusion.cascade import RATIO
+from app.diffusion.guidance import guides
 from app.diffusion.reverse import Spacing, spaced_timesteps
 from app.diffusion.samplers.registry import SAMPLER_KINDS
-from app.diffusion.schedule import MAX_T
+from app.diffusion.schedule import MAX_T, code_t
 from app.diffusion.seeds import MAX_SEED, derived_seed
 from app.documents import Document
 from app.errors import RecipeError
@@ -39,6 +40,7 @@ MAX_STEPS: Final = 1000
 STEPS: Final = 50
 MAX_STAGE_STEPS: Final = 100
 MAX_GUIDANCE: Final = 20
+MAX_CLASS_NAME: Final = 200
 MAX_BRANCHES: Final = 4
 MAX_JSON: Final = 8192
 """A recipe's bytes; the longest that the studio writes, four branches deep, has about 2,000."""
@@ -48,6 +50,9 @@ STAGE_FIELDS: Final = (
     *("back_projection", "stage_truncation"),
 )
 """The recipe's fields that say how a second stage enlarges its pictures."""
+
+GUIDANCE_FIELDS: Final = ("guidance_scale", "guidance_from", "guidance_to")
+"""The recipe's fields that say how hard a class pulls, and where."""
 
 ENLARGING: Final = (
     *("model", "pictures", "precision", "stage", "stage_steps", "stage_seed", "stage_noise"),
@@ -89,13 +94,11 @@ Computed = Annotated[
     ),
 ]
 Label = Annotated[
-    int | None,
-    Field(
-        ge=0,
-        le=99_999,
-        description="The class, counted from 0, of a model that has classes; none for one without.",
-    ),
-    Control("subject", says=False),
+    Annotated[int, Field(ge=0, le=99_999)]
+    | Annotated[str, Field(min_length=1, max_length=MAX_CLASS_NAME)]
+    | None,
+    Field(description="The class of a model that has classes, its number or name; null is any."),
+    Control("class", says=False),
 ]
 
 
@@ -199,7 +202,7 @@ class Recipe(Filmed):
         ge=1,
         le=MAX_GUIDANCE,
         allow_inf_nan=False,
-        description="How hard the class pulls; 1 is no guidance.",
+        description="How hard the class pulls; 1 is no guidance, and so is any without a class.",
     )
     size: int | None = Field(
         default=None,
@@ -236,6 +239,18 @@ class Recipe(Filmed):
         description="The t at which the first stage hands over, 0 when it is finished: x_t where "
         "the second stage knows as much noise, else x_0_hat.",
     )
+    guidance_from: Annotated[int, Control("guidance from t", everywhere=False)] = Field(
+        default=MAX_T,
+        ge=0,
+        le=MAX_T,
+        description="The largest t at which the class pulls; steps before it take half the time.",
+    )
+    guidance_to: Annotated[int, Control("guidance to t", everywhere=False)] = Field(
+        default=0,
+        ge=0,
+        le=MAX_T,
+        description="The smallest t at which it pulls; steps after it take half the time.",
+    )
     stage_weights: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     parent: "Recipe | None" = None
     frame: int | None = Field(default=None, ge=0, lt=MAX_STEPS)
@@ -266,6 +281,11 @@ class Recipe(Filmed):
                     f"a branch at frame {self.frame} of {self.parent.steps} has "
                     f"{remaining} steps, not {self.steps}"
                 )
+        if self.guidance_from < self.guidance_to:
+            raise ValueError(
+                f"guidance goes from a larger t to a smaller one, not from {self.guidance_from} "
+                f"to {self.guidance_to}"
+            )
         if len(self.ancestry) > MAX_BRANCHES:
             raise ValueError(f"more than {MAX_BRANCHES} branches deep")
         return self
@@ -290,9 +310,10 @@ class Recipe(Filmed):
 
     @model_serializer(mode="wrap")
     def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what is said of a second stage where there is none."""
-        written = write(self).items()
-        return {name: value for name, value in written if self.size or name not in STAGE_FIELDS}
+        """Leave out what is said of a second stage, or of guidance, where there is none."""
+        unused: tuple[str, ...] = () if self.size else STAGE_FIELDS
+        unused += () if self.guidance_scale != 1 else GUIDANCE_FIELDS[1:]
+        return {name: value for name, value in write(self).items() if name not in unused}
 
     @property
     def small(self) -> Self:
@@ -333,8 +354,15 @@ class Recipe(Filmed):
 
     @property
     def is_guided(self) -> bool:
-        """Tell whether each step asks the network twice, with the class and without."""
-        return self.guidance_scale != 1
+        """Tell whether steps ask the network twice, with the class and without."""
+        return self.guidance_scale != 1 and self.label is not None
+
+    def guided_of(self, timesteps: Tensor) -> int:
+        """Count at how many of the code's `timesteps` the network is asked twice."""
+        if not self.is_guided:
+            return 0
+        first, last = code_t(self.guidance_from), code_t(self.guidance_to)
+        return int(guides(timesteps, first, last).sum())
 
     @property
     def root(self) -> "Recipe":

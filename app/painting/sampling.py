@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import Denoiser
 from app.diffusion.forward import q_sample
 from app.diffusion.guidance import GuidedDenoiser
@@ -75,21 +74,24 @@ def frames_from(
     recipe: Recipe, model: LoadedModel, x_start: Tensor, timesteps: Tensor, noise: SeededNoise
 ) -> Iterator[Frame]:
     """Run the reverse process of `recipe` from `x_start` (B, C, H, W) over the `timesteps`."""
+    kind = SAMPLER_KINDS[recipe.sampler]
+    analytic = model.analytic if kind.variance == "analytic" else None
     return reverse_process(
         denoiser_for(recipe, model),
         model.schedule,
         x_start,
         timesteps,
-        sampler=SAMPLER_KINDS[recipe.sampler].make(model.schedule, timesteps, recipe.eta),
+        sampler=kind.make(model.schedule, timesteps, recipe.eta, analytic),
         noise=noise,
         clip=recipe.clip,
-        condition=Condition.of_label(recipe.label, len(x_start)),
+        condition=model.condition(recipe.label, len(x_start)),
     )
 
 
 def denoiser_for(recipe: Recipe, model: LoadedModel) -> Denoiser:
     """Return the network that `recipe` asks for, guided where the recipe asks for guidance."""
-    denoiser = model.denoiser(recipe.precision)
-    if recipe.guidance_scale == 1 or model.info.null_label is None:
+    denoiser, null_label = model.denoiser(recipe.precision), model.info.null_label
+    if not recipe.is_guided or null_label is None:
         return denoiser
-    return GuidedDenoiser(denoiser, recipe.guidance_scale, model.info.null_label)
+    first, last = code_t(recipe.guidance_from), code_t(recipe.guidance_to)
+    return GuidedDenoiser(denoiser, recipe.guidance_scale, null_label, first, last)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
-from tests.conftest import save_tiny_model
+from tests.conftest import save_tiny_model, set_timesteps
 from tests.torchrun import torchrun
 from tests.training.pictures import landscapes, save_pictures
+from tests.training.tiny import config
 
 
 @pytest.fixture
@@ -75,6 +76,29 @@ def test_index_then_evaluate_prints_a_table_and_writes_json(
     assert not list(tmp_path.glob("*.tmp"))
 
 
+def test_variances_are_estimated_and_kept_beside_the_model(
+    shell: Shell, model_root: Path, data: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    set_timesteps(shutil.copytree(model_root / "classes", models / "classes"), 20)
+    done = shell(models, "variances", "classes", "--data", data / "paintings")
+    assert done.code == 0, done.err
+    assert "20 numbers" in done.out
+    found = json.loads((models / "classes" / "analytic.json").read_text())
+    assert (len(found["eps_square"]), found["pictures"]) == (20, 40)
+    painted = shell(
+        models, "paint", "--model", "classes", "--sampler", "ddpm-analytic", "--steps", 5,
+        "--class", "street", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert painted.code == 0, painted.err
+    picture = next((data / "validation").iterdir())
+    bound = shell(
+        models, "bound", picture, "--model", "classes", "--variance", "analytic", "--terms", 4,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert bound.code == 0, bound.err
+
+
 def test_a_second_stage_is_judged_with_real_and_with_painted_pictures(
     shell: Shell, model_root: Path, tmp_path: Path
 ) -> None:
@@ -96,6 +120,32 @@ def test_a_second_stage_is_judged_with_real_and_with_painted_pictures(
     assert (found["copying"]["plan"]["steps"], found["copying"]["pictures"]) == (2, 17)
     assert "| 16 crops of 16 px in 17 training pictures |" in done.out
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_model_with_classes_is_judged_class_by_class_and_scale_by_scale(
+    shell: Shell, model_root: Path, data: Path, tmp_path: Path
+) -> None:
+    garden = save_pictures(tmp_path / "train" / "garden", landscapes(12, seed=3))
+    save_pictures(tmp_path / "train" / "river", landscapes(12, seed=4))
+    settings = tmp_path / "config.json"
+    settings.write_text(config(garden.parent, labels={"source": "folders"}).to_json())
+    out = tmp_path / "figures.json"
+    arguments = (
+        "evaluate", "classes", "--data", data / "validation", "--no-style", "--count", 16,
+        "--sampler", "ddim:2", "--class", "each", "--guidance", 1, "--guidance", 2,
+        "--guidance-from", 700, "--labels", settings,
+    )  # fmt: skip
+    alone = shell(model_root, *arguments)
+    assert "Give --train too" in alone.err
+    done = shell(model_root, *arguments, "--train", garden.parent, "--out", out)
+    assert done.code == 0, done.err
+    assert "| ddim, each, guidance 2 from t = 700 to 0 | 2 | 48 / 20 |" in done.out
+    plain, guided = json.loads(out.read_text())["rows"]
+    assert (plain["asked"]["guidance_scale"], guided["asked"]["guidance_scale"]) == (1, 2)
+    assert [it["name"] for it in guided["classes"]] == ["garden", "river", "street"]
+    assert guided["classes"][0]["probe"]["paintings"] == 12
+    refused = shell(model_root, *arguments[:-10], "--class", "Monet")
+    assert "no class 'Monet'" in refused.err
 
 
 @pytest.mark.slow

@@ -158,7 +158,7 @@ def test_what_the_laboratories_leave_is_enlarged_where_a_size_is_asked_for(
 
 
 def test_a_model_with_classes_is_told_which(app: Command, photograph: Path, tmp_path: Path) -> None:
-    to = ("--model", "classes", "--label", "1", "--out", str(tmp_path))
+    to = ("--model", "classes", "--class", "River", "--out", str(tmp_path))
     noise = app("noise", "seed:1", "--inspect", "9", "--denoise", "9", "--steps", "9", *to)
     assert noise.code == 0, noise.err
     mix = app("mix", str(photograph), "seed:2", "--t", "9", "--steps", "9", *to)

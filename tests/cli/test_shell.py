@@ -60,6 +60,8 @@ def test_paint_writes_pngs_with_recipes_strips_and_animations(
         (("paint", "--steps", "many"), "Invalid value for '--steps'"),
         (("paint", "--recipe", "LICENSE"), "no PNG"),
         (("paint", "--recipe", "missing.png"), "missing.png"),
+        (("paint", "--class", "Monet"), "impressionist-64 has no classes"),
+        (("paint", "--class", "Monet", "--label", "1"), "The class is said twice"),
         (("dance",), "No such command 'dance'"),
     ],
 )

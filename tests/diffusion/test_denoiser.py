@@ -78,6 +78,37 @@ def test_guidance_keeps_all_but_the_label_of_what_is_shown() -> None:
     assert both.low_res_t.tolist() == [25, 50, 25, 50]
 
 
+def test_outside_its_interval_guidance_asks_for_the_conditional_half_alone() -> None:
+    class Counter(WavyDenoiser):
+        def predict(self, x_t: Tensor, t: Tensor, condition: Condition | None) -> Prediction:
+            rows.append(len(x_t))
+            return super().predict(x_t, t, condition)
+
+    rows: list[int] = []
+    network, x_t = Counter(learned_variance=True), pictures(4)
+    labels = Condition(torch.tensor([1, 2]))
+    everywhere = GuidedDenoiser(network, 3.0, 7)
+    between = GuidedDenoiser(network, 3.0, 7, first=60, last=40)
+    for steps, asked, guided in (
+        ([61, 61], 2, []),
+        ([60, 60], 4, [0, 1]),
+        ([40, 40], 4, [0, 1]),
+        ([39, 39], 2, []),
+        ([20, 50], 3, [1]),
+    ):
+        t = torch.tensor(steps)
+        plain, full = network.predict(x_t, t, labels), everywhere.predict(x_t, t, labels)
+        rows.clear()
+        answer = between.predict(x_t, t, labels)
+        assert rows == [asked]
+        expected = plain.output.clone()
+        expected[guided] = full.output[guided]
+        assert torch.equal(answer.output, expected)
+        assert answer.variance is not None
+        assert plain.variance is not None
+        assert torch.equal(answer.variance, plain.variance)
+
+
 def test_guidance_without_labels_is_refused() -> None:
     with pytest.raises(ValueError, match="needs labels"):
         GuidedDenoiser(WavyDenoiser(), 2.0, 0).predict(pictures(5), torch.tensor([1, 1]), None)

@@ -11,6 +11,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
+from app.diffusion.analytic import AnalyticVariance
 from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import Denoiser, Prediction, estimate
 from app.diffusion.reverse import SPACINGS, Frame, Spacing, reverse_process, spaced_timesteps
@@ -25,6 +26,7 @@ from app.diffusion.variance import Variance
 from tests.diffusion.oracles import GaussianDenoiser, WavyDenoiser
 
 SCHEDULE = NoiseSchedule.named()
+ANALYTIC = AnalyticVariance(1 - SCHEDULE.alphas_cumprod)  # of data with unit variance
 SHAPE = (3, 8, 8)
 KINDS = {kind.name: kind for kind in (*SAMPLERS, *SOLVERS)}
 
@@ -50,11 +52,11 @@ def frames(
 
 
 def named(name: str, timesteps: Tensor, eta: float = 1.0) -> Sampler:
-    return KINDS[name].make(SCHEDULE, timesteps, eta)
+    return KINDS[name].make(SCHEDULE, timesteps, eta, ANALYTIC)
 
 
 def network_for(name: str) -> WavyDenoiser:
-    return WavyDenoiser(learned_variance=KINDS[name].learned_variance)
+    return WavyDenoiser(learned_variance=KINDS[name].variance == "learned")
 
 
 @pytest.mark.parametrize("clip", [True, False])
@@ -159,7 +161,7 @@ def test_samples_of_a_gaussian_have_its_mean_and_variance(
     assert last.x_t.std().item() == pytest.approx(std, abs=tolerance)
 
 
-@pytest.mark.parametrize("name", [n for n, k in KINDS.items() if not k.learned_variance])
+@pytest.mark.parametrize("name", [n for n, k in KINDS.items() if k.variance != "learned"])
 def test_every_x_t_is_variance_preserving(name: str) -> None:
     """For unit-variance data every x_t has unit variance, whatever the sampler's own scale."""
     timesteps = spaced_timesteps(200, 1000)

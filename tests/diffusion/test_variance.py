@@ -1,7 +1,7 @@
 """The variances of a step, against diffusers and against Nichol & Dhariwal's code written again."""
 
 from itertools import product
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
@@ -15,13 +15,14 @@ from app.diffusion.variance import FixedVariance, Variance, step_log_variance, s
 
 SCHEDULE = NoiseSchedule.named()
 DOUBLE = torch.zeros((), dtype=torch.float64)
-VARIANCES: tuple[Variance, ...] = (*get_args(FixedVariance), "learned")
+Theirs = Literal[FixedVariance, "learned"]
+VARIANCES: tuple[Theirs, ...] = (*get_args(FixedVariance), "learned")
 LEARNED = torch.linspace(-1.2, 1.2, 12, dtype=torch.float64).view(1, 3, 2, 2)
 DIFFUSERS = ("fixed_small", "fixed_large", "fixed_large_log", "learned_range")
 TIMES = (0, 1, 2, 20, 500, 999)
 
 
-def improved_diffusion_log_variance(variance: Variance, learned: Tensor) -> NDArray[np.float64]:
+def improved_diffusion_log_variance(variance: Theirs, learned: Tensor) -> NDArray[np.float64]:
     """`p_mean_variance`'s model_log_variance at each t of the linear schedule, (1000, 3, 2, 2)."""
     betas = np.linspace(1e-4, 0.02, 1000)
     bar = np.cumprod(1 - betas)
@@ -39,7 +40,7 @@ def improved_diffusion_log_variance(variance: Variance, learned: Tensor) -> NDAr
 
 
 @pytest.mark.parametrize("variance", VARIANCES)
-def test_every_log_variance_is_nichol_and_dhariwals(variance: Variance) -> None:
+def test_every_log_variance_is_nichol_and_dhariwals(variance: Theirs) -> None:
     t = torch.arange(1000)
     ours = step_log_variance(SCHEDULE, t, t - 1, variance, like=DOUBLE, learned=LEARNED)
     theirs = improved_diffusion_log_variance(variance, LEARNED)

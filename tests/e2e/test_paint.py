@@ -89,7 +89,7 @@ def test_one_click_paints(page: Page) -> None:
 @pytest.mark.slow
 def test_every_sampler_paints(page: Page) -> None:
     for kind in SAMPLER_KINDS.values():
-        if kind.learned_variance:
+        if kind.variance:
             continue
         choose(page, "sampler", kind.label)
         expect(page.get_by_text(kind.about)).to_be_visible()
@@ -371,7 +371,7 @@ OF_A_CLASS = Recipe(model="classes", steps=7, seed=77, label=2, guidance_scale=3
 def expect_restored(page: Page, recipe: Recipe) -> None:
     """The page knows the model, and its next painting is the recipe's."""
     expect(page.get_by_text("The recipe is restored")).to_be_visible(timeout=30_000)
-    expect(page.get_by_label("subject", exact=True)).to_be_visible()
+    expect(page.get_by_label("class", exact=True)).to_be_visible()
     again = painted(page, steps=recipe.steps, pictures=recipe.pictures)
     assert (again.label, again.guidance_scale) == (recipe.label, recipe.guidance_scale)
 
@@ -470,12 +470,18 @@ def test_a_broken_model_is_named_and_the_one_before_paints_on(page: Page, model_
 
 
 def test_a_model_with_classes_shows_its_labels_and_the_recipe_has_one(page: Page) -> None:
-    expect(page.get_by_label("subject", exact=True)).to_be_hidden()
+    expect(page.get_by_label("class", exact=True)).to_be_hidden()
     page.get_by_label("model", exact=True).click()
     page.get_by_role("option", name=re.compile("^classes")).click()
-    choose(page, "subject", "river")
+    expect(page.get_by_label("class", exact=True)).to_have_value("any")
+    assert painted(page).label is None
+    choose(page, "class", "river · 41")
     recipe = painted(page)
     assert (recipe.model, recipe.label) == ("classes", 1)
+    page.get_by_label("model", exact=True).click()
+    page.get_by_role("option", name=re.compile("^tiny")).click()
+    expect(page.get_by_label("class", exact=True)).to_be_hidden()
+    assert painted(page).label is None
 
 
 def test_the_bundled_model_paints_in_the_browser(page: Page) -> None:

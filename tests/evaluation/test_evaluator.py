@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from app.datasets.folder import ReferencePictures
+from app.datasets.labels import LabelConfig
 from app.errors import ModelError, RecipeError, StudioError
+from app.evaluation.class_figures import Asked
 from app.evaluation.evaluator import (
     Evaluation,
     EvaluationPlan,
@@ -87,10 +89,52 @@ def test_sample_i_is_the_picture_of_seed_plus_i(painter: Painter) -> None:
     assert np.abs(samples[18].astype(int) - alone[0]).max() <= 1
 
 
-def test_a_model_with_classes_paints_them_in_turn(painter: Painter) -> None:
-    said = {"seed": 0, "spacing": "trailing", "precision": "exact"}
-    runs = recipes(painter, "classes", EvaluationPlan("ddim", 2, 70), **said)  # type: ignore[arg-type]
-    assert [run.label for run in runs] == [0, 1, 2, 0, 1]
+def test_a_model_with_classes_paints_them_in_proportion_unless_told_otherwise(
+    painter: Painter,
+) -> None:
+    plan = EvaluationPlan("ddim", 2, 70)
+    said = {"seed": 5, "spacing": "trailing", "precision": "exact"}
+    runs = recipes(painter, "classes", plan, **said)  # type: ignore[arg-type]
+    assert [run.label for run in runs] == [0, 0, 0, 0, 0, 1, 2]
+    assert [run.seed for run in runs] == [5, 21, 37, 53, 69, 72, 74]
+    assert sum(run.pictures for run in runs) == 70
+    asked = Asked("Street", 2.0, 800, 200)
+    guided = recipes(painter, "classes", plan, **said, asked=asked)  # type: ignore[arg-type]
+    assert {run.label for run in guided} == {2}
+    assert {(r.guidance_scale, r.guidance_from, r.guidance_to) for r in guided} == {(2.0, 800, 200)}
+    with pytest.raises(RecipeError, match="no class 'Monet'"):
+        recipes(painter, "classes", plan, **said, asked=Asked("Monet"))  # type: ignore[arg-type]
+    with pytest.raises(RecipeError, match="can't be guided"):
+        recipes(painter, "tiny", plan, **said, asked=Asked(None, 2.0))  # type: ignore[arg-type]
+
+
+def test_samples_are_judged_class_by_class(painter: Painter) -> None:
+    training = pictures(60, 2)
+    files = tuple(f"{('garden', 'river')[i % 2]}/{i}.png" for i in range(60))
+    training = ReferencePictures(training.pixels, files, ())
+    labels = LabelConfig(source="folders")
+    evaluator = Evaluator(painter, "classes", pictures(24, 1), training, style=False, labels=labels)
+    plan, asked = EvaluationPlan("ddim", 2, 16), Asked("each", 1.5)
+    said = {"seed": 0, "spacing": "trailing", "precision": "exact", "asked": asked}
+    runs = recipes(painter, "classes", plan, **said)  # type: ignore[arg-type]
+    row = evaluator.row(plan, runs, lambda: None, asked)
+    assert [(it.name, it.samples) for it in row.classes] == [
+        ("garden", 16),
+        ("river", 16),
+        ("street", 16),
+    ]
+    garden, _, street = row.classes
+    assert garden.probe is not None
+    assert garden.probe.paintings == 30
+    assert garden.novelty is not None
+    assert garden.novelty.pictures == 16
+    assert street.probe is None  # of which there is no painting
+    provenance = evaluator.provenance("exact")
+    assert provenance.probe == "random"
+    table = to_markdown(Evaluation(provenance, None, None, evaluator.control(), (row,)))
+    assert "| ddim, each, guidance 1.5 | 2 | 48 / 24 |" in table
+    assert "| street | 16 | too few | too few | too few | too few |" in table
+    assert all(len(set(map(count_bars, part.splitlines()))) == 1 for part in tables_of(table))
 
 
 def evaluate(painter: Painter, model: str, *, training: bool) -> Evaluation:

@@ -142,6 +142,17 @@ def test_weights_fall_with_t_where_the_simple_loss_has_one(lab: BoundLab) -> Non
 
 
 def test_what_the_model_cannot_do_is_refused(lab: BoundLab) -> None:
-    with pytest.raises(RecipeError, match="paints classes"):
-        next(lab.bounds.stream(bounding(model="classes")))
-    assert lab.complete(bounding(model="classes", label=1)).request.weights
+    with pytest.raises(RecipeError, match="has no classes"):
+        next(lab.bounds.stream(bounding(label=1)))
+    with pytest.raises(RecipeError, match="never estimated"):
+        next(lab.bounds.stream(bounding(variance="analytic")))
+    with pytest.raises(RecipeError, match="no class 3"):
+        next(lab.bounds.stream(bounding(model="classes", label=3)))
+
+
+def test_a_bound_without_a_class_is_that_of_any(lab: BoundLab) -> None:
+    anything, garden = (
+        lab.bounds.result(bounding(model="classes", label=label)).moments[-1][-1].subjects[0]
+        for label in (None, 0)
+    )
+    assert anything.total != garden.total

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from app.errors import ModelError
+from app.errors import ModelError, RecipeError
 from app.models.files import CHECKSUMS, WEIGHTS, ModelFiles
 from app.models.store import MAX_ADOPTED, ModelStore
 from app.painting.painter import Painter
@@ -423,6 +424,34 @@ def test_the_flat_layout_of_early_models_loads_too(root: Path) -> None:
             file.rename(folder / file.name)
         (folder / nested).rmdir()
     assert ModelStore([root]).load("tiny").info.size == 16
+
+
+@pytest.mark.parametrize(
+    ("asked", "label"),
+    [(None, None), (0, 0), ("river", 1), ("RIVER", 1), ("any", None), ("street", 2)],
+)
+def test_a_class_is_asked_for_by_number_or_name(
+    model_root: Path, asked: int | str | None, label: int | None
+) -> None:
+    assert ModelStore([model_root]).describe("classes").label_of(asked) == label
+
+
+def test_of_two_names_that_differ_in_case_each_is_found(model_root: Path) -> None:
+    info = replace(ModelStore([model_root]).describe("classes"), labels=("Sea", "sea", "Any"))
+    assert [info.label_of(name) for name in ("Sea", "sea", "SEA", "any")] == [0, 1, 0, 2]
+
+
+@pytest.mark.parametrize("asked", [3, "Monet", ""])
+def test_a_class_that_is_not_there_is_refused_with_those_that_are(
+    model_root: Path, asked: int | str
+) -> None:
+    info = ModelStore([model_root]).describe("classes")
+    with pytest.raises(RecipeError, match="0 garden, 1 river, 2 street, or none, which is any"):
+        info.label_of(asked)
+    many = replace(info, labels=tuple(f"class {i}" for i in range(10_000)))
+    with pytest.raises(RecipeError, match=r"\.\.\. to 9999 class 9999") as caught:
+        many.label_of("Monet")
+    assert len(caught.value.hint) < 1000
 
 
 @pytest.mark.parametrize("table", ['{"labels": 3}', '{"labels": ["a"], "null_label": 9}', "{}"])

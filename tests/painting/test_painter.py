@@ -1,6 +1,8 @@
 """Painting: recipes come true, branches start where they say, streams share and stop."""
 
 import io
+import json
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 
 from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import Prediction
 from app.diffusion.samplers.registry import SAMPLER_KINDS
-from app.errors import RecipeError, StudioError
+from app.errors import ModelError, RecipeError, StudioError
 from app.images.arrays import Pixels
+from app.models.files import ANALYTIC
 from app.models.store import ModelStore
 from app.networks.executor import DeviceExecutor
 from app.networks.unet import SharedDenoiser
@@ -21,7 +25,7 @@ from app.painting.film import MAX_KEPT, MAX_KEPT_TILES, Moment, ReplayStep, kept
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe, read_recipe
 
-SAMPLERS = [name for name, kind in SAMPLER_KINDS.items() if not kind.learned_variance]
+SAMPLERS = [name for name, kind in SAMPLER_KINDS.items() if kind.variance is None]
 
 
 @pytest.fixture
@@ -148,10 +152,87 @@ def test_guidance_and_labels_reach_the_network(painter: Painter) -> None:
     assert not np.array_equal(garden, strong)
 
 
+def test_a_guided_painting_doubles_the_networks_rows_in_its_interval_alone(
+    painter: Painter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[tuple[int, int]] = []
+    real = SharedDenoiser.predict
+
+    def counted(
+        self: SharedDenoiser, x_t: Tensor, t: Tensor, condition: Condition | None
+    ) -> Prediction:
+        rows.append((int(t[0]) + 1, len(x_t)))
+        return real(self, x_t, t, condition)
+
+    monkeypatch.setattr(SharedDenoiser, "predict", counted)
+    wish: dict[str, object] = {"model": "classes", "steps": 5, "pictures": 2}
+    guided = wish | {"label": 0, "guidance_scale": 3.0}
+    interval: dict[str, object] = {"guidance_from": 800, "guidance_to": 400}
+    part = painting(painter, recipe(**guided | interval))
+    assert rows == [(1000, 2), (800, 4), (600, 4), (400, 4), (200, 2)]
+    rows.clear()
+    whole = painting(painter, recipe(**guided))
+    assert [count for _, count in rows] == [4] * 5
+    rows.clear()
+    painting(painter, recipe(**wish | {"guidance_scale": 3.0}))
+    assert [count for _, count in rows] == [2] * 5  # there is no class to be guided towards
+    plain = painting(painter, recipe(**wish | {"label": 0}))
+    empty = painting(painter, recipe(**guided | {"guidance_from": 150, "guidance_to": 100}))
+    assert np.array_equal(plain, empty)
+    assert not np.array_equal(part, plain)
+    assert not np.array_equal(part, whole)
+
+
+def test_only_a_guided_recipe_says_where_it_is_guided() -> None:
+    assert "guidance_from" not in recipe().to_json()
+    assert '"guidance_from":800' in recipe(guidance_scale=2.0, guidance_from=800).to_json()
+
+
+def test_without_a_class_the_null_label_is_painted(
+    painter: Painter, model_root: Path, tmp_path: Path
+) -> None:
+    anything = painting(painter, recipe(model="classes"))
+    shutil.copytree(model_root / "classes", tmp_path / "numbered")
+    (tmp_path / "numbered" / "labels.json").unlink()  # then the null label is one of four classes
+    numbered = Painter(ModelStore([tmp_path]))
+    fourth = painting(numbered, recipe(model="numbered", label=3))
+    assert np.array_equal(anything, fourth)
+    assert not np.array_equal(anything, painting(painter, recipe(model="classes", label=0)))
+    with pytest.raises(RecipeError, match=r'none of them is "any"\. Choose one of: 0 class 0, 1'):
+        numbered.complete(recipe(model="numbered"))
+    with pytest.raises(RecipeError, match="can't be guided"):
+        numbered.complete(recipe(model="numbered", label=1, guidance_scale=2.0))
+
+
 def test_a_learned_variance_is_used(painter: Painter) -> None:
     learned = painting(painter, recipe(model="learned", sampler="ddpm-learned"))
     fixed = painting(painter, recipe(model="learned", sampler="ddpm"))
     assert not np.array_equal(learned, fixed)
+
+
+def test_analytic_variances_are_used_where_they_belong_to_the_weights(
+    model_root: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models" / "tiny"
+    shutil.copytree(model_root / "tiny", folder)
+    painter = Painter(ModelStore([folder.parent]))
+    wish = recipe(sampler="ddpm-analytic")
+    with pytest.raises(RecipeError, match=r"never estimated\. Run python -m app variances tiny"):
+        painter.complete(wish)
+    weights = painter.models.load("tiny").weights
+    for squares in ([0.5] * 1000, [1.0] * 1000):
+        (folder / ANALYTIC).write_text(json.dumps({"weights": weights, "eps_square": squares}))
+        picture = painting(painter, wish)
+        fixed = painting(painter, recipe(sampler="ddpm"))
+        # Who knows all of x_0 has the posterior's own variance.
+        assert np.array_equal(picture, fixed) is (squares[0] == 1.0)
+    for wrong in (
+        {"weights": "0" * 64, "eps_square": squares},
+        {"weights": weights, "eps_square": [1.0]},
+    ):
+        (folder / ANALYTIC).write_text(json.dumps(wrong))
+        with pytest.raises(ModelError, match=r"of other weights, or of another schedule"):
+            painting(painter, wish)
 
 
 @pytest.mark.parametrize(
@@ -162,8 +243,7 @@ def test_a_learned_variance_is_used(painter: Painter) -> None:
         ({"sampler": "ddpm-learned"}, "did not learn its variance"),
         ({"label": 1}, "has no classes"),
         ({"guidance_scale": 2.0}, "can't be guided"),
-        ({"model": "classes"}, "paints classes"),
-        ({"model": "classes", "label": 7}, "no class 7"),
+        ({"model": "classes", "label": 7}, r"no class 7\. Choose one of: 0 garden, .* or none"),
     ],
 )
 def test_what_a_model_can_not_paint_is_refused_before_any_step(

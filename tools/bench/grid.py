@@ -62,7 +62,7 @@ def contest(studio: "Studio", model: str, steps: int, precision: str) -> Contest
     info = studio.models.describe(model)
     first, second = (PictureSource.of(Image.new("RGB", (info.size, info.size), c)) for c in COLOURS)
     wish = {"model": model, "sampler": "ddpm", "steps": steps, "precision": precision}
-    run = Recipe.checked(wish | {"label": 0 if info.labels else None})
+    run = Recipe.checked(wish | {"label": info.some_label})
     rows = even_rows(info.num_train_timesteps)
     grid = Grid.checked({"run": run, "first": first, "second": second, "rows": rows})
     return Contest(
@@ -76,11 +76,10 @@ def contest(studio: "Studio", model: str, steps: int, precision: str) -> Contest
 def _bare(studio: "Studio", grid: "Grid") -> None:
     import torch
 
-    from app.diffusion.conditioning import Condition
     from app.painting.sampling import denoiser_for, timesteps_from
 
     model, batch = studio.models.load(grid.run.model), len(grid.mixes)
-    info, condition = model.info, Condition.of_label(grid.run.label, batch)
+    info, condition = model.info, model.condition(grid.run.label, batch)
     denoiser = denoiser_for(grid.run, model)
     x = torch.randn((batch, info.channels, info.size, info.size))
     for row in filter(None, grid.rows):

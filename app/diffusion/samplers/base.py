@@ -1,12 +1,12 @@
 """The protocol of samplers: how a transition from x_t to x_s, s < t, is taken and drawn."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from app.diffusion.analytic import AnalyticVariance
 from app.diffusion.denoiser import Estimate
 from app.diffusion.schedule import CLEAN, NoiseSchedule
 from app.diffusion.seeds import SeededNoise
@@ -27,6 +27,21 @@ class Sampler(Protocol):
         ...
 
 
+class MakeSampler(Protocol):
+    """Makes a stream's sampler."""
+
+    def __call__(
+        self,
+        schedule: NoiseSchedule,
+        timesteps: Tensor,
+        eta: float,
+        analytic: AnalyticVariance | None = None,
+        /,
+    ) -> Sampler:
+        """Make it from a schedule, the stream's (n,) timesteps, eta and the model's variance."""
+        ...
+
+
 def transitions(timesteps: Tensor) -> tuple[Tensor, Tensor]:
     """Return each step's t and s, (n,) int64 each; the last step's s is clean data."""
     return timesteps, torch.cat([timesteps[1:], timesteps.new_tensor([CLEAN])])
@@ -41,15 +56,15 @@ class SamplerKind:
         label: What the page calls it.
         about: One sentence that stands under the control.
         stochastic: Whether it draws noise between x_T and the picture (at eta = 1, if it uses eta).
-        make: Makes a stream's sampler from a schedule, the stream's (n,) timesteps and eta.
+        make: Makes a stream's sampler.
         uses_eta: Whether eta changes it.
-        learned_variance: Whether it needs a network that predicts its variance.
+        variance: The variance of its steps that needs something of the model, if it has such.
     """
 
     name: str
     label: str
     about: str
     stochastic: bool
-    make: Callable[[NoiseSchedule, Tensor, float], Sampler]
+    make: MakeSampler
     uses_eta: bool = False
-    learned_variance: bool = False
+    variance: Literal["learned", "analytic"] | None = None

@@ -14,7 +14,7 @@ from app.diffusion.variance import Variance, step_variance
 
 
 class DDPM:
-    """Ancestral sampling, Algorithm 2 of Ho et al., with one of three variances."""
+    """Ancestral sampling, Algorithm 2 of Ho et al., with any of the variances."""
 
     def __init__(
         self, schedule: NoiseSchedule, timesteps: Tensor, variance: Variance = "fixed_small"

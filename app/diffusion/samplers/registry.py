@@ -2,10 +2,27 @@
 
 from typing import Final
 
+from torch import Tensor
+
+from app.diffusion.analytic import AnalyticVariance
 from app.diffusion.samplers.base import SamplerKind
 from app.diffusion.samplers.ddim import DDIM
 from app.diffusion.samplers.ddpm import DDPM
 from app.diffusion.samplers.solvers import SOLVERS
+from app.diffusion.schedule import NoiseSchedule
+
+
+def _analytic(
+    schedule: NoiseSchedule,
+    timesteps: Tensor,
+    _: float,
+    analytic: AnalyticVariance | None = None,
+    /,
+) -> DDPM:
+    if analytic is None:
+        raise ValueError("this sampler takes the variances that were estimated of a network")
+    return DDPM(schedule, timesteps, analytic)
+
 
 SAMPLERS: Final = (
     SamplerKind(
@@ -13,29 +30,37 @@ SAMPLERS: Final = (
         "DDPM",
         "The paper's ancestral sampling: noise is added back at every step (variance beta-tilde).",
         stochastic=True,
-        make=lambda schedule, timesteps, eta: DDPM(schedule, timesteps),
+        make=lambda schedule, timesteps, eta, _=None: DDPM(schedule, timesteps),
     ),
     SamplerKind(
         "ddpm-large",
         "DDPM, large variance",
         "The same with the larger of the paper's two variances, beta: best with all 1000 steps.",
         stochastic=True,
-        make=lambda schedule, timesteps, eta: DDPM(schedule, timesteps, "fixed_large"),
+        make=lambda schedule, timesteps, eta, _=None: DDPM(schedule, timesteps, "fixed_large"),
     ),
     SamplerKind(
         "ddpm-learned",
         "DDPM, learned variance",
         "The same with the variance that the network predicts (Nichol & Dhariwal 2021).",
         stochastic=True,
-        make=lambda schedule, timesteps, eta: DDPM(schedule, timesteps, "learned"),
-        learned_variance=True,
+        make=lambda schedule, timesteps, eta, _=None: DDPM(schedule, timesteps, "learned"),
+        variance="learned",
+    ),
+    SamplerKind(
+        "ddpm-analytic",
+        "DDPM, analytic variance",
+        "The same with the best variance that is one number for each t (Bao et al. 2022).",
+        stochastic=True,
+        make=_analytic,
+        variance="analytic",
     ),
     SamplerKind(
         "ddim",
         "DDIM",
         "Follows the same marginals with less noise: eta = 0 draws none, eta = 1 is DDPM.",
         stochastic=True,
-        make=DDIM,
+        make=lambda schedule, timesteps, eta, _=None: DDIM(schedule, timesteps, eta),
         uses_eta=True,
     ),
 )

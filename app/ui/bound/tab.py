@@ -38,6 +38,7 @@ VARIANCES: Final = (
     ("fixed, small (β tilde)", "fixed_small"),
     ("fixed, large (β)", "fixed_large"),
     ("learned, where the model has it", "learned"),
+    ("analytic, where it was estimated", "analytic"),
 )
 
 
@@ -145,20 +146,21 @@ def _shown(studio: Studio, it: BoundRequest, choice: Choice) -> dict[str, Any]:
         "noise": "noise" in kinds,
         "terms": limited(it.terms or total, total),
     }
-    if any(each.variance == "learned" for each in it.each):
-        shown["variance"] = "learned"
+    for own in ("learned", "analytic"):
+        if any(each.variance == own for each in it.each):
+            shown["variance"] = own
     return shown
 
 
 def _bounding(info: ModelInfo, it: Mapping[str, Any]) -> BoundRequest:
     """Make the bound of one model; `it` are the controls' values."""
-    learned = it["variance"] == "learned" and not info.learned_variance
+    label = it["label"]
     fields = {
         "model": info.id,
         "subjects": _subjects(it),
         "terms": None if it["terms"] >= info.num_train_timesteps else it["terms"],
-        "variance": "fixed_small" if learned else it["variance"],
-        "label": (it["label"] or 0) if info.labels else None,
+        "variance": it["variance"] if info.has_variance(it["variance"]) else "fixed_small",
+        "label": label if label is not None and label < len(info.labels) else info.some_label,
     }
     return BoundRequest.of({**it, **fields})
 

@@ -197,7 +197,7 @@ def film_messages(
         recipe, steps = request.process, request.num_steps(info.num_train_timesteps)
         side = recipe.size or info.size
         told = RunMessages(
-            title=title(request),
+            title=title(request, info.labels),
             pictures=recipe.pictures,
             tile=(side, side),
             steps=steps + (1 + recipe.later_steps if recipe.size else 0),
@@ -222,7 +222,8 @@ def film_messages(
             yield told.frames(_progress(moment, 0.0))
         results = films.pictures(run)
         words = nearest(run.model, np.stack([result.small for result in results]))
-        yield told.end(tuple(map(finished_picture, results, words)))
+        pairs = zip(results, words, strict=True)
+        yield told.end([finished_picture(it, near, info.labels) for it, near in pairs])
     except Exception as error:
         yield failure(error)
 
@@ -405,10 +406,12 @@ def download(result: FilmResult[Filmed] | MorphResult, what: FileType) -> Downlo
     return Download.of(f"{result.name}.{what}", result.animation(what))
 
 
-def finished_picture(result: FilmResult[Filmed], nearest: str = "") -> FinishedPicture:
+def finished_picture(
+    result: FilmResult[Filmed], nearest: str = "", classes: Sequence[str] = ()
+) -> FinishedPicture:
     """Turn a result into an entry of the player's row of finished pictures."""
     finished, request = (
-        finished_file(result.request, result.png(), result.name, nearest),
+        finished_file(result.request, result.png(), result.name, nearest, classes),
         result.request,
     )
     run = request.process
@@ -423,22 +426,24 @@ def with_small(finished: FinishedPicture, png: bytes, name: str) -> FinishedPict
     return replace(finished, small=data_uri(png, "image/png"), small_name=f"{name}.png")
 
 
-def finished_file(request: Filmed, png: bytes, name: str, nearest: str = "") -> FinishedPicture:
+def finished_file(
+    request: Filmed, png: bytes, name: str, nearest: str = "", classes: Sequence[str] = ()
+) -> FinishedPicture:
     """Return a finished picture's PNG, with what the player says of the picture."""
     run = request.process
     return FinishedPicture(
         src=data_uri(png, "image/png"),
         name=f"{name}.png",
-        recipe=title(request),
+        recipe=title(request, classes),
         seed=run.seed + run.picture,
         link=request.to_link() if isinstance(request, Recipe) else "",
         nearest=nearest,
     )
 
 
-def title(request: Filmed) -> str:
-    """Describe a request in a short line."""
-    words = summary(request.process)
+def title(request: Filmed, classes: Sequence[str] = ()) -> str:
+    """Describe a request to a model with such `classes` in a short line."""
+    words = summary(request.process, classes)
     match request:
         case Denoising(t=0):
             return f"enlarged · {words.partition(' steps · ')[2]}"
@@ -451,19 +456,26 @@ def title(request: Filmed) -> str:
             return words
 
 
-def summary(recipe: Recipe) -> str:
+def summary(recipe: Recipe, classes: Sequence[str] = ()) -> str:
     """Describe a recipe in a short line: "ddim · 50 steps · seed 42 · exact"."""
     eta = f" · eta {recipe.eta:g}" if recipe.sampler == "ddim" else ""
     branch = f" · branch at frame {recipe.frame}" if recipe.parent else ""
-    label = f" · class {recipe.label}" if recipe.label is not None else ""
+    label = "" if recipe.label is None else f" · {_class_name(recipe.label, classes)}"
+    guidance = f" guided by {recipe.guidance_scale:g}" if recipe.is_guided else ""
     brushwork = recipe.stage_seed + recipe.picture
     early = f" from t = {recipe.stage_truncation}" if recipe.is_truncated else ""
     large = f" · {recipe.size} px{early}, brushwork {brushwork}" if recipe.size else ""
     seed = recipe.seed + recipe.picture
     return (
         f"{recipe.sampler}{eta} · {recipe.steps} steps · seed {seed}"
-        f"{label}{branch}{large} · {recipe.precision}"
+        f"{label}{guidance}{branch}{large} · {recipe.precision}"
     )
+
+
+def _class_name(label: int | str, classes: Sequence[str]) -> str:
+    if isinstance(label, str):
+        return label
+    return classes[label] if label < len(classes) else f"class {label}"
 
 
 def duration(seconds: float) -> str:

@@ -51,6 +51,7 @@ from app.ui.components.recipe_controls import (
     add_rest,
     can_enlarge,
     in_pixels,
+    label_look,
     limited,
     limits,
     size_update,
@@ -201,8 +202,8 @@ class LabTab:
                 values[name] = limited(values[name], largest)
         if "size" in values:
             values["size"] = size_update(self.studio, info, values["size"])
-        if values.get("label") is None:
-            values["label"] = gr.skip()
+        if "label" in values:
+            values["label"] = gr.update(**label_look(info, values["label"]))
         values["model"] = chosen_model(self.studio, model)
         return values | self._shown[kind](it, choice)
 

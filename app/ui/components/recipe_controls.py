@@ -16,7 +16,7 @@ from app.errors import ModelError
 from app.fields import bounds, choices, control_of, declared, kinds, whole
 from app.models.files import ModelInfo
 from app.models.stages import takes_pictures_of
-from app.painting.recipe import MAX_STEPS, STAGE_FIELDS, Recipe
+from app.painting.recipe import GUIDANCE_FIELDS, MAX_STEPS, STAGE_FIELDS, Recipe
 from app.studio import Studio
 from app.ui.components.layout import note, quiet
 from app.ui.errors import errors_to_page
@@ -64,8 +64,9 @@ class Controls(dict[str, Any]):
         return Controls((name, self[name]) for name in names)
 
     def read(self, values: Sequence[Any]) -> dict[str, Any]:
-        """Return the controls' `values` by name, 50.0 as 50: a browser sends both alike."""
-        return {name: whole(value) for name, value in zip(self, values, strict=True)}
+        """Return the controls' `values` by name, with ANY as None and 50.0 as 50."""
+        read = {name: whole(value) for name, value in zip(self, values, strict=True)}
+        return read | ({"label": None} if read.get("label") == ANY else {})
 
     def recipe(self, studio: Studio, values: Sequence[Any]) -> Recipe:
         """Make the recipe that the controls' `values` describe.
@@ -80,15 +81,17 @@ class Controls(dict[str, Any]):
         """Return the updates that set the controls to `recipe`, for the model that it names."""
         shown = {
             "eta": SAMPLER_KINDS[recipe.sampler].uses_eta,
-            "label": bool(info.labels),
-            "guidance_scale": info.null_label is not None,
+            **dict.fromkeys(GUIDANCE_FIELDS, info.null_label is not None),
         }
         largest = limits(info)
         return {
-            name: gr.update(value=getattr(recipe, name))
-            | ({"maximum": largest[name]} if name in largest else {})
+            name: (
+                limited(getattr(recipe, name), largest[name])
+                if name in largest
+                else gr.update(value=getattr(recipe, name))
+            )
             | ({"visible": shown[name]} if name in shown else {})
-            | ({"choices": label_choices(info)} if name == "label" else {})
+            | (label_look(info, recipe.label) if name == "label" else {})
             for name in self
         }
 
@@ -125,9 +128,24 @@ def control(model: type[BaseModel], name: str, **how: Any) -> Any:
     return gr.Slider(**of | {"step": step} | how)
 
 
-def label_choices(info: ModelInfo) -> list[tuple[str, int]]:
-    """List the classes, as (name, index) pairs."""
-    return [(name, i) for i, name in enumerate(info.labels)]
+ANY: Final = -1
+"""The value that stands for "any" in the control of the class, where no choice can be None."""
+
+
+def label_look(info: ModelInfo, asked: int | str | None = None) -> dict[str, Any]:
+    """Return what the control of the class offers for a model, and that the class `asked` for.
+
+    A class has behind its name how many pictures it was learned from; "any" is the first choice.
+    """
+    counts = [f" · {pictures:,}" for pictures in info.label_pictures]
+    named = zip(info.labels, counts or [""] * len(info.labels), strict=True)
+    choices = [(f"{name}{count}", i) for i, (name, count) in enumerate(named)]
+    if info.null_label is not None:
+        choices = [("any", ANY), *(choice for choice in choices if choice[1] != info.null_label)]
+    values = [value for _, value in choices]
+    chosen = info.label_of(asked) if asked is not None and asked != ANY else ANY
+    value = chosen if chosen in values else next(iter(values), None)
+    return {"choices": choices, "value": value, "visible": bool(choices)}
 
 
 def sampler_choices(info: ModelInfo) -> list[tuple[str, str]]:
@@ -135,7 +153,7 @@ def sampler_choices(info: ModelInfo) -> list[tuple[str, str]]:
     return [
         (kind.label, kind.name)
         for kind in SAMPLER_KINDS.values()
-        if info.learned_variance or not kind.learned_variance
+        if kind.variance is None or info.has_variance(kind.variance)
     ]
 
 
@@ -146,7 +164,8 @@ def most_steps(info: ModelInfo) -> int:
 
 def limits(info: ModelInfo) -> dict[str, int]:
     """Return the largest values of the recipe's fields whose limit is the model's, by name."""
-    return {"steps": most_steps(info), "stage_truncation": info.num_train_timesteps}
+    within_t = ("stage_truncation", "guidance_from", "guidance_to")
+    return {"steps": most_steps(info), **dict.fromkeys(within_t, info.num_train_timesteps)}
 
 
 def limited(value: float, largest: int) -> Any:
@@ -165,22 +184,43 @@ def seed_control(name: str = "seed", **how: Any) -> gr.Number:
 
 def label_control(studio: Studio, model: gr.Dropdown) -> gr.Dropdown:
     """Build the control of the class to paint, shown where the chosen model has classes."""
-    info = studio.models.describe(studio.settings.default_model)
-    label: gr.Dropdown = control(
-        Recipe, "label", choices=label_choices(info), visible=bool(info.labels)
+    about = (
+        "one at a time, for the network has one class embedding; behind each, how many pictures it "
+        "was learned from"
     )
+    look = label_look(studio.models.describe(studio.settings.default_model))
+    label: gr.Dropdown = control(Recipe, "label", info=about, **look)
 
     def model_changed(name: str, before: int | None) -> Any:
         info = studio.models.describe(name)
         known = before is not None and before < len(info.labels)
-        return gr.update(
-            choices=label_choices(info),
-            value=(before if known else 0) if info.labels else None,
-            visible=bool(info.labels),
-        )
+        return gr.update(**label_look(info, before if known else None))
 
     model.change(following(model_changed), [model, label], label, **quiet())
     return label
+
+
+def guidance_controls(info: ModelInfo, *names: str) -> Controls:
+    """Build those of the controls of guidance that are named, shown where a model can be guided."""
+    total = info.num_train_timesteps
+    how: dict[str, dict[str, Any]] = {
+        "guidance_from": {"maximum": total, "value": total},
+        "guidance_to": {"maximum": total},
+    }
+    guided = info.null_label is not None
+    return Controls(
+        (name, control(Recipe, name, visible=guided, **how.get(name, {}))) for name in names
+    )
+
+
+def guidance_updates(info: ModelInfo, before: int, *values: float) -> list[Any]:
+    """Return the updates of all controls of guidance, where the model before had T = `before`."""
+    guided, total = info.null_label is not None, info.num_train_timesteps
+    scale, first, last = values if guided else (1.0, before, 0)
+    # What was the whole range stays the whole range.
+    first = total if first == before else first
+    updates = gr.update(value=scale), limited(first, total), limited(last, total)
+    return [update | {"visible": guided} for update in updates]
 
 
 def can_enlarge(studio: Studio, info: ModelInfo) -> bool:
@@ -292,26 +332,30 @@ def way_back(info: ModelInfo, steps: int) -> Controls:
 def follow_model(studio: Studio, model: gr.Dropdown, controls: Controls) -> None:
     """Keep the controls within what the chosen model and sampler can do."""
     sampler, steps, built = controls["sampler"], controls["steps"], controls["sampler"].value
-    guidance = [controls[name] for name in ("guidance_scale",) if name in controls]
+    guidance = [controls[name] for name in GUIDANCE_FIELDS if name in controls]
+    length = gr.State(studio.models.describe(studio.settings.default_model).num_train_timesteps)
 
     def sampler_changed(name: str) -> tuple[Any, Any]:
         kind = SAMPLER_KINDS[name]
         about = gr.update(info=kind.about) if sampler.info else gr.skip()
         return about, gr.update(visible=kind.uses_eta)
 
-    def model_changed(name: str, sampler: str, steps: float, *scale: float) -> list[Any]:
+    def model_changed(
+        name: str, before: int, sampler: str, steps: float, *guidance: float
+    ) -> list[Any]:
         info = studio.models.describe(name)
-        choices, guided = sampler_choices(info), info.null_label is not None
+        choices = sampler_choices(info)
         known = sampler in {name for _, name in choices}
         return [
+            info.num_train_timesteps,
             gr.update(choices=choices, value=sampler if known else built),
             limited(steps, most_steps(info)),
-            *(gr.update(value=each if guided else 1, visible=guided) for each in scale),
+            *(guidance_updates(info, before, *guidance) if guidance else ()),
         ]
 
     # Through the queue, though they are quick: only there does Gradio show a message.
     sampler.change(errors_to_page(sampler_changed), sampler, [sampler, controls["eta"]], **quiet())
-    outputs = [sampler, steps, *guidance]
+    outputs = [length, sampler, steps, *guidance]
     model.change(following(model_changed), [model, *outputs], outputs, **quiet())
 
 

@@ -51,7 +51,7 @@ def add_mix_api(studio: Studio, network: str) -> None:
         Returns:
             rules: Of each its mixes (lambda), noise_variance and x_t_variance at each.
         """
-        label = 0 if studio.models.describe(how["model"]).labels else None
+        label = studio.models.describe(how["model"]).some_label
         how |= {"sampler": "ddpm", "steps": 1, "label": label}
         wish = asked(studio, exp.Mixing, how, first, second)
         return [plain(found) for found in lab.variances(lab.complete(wish))]

@@ -13,7 +13,7 @@ from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.diffusion.seeds import MAX_SEED
 from app.images.reading import own_picture, square
 from app.painting.examples import Example, load_examples
-from app.painting.recipe import STAGE_FIELDS, Recipe, read_recipe
+from app.painting.recipe import GUIDANCE_FIELDS, STAGE_FIELDS, Recipe, read_recipe
 from app.settings import ASSETS
 from app.studio import Studio
 from app.ui.components import recipe_controls as easel
@@ -68,10 +68,11 @@ def _controls(studio: Studio, header: Header) -> tuple[Controls, gr.Slider]:
     fields["seed"] = easel.seed_control()
     fields["pictures"] = easel.control(Recipe, "pictures", value=4)
     fields["label"] = easel.label_control(studio, header.model)
-    guided = info.null_label is not None
-    fields["guidance_scale"] = easel.control(Recipe, "guidance_scale", visible=guided)
+    scale, *interval = GUIDANCE_FIELDS
+    fields |= easel.guidance_controls(info, scale)
     fields |= easel.stage_controls(studio, header.model, large=True)
     with gr.Accordion("more", open=False):
+        fields |= easel.guidance_controls(info, *interval)
         easel.add_rest(fields, Recipe)
         variations = gr.Slider(
             1, 8, value=4, step=1, label="variations", info="of a branch painted from the slider"

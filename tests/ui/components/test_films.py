@@ -11,6 +11,7 @@ from PIL import Image
 from app.images.arrays import Pixels
 from app.laboratory.experiments import Denoising, Mixing
 from app.models.loading import LoadedModel
+from app.painting import painter
 from app.painting.recipe import Recipe
 from app.painting.sources import PictureSource
 from app.settings import Settings
@@ -79,9 +80,9 @@ def test_a_run_loads_and_checks_its_model_once(
         return noting
 
     monkeypatch.setattr(studio.models, "load", noted("load", studio.models.load))
-    monkeypatch.setattr(studio.painter, "_check", noted("check", studio.painter._check))
+    monkeypatch.setattr(painter, "_check", noted("check", painter._check))
     assert isinstance([*paint_messages(studio, lambda: WISH)][-1], End)
-    assert done == ["load", "check"]
+    assert done == ["check", "load"]
 
     source = PictureSource.of(Image.new("RGB", (16, 16), "green"))
     denoising = Denoising(run=Recipe(model="tiny", steps=4), source=source, t=500)
@@ -93,7 +94,7 @@ def test_a_run_loads_and_checks_its_model_once(
         done.clear()
         *_, (last, _) = told
         assert isinstance(last, End)
-        assert done == ["load", "check"]
+        assert done == ["check", "load"]
 
 
 def test_copies_are_looked_for_among_the_small_pictures(studio: Studio) -> None:

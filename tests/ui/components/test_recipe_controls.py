@@ -1,16 +1,22 @@
 """The sizes that a page offers, for each model and without any second stage."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
 import pytest
 
 from app.models.store import ModelStore
-from app.painting.recipe import Recipe
+from app.painting.recipe import GUIDANCE_FIELDS, Recipe
 from app.settings import Settings
 from app.studio import Studio
 from app.ui.components.recipe_controls import (
+    Controls,
+    guidance_controls,
+    guidance_updates,
     in_pixels,
+    label_control,
+    label_look,
     limits,
     presets,
     size_choices,
@@ -71,7 +77,55 @@ def test_presets_and_values_are_within_a_models_steps(
     with gr.Blocks():
         slider = way_back(info, 200)["steps"]
     assert (slider.value, slider.maximum) == (min(200, length), steps[-1])
-    assert limits(info) == {"steps": steps[-1], "stage_truncation": length}
+    assert limits(info).pop("steps") == steps[-1]
+    assert limits(info)["stage_truncation"] == limits(info)["guidance_from"] == length
+
+
+def test_classes_are_offered_by_name_with_their_pictures_and_any_is_the_first(
+    studio: Studio,
+) -> None:
+    info = studio.models.describe("classes")
+    look = label_look(info)
+    named = [("any", -1), ("garden · 1,200", 0), ("river · 41", 1)]
+    assert look["choices"][:3] == named
+    assert (look["value"], look["visible"]) == (-1, True)
+    assert [label_look(info, asked)["value"] for asked in (-1, 2, "River")] == [-1, 2, 1]
+    needed = label_look(replace(info, null_label=None, label_pictures=()))
+    assert (needed["choices"][0], needed["value"]) == (("garden", 0), 0)
+    without = label_look(studio.models.describe("tiny"))
+    assert without == {"choices": [], "value": None, "visible": False}
+
+
+def test_any_is_no_label_in_a_recipe(studio: Studio) -> None:
+    with gr.Blocks():
+        model = gr.Dropdown(["classes"], value="classes")
+        controls = Controls(model=model, label=label_control(studio, model))
+    assert [controls.recipe(studio, ("classes", value)).label for value in (-1, 0, 2)] == [
+        None,
+        0,
+        2,
+    ]
+
+
+def test_guidance_reaches_over_all_t_of_each_model_unless_told_otherwise(studio: Studio) -> None:
+    info = studio.models.describe("classes")
+    with gr.Blocks():
+        controls = guidance_controls(info, *GUIDANCE_FIELDS)
+    assert [it.value for it in controls.all] == [1.0, 1000, 0]
+    assert [it.visible for it in controls.all] == [True] * 3
+    short = replace(info, num_train_timesteps=20)
+    whole = guidance_updates(short, 1000, 2.0, 1000, 0)
+    assert [it["value"] for it in whole] == [2.0, 20, 0]
+    assert [it["value"] for it in guidance_updates(info, 20, 2.0, 20, 0)] == [2.0, 1000, 0]
+    assert [it["value"] for it in guidance_updates(info, 1000, 2.0, 700, 300)] == [2.0, 700, 300]
+    without = guidance_updates(replace(info, null_label=None), 1000, 2.0, 700, 300)
+    assert [(it["value"], it["visible"]) for it in without] == [
+        (1, False),
+        (1000, False),
+        (0, False),
+    ]
+    restored = controls.updates(Recipe(model="classes", label=0, guidance_scale=2.0), info)
+    assert restored["guidance_from"]["value"] == 1000
 
 
 @pytest.mark.parametrize("here", [True, False])
