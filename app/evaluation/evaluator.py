@@ -12,7 +12,7 @@ import numpy as np
 from app import __version__
 from app.datasets.folder import ReferencePictures
 from app.datasets.labels import LabelConfig, paintings
-from app.errors import StudioError
+from app.errors import RecipeError, StudioError
 from app.evaluation.class_figures import (
     UNGUIDED,
     Asked,
@@ -131,6 +131,10 @@ def recipes(
             )
             # The others differ only in seed and label, which are valid: completing one is enough.
             runs.append(wish if runs else painter.complete(wish).request)
+            if label is None and asked.guidance_scale != 1:
+                raise RecipeError(
+                    "Guidance goes towards a class, and any is none.", "Leave the guidance out."
+                )
     return tuple(runs)
 
 

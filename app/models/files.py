@@ -14,16 +14,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from app.diffusion.denoiser import TARGETS
-from app.diffusion.schedule import MAX_T, SCHEDULES
+from app.diffusion.schedule import SCHEDULES
 from app.diffusion.variance import VarianceName
 from app.documents import in_words
 from app.errors import ModelError, RecipeError
+from app.models.classes import class_number
+from app.models.fields import AnalyticFields, LabelFields, NetworkFields, ScheduleFields
 from app.models.schedulers import TRAINED_AS_DDPM, check_followed, with_defaults
 
 FOLDER_NAME: Final = r"\w[\w .-]*"
@@ -32,87 +34,10 @@ FOLDER_NAME: Final = r"\w[\w .-]*"
 MAX_NAME: Final = 161
 """The longest such name in bytes, which leaves room for the rest of a picture's file name."""
 
-MAX_SIDE: Final = 1024
-MAX_LEVELS: Final = 16
-MAX_CLASSES: Final = 10_000
-MAX_NAMED: Final = 32
-"""The most classes that a message lists."""
-
-ANY: Final = "any"
-"""What a person calls the null label, unless a class is called so."""
-
-UNET_LEVELS: Final = (224, 448, 672, 896)
-"""The levels of a UNet2DModel whose config.json has none."""
-
 SUB_BYTE: Final = ("F4", "F6_E2M3", "F6_E3M2")
-
-Count = Annotated[int, Field(ge=1)]
-
-
-class ConfigFields(BaseModel):
-    """The fields of a configuration that are read here; the file may have others."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
-
-
-class NetworkFields(ConfigFields):
-    """Fields of a UNet2DModel's config.json."""
-
-    sample_size: int = Field(ge=1, le=MAX_SIDE)
-    in_channels: Count
-    out_channels: Count
-    block_out_channels: list[Count] = Field(default_factory=list, max_length=MAX_LEVELS)
-    layers_per_block: int = Field(default=2, ge=1, le=32)
-    num_class_embeds: int | None = Field(default=None, ge=0, le=MAX_CLASSES)
-    class_embed_type: str | None = None
-    time_embedding_type: str = "positional"
-    num_train_timesteps: int | None = Field(default=None, ge=1, le=MAX_T)
-
-    @field_validator("sample_size", mode="before")
-    @classmethod
-    def _square(cls, size: object) -> object:
-        """Take [64, 64] for 64."""
-        if isinstance(size, list) and len(size) == 2 and size[0] == size[1]:
-            return size[0]
-        return size
-
-    @property
-    def halvings(self) -> int:
-        """How often the network halves its pictures: at each level but the last."""
-        return len(self.block_out_channels or UNET_LEVELS) - 1
-
-
-class ScheduleFields(ConfigFields):
-    """Fields of a scheduler_config.json."""
-
-    num_train_timesteps: int = Field(ge=1, le=MAX_T)
-    beta_schedule: str
-    beta_start: float
-    beta_end: float
-    trained_betas: list[float] | None = Field(max_length=MAX_T)
-    prediction_type: str
-
 
 ANALYTIC: Final = "analytic.json"
 """The file beside a model with its analytic variances."""
-
-
-class AnalyticFields(ConfigFields):
-    """Fields of an analytic.json: the mean square of eps_hat at each t, and of which weights."""
-
-    weights: str
-    eps_square: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(max_length=MAX_T)
-
-
-class LabelFields(ConfigFields):
-    """Fields of a labels.json: a model's classes, and the one that means "any", where there is.
-
-    `pictures` are those that each class was learned from, where that is known.
-    """
-
-    labels: list[str]
-    null_label: int | None = Field(default=None, ge=0)
-    pictures: list[int] | None = None
 
 
 def stored_shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
@@ -485,31 +410,8 @@ class ModelInfo:
         Raises:
             RecipeError: If the model can't be asked for it: it says what it can be asked for.
         """
-        if asked is None:
-            if self.some_label is None:
-                return None
-            raise RecipeError(f'{self.id} paints classes, and none of them is "any".', self._choose)
-        if not self.labels:
-            raise RecipeError(f"{self.id} has no classes.", "Leave the class out.")
-        if isinstance(asked, int):
-            found = [asked] if asked < len(self.labels) else []
-        else:
-            named = [i for i, it in enumerate(self.labels) if it.casefold() == asked.casefold()]
-            found = [i for i in named if self.labels[i] == asked] + named
-        if found:
-            return found[0]
-        if self.null_label is not None and asked == ANY:
-            return None
-        raise RecipeError(f"{self.id} has no class {asked!r}.", self._choose)
-
-    @property
-    def _choose(self) -> str:
-        """Say which classes there are to choose from, by number and name."""
-        named = [f"{i} {name}" for i, name in enumerate(self.labels)]
-        if len(named) > MAX_NAMED:
-            named = [*named[: MAX_NAMED - 1], f"... to {named[-1]}"]
-        named += [] if self.null_label is None else [f"or none, which is {ANY}"]
-        return f"Choose one of: {', '.join(named)}."
+        has_any = self.null_label is not None
+        return class_number(self.id, self.labels, asked, has_any=has_any)
 
     @property
     def summary(self) -> str:

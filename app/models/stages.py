@@ -15,7 +15,8 @@ from pydantic import Field, model_validator
 from app.diffusion.cascade import BANDS, CHROMA_BANDS, LUMA_BANDS, RATIO, Bands
 from app.diffusion.schedule import NoiseSchedule
 from app.errors import ModelError
-from app.models.files import ConfigFields, ModelFiles, ModelInfo, NetworkFields
+from app.models.fields import ConfigFields, NetworkFields
+from app.models.files import ModelFiles, ModelInfo
 
 BANDS_FILE: Final = "bands.json"
 

@@ -59,6 +59,13 @@ def test_paint_returns_png_files_and_recipes(client: Client) -> None:
         assert read_recipe(Path(file).read_bytes()) == Recipe.model_validate(recipe)
 
 
+def test_a_class_is_asked_for_by_number_or_name(client: Client) -> None:
+    call: dict[str, Any] = {"model": "classes", "sampler": "ddpm", "steps": 3, "api_name": "/paint"}
+    asked = ("River", 1, None, "any")
+    found = [client.predict(label=label, **call)[1][0].get("label") for label in asked]
+    assert found == [1, 1, None, None]
+
+
 def test_a_recipe_goes_round(client: Client) -> None:
     (file,), (recipe,) = client.predict(model="tiny", steps=4, seed=3, api_name="/paint")
     assert client.predict(handle_file(file), api_name="/recipe") == recipe
@@ -93,6 +100,10 @@ def test_whole_numbers_may_be_written_as_fractions(client: Client) -> None:
         (lambda c: c.predict(sampler="magic", api_name="/paint"), "no sampler 'magic'"),
         (lambda c: c.predict(model="../tiny", api_name="/paint"), "model"),
         (lambda c: c.predict(model="nobody", api_name="/paint"), "no model 'nobody'"),
+        (lambda c: c.predict(model="classes", label="Monet", api_name="/paint"), "0 garden, 1"),
+        (lambda c: c.predict(model="tiny", label="river", api_name="/paint"), "has no classes"),
+        (lambda c: c.predict(model="tiny", guidance_scale=2, api_name="/paint"), "be guided"),
+        (lambda c: c.predict(guidance_from=2, guidance_to=9, api_name="/paint"), "not from 2 to 9"),
         (lambda c: c.predict("{}", api_name="/repaint"), "model"),
         (lambda c: c.predict(7, api_name="/repaint"), "A recipe is a text."),
         (lambda c: c.predict({"path": str(ROOT / "LICENSE")}, api_name="/recipe"), "no uploaded"),

@@ -104,6 +104,8 @@ def test_a_model_with_classes_paints_them_in_proportion_unless_told_otherwise(
     assert {(r.guidance_scale, r.guidance_from, r.guidance_to) for r in guided} == {(2.0, 800, 200)}
     with pytest.raises(RecipeError, match="no class 'Monet'"):
         recipes(painter, "classes", plan, **said, asked=Asked("Monet"))  # type: ignore[arg-type]
+    with pytest.raises(RecipeError, match="towards a class, and any is none"):
+        recipes(painter, "classes", plan, **said, asked=Asked("any", 2.0))  # type: ignore[arg-type]
     with pytest.raises(RecipeError, match="can't be guided"):
         recipes(painter, "tiny", plan, **said, asked=Asked(None, 2.0))  # type: ignore[arg-type]
 
