@@ -101,7 +101,8 @@ STUDIO_CSS: Final = _assets(["page.css"])
 _FILES: Final = (
     *("components/player.css", "components/labs.css"),
     *("components/film.js", "components/player_view.js", "components/core.js"),
-    *("components/time.js", "components/picker.js", "components/plots.js"),
+    *("components/seed.js", "components/time.js", "components/picker.js"),
+    "components/plots.js",
     *(f"{tab.id}/{file.name}" for tab in TABS for file in sorted((ASSETS / tab.id).glob("*"))),
 )
 _SCRIPTS: Final = _assets(name for name in _FILES if name.endswith(".js"))
