@@ -93,7 +93,7 @@ const MARKUP = `
       <button type="button" class="player-quiet player-link" title="copy a link that restores these settings">Link</button>
     </div>
   </div>
-  <p class="player-nearest" hidden></p>
+  <p class="player-nearest"></p>
 </section>`;
 
 // A canvas as large as its box on this screen; true when that changed (and so emptied it).

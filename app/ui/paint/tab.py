@@ -30,13 +30,19 @@ from app.ui.paint.stream import file_messages, film_message, paint_messages
 THUMB_SIDE: Final = 160
 """The side of an example in the row, in pixels."""
 
+FOLDED: Final = """() => (
+    { __type__: "update", open: !window.matchMedia("(max-width: 960px)").matches }
+)"""
+"""Folds an accordion where the columns stand one under the other."""
+
 
 def paint_tab(studio: Studio, header: Header, _: gr.Tab) -> None:
     """Build the tab, which has the header's `drop` among its controls."""
     examples = load_examples(ASSETS / "showcase")
     with gr.Row(elem_classes="studio-easel"):
         with gr.Column(elem_classes="studio-controls", scale=0, min_width=300):
-            fields, keep, variations = _controls(studio, header)
+            with gr.Accordion("settings", elem_classes="studio-fold") as settings:
+                fields, keep, variations = _controls(studio, header)
             paint = gr.Button("Paint", variant="primary", elem_classes="studio-paint")
             with gr.Row(elem_id="recipe-drop"):
                 # Not inside "more": what is folded away is not on the page, and can't take a drop.
@@ -47,6 +53,7 @@ def paint_tab(studio: Studio, header: Header, _: gr.Tab) -> None:
             )
             if examples:
                 _example_row(studio, examples, player)
+    header.page.load(None, None, settings, js=FOLDED)
     follow_model(studio, header.model, fields)
     runs = LatestRun()
     _wire_painting(studio, fields, keep, variations, paint, player, runs)
@@ -115,6 +122,7 @@ def _example_row(studio: Studio, examples: tuple[Example, ...], player: Player) 
     def open_example(event: gr.SelectData) -> Message:
         return film_message(studio, examples[int(event.index)])
 
+    gallery.select(None, None, None, js="() => pleinAir.showPlayer('paint')")
     gallery.select(open_example, outputs=player, queue=False, **quiet())
 
 
@@ -156,6 +164,7 @@ def _wire_painting(
         yield from runs.follow(request, paint_messages(studio, again))
 
     seed = fields["seed"]
+    paint.click(None, None, None, js="() => pleinAir.showPlayer('paint')")
     drawn = paint.click(None, [seed, keep], seed, js="pleinAir.nextSeed")
     painting = drawn.then(start, fields.all, player, **restarted())
     asking = player.select(asked, [variations, *brushwork.all], player, **restarted())

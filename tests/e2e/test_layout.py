@@ -1,0 +1,119 @@
+"""Where things stand on screens of many widths, and that they stay there."""
+
+import pytest
+from playwright.sync_api import FloatRect, Locator, Page, expect
+
+from tests.e2e.lab_page import PATIENCE, SIZES, open_tab, resize
+from tools.server import Server
+
+pytestmark = pytest.mark.e2e
+
+FOLD = "#paint .studio-fold > .label-wrap"
+
+PROJECTORS = (980, 1024, 1100, 1180)
+
+COUNT_SHIFTS = """
+    window.shifts = [];
+    new PerformanceObserver((list) => {
+        for (const { value, hadRecentInput } of list.getEntries()) {
+            if (!hadRecentInput) window.shifts.push(value);
+        }
+    }).observe({ type: "layout-shift", buffered: true });
+"""
+
+CUT = """() => [...document.querySelectorAll("figcaption, figcaption span, .player-title")]
+    .filter((it) => it.checkVisibility() && getComputedStyle(it).overflowX === "hidden")
+    .filter((it) => it.scrollWidth > it.clientWidth)
+    .map((it) => it.textContent)"""
+
+
+def box(of: Locator) -> FloatRect:
+    found = of.bounding_box()
+    assert found is not None
+    return found
+
+
+def opened(page: Page, studio: Server) -> Locator:
+    page.goto(studio.url)
+    player = page.locator("#paint .player")
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    return player
+
+
+def height(page: Page) -> int:
+    return int(page.evaluate("window.innerHeight"))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_nothing_moves_while_the_page_loads(browser_page: Page, studio: Server, size: str) -> None:
+    resize(browser_page, size)
+    browser_page.add_init_script(COUNT_SHIFTS)
+    opened(browser_page, studio)
+    examples = browser_page.locator(".studio-examples")
+    examples.scroll_into_view_if_needed()
+    expect(examples.locator("img")).to_have_count(8)
+    assert browser_page.evaluate("shifts.reduce((sum, value) => sum + value, 0)") < 0.1
+
+
+def test_a_phone_shows_a_picture_and_the_button_first(browser_page: Page, studio: Server) -> None:
+    page = browser_page
+    resize(page, "phone")
+    player = opened(page, studio)
+    paint = page.get_by_role("button", name="Paint", exact=True)
+    slider = box(player.locator(".player-slider"))
+    picture = box(player.locator(".player-box").first)
+    assert picture["width"] > 340
+    assert picture["y"] + picture["height"] <= slider["y"]
+    assert slider["height"] >= 44
+    button = box(paint)
+    assert slider["y"] + slider["height"] <= button["y"]
+    assert button["y"] + button["height"] <= height(page)
+    fold = page.locator(FOLD)
+    expect(page.get_by_label("sampler", exact=True)).to_be_hidden()
+    fold.click()
+    expect(page.get_by_label("sampler", exact=True)).to_be_visible()
+    assert box(paint)["y"] < box(fold)["y"]
+
+
+def test_after_paint_the_picture_is_in_view_on_a_phone(browser_page: Page, studio: Server) -> None:
+    page = browser_page
+    resize(page, "phone")
+    player = opened(page, studio)
+    page.locator(FOLD).click()
+    page.get_by_text("painted by this model").scroll_into_view_if_needed()
+    page.get_by_role("button", name="Paint", exact=True).click()
+    expect(player.locator(".player-pictures button")).to_have_count(4, timeout=PATIENCE)
+    picture = box(player.locator(".player-box").first)
+    assert picture["y"] >= 0
+    assert picture["y"] + picture["height"] <= box(player.locator(".player-slider"))["y"]
+
+
+def test_a_phone_shows_thumbnails_whole_and_the_nearest_line_in_full(
+    browser_page: Page, studio: Server
+) -> None:
+    page, width = browser_page, resize(browser_page, "phone")
+    player = opened(page, studio)
+    line = player.locator(".player-nearest")
+    expect(line).not_to_be_empty()
+    assert line.evaluate("(it) => it.scrollHeight <= it.clientHeight")
+    examples = page.locator(".studio-examples")
+    examples.scroll_into_view_if_needed()
+    expect(examples.locator("img")).to_have_count(8)
+    for thumbnail in examples.locator(".gallery-item").all():
+        seen = box(thumbnail)
+        assert abs(seen["width"] - seen["height"]) <= 1
+        assert seen["x"] >= 0
+        assert seen["x"] + seen["width"] <= width
+
+
+@pytest.mark.parametrize("tab", ["Paint", "Noise", "Mix", "Train"])
+def test_a_projector_shows_every_caption_and_scrolls_down_alone(
+    browser_page: Page, studio: Server, tab: str
+) -> None:
+    page = browser_page
+    open_tab(page, studio, tab)
+    expect(page.locator(f"#{tab.lower()} canvas").first).to_be_visible(timeout=PATIENCE)
+    for width in PROJECTORS:
+        page.set_viewport_size({"width": width, "height": 768})
+        expect(page.locator("html")).to_have_js_property("scrollWidth", width)
+        assert page.evaluate(CUT) == []
