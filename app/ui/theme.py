@@ -102,7 +102,7 @@ _FILES: Final = (
     *("components/player.css", "components/labs.css"),
     *("components/film.js", "components/player_view.js", "components/core.js"),
     *("components/seed.js", "components/time.js", "components/picker.js"),
-    "components/plots.js",
+    *("components/plots.js", "components/keyboard.js"),
     *(f"{tab.id}/{file.name}" for tab in TABS for file in sorted((ASSETS / tab.id).glob("*"))),
 )
 _SCRIPTS: Final = _assets(name for name in _FILES if name.endswith(".js"))
@@ -121,5 +121,8 @@ NIGHT_SWITCH: Final = (
 )
 """HTML of the header's switch between day and night."""
 
-STUDIO_NAME: Final = '<h1 class="studio-name">Plein Air</h1>'
-"""HTML of the header's name."""
+STUDIO_NAME: Final = (
+    '<button type="button" class="studio-skip">Skip to the main button</button>'
+    '<h1 class="studio-name">Plein Air</h1>'
+)
+"""HTML of the header's name, and before it of what leads past the header and the settings."""
