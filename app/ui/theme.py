@@ -58,7 +58,7 @@ _PLAIN: Final = {
     "block_padding": "0px",
     "block_title_text_size": "*text_sm",
     "block_title_text_weight": "500",
-    "block_info_text_size": "*text_xs",
+    "block_info_text_size": "12px",
     "panel_border_width": "0px",
     "input_shadow_focus": "0 0 0 1px *color_accent",
     "input_border_width": "1px",

@@ -117,3 +117,23 @@ def test_a_projector_shows_every_caption_and_scrolls_down_alone(
         page.set_viewport_size({"width": width, "height": 768})
         expect(page.locator("html")).to_have_js_property("scrollWidth", width)
         assert page.evaluate(CUT) == []
+
+
+SMALL = """() => [...document.querySelectorAll("body *")]
+    .filter((it) => !it.closest("svg, sub, sup, .katex, [aria-hidden=true]"))
+    .filter((it) => [...it.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+    .filter((it) => it.checkVisibility() && parseFloat(getComputedStyle(it).fontSize) < 12)
+    .map((it) => it.textContent)"""
+
+
+@pytest.mark.parametrize("size", ["desk", "phone"])
+def test_no_words_are_smaller_than_12_px(browser_page: Page, studio: Server, size: str) -> None:
+    resize(browser_page, size)
+    opened(browser_page, studio)
+    for tab in ("Paint", "Noise", "Mix", "Bound", "Train"):
+        browser_page.get_by_role("tab", name=tab, exact=True).click()
+        closed = browser_page.locator(f"#{tab.lower()} .label-wrap:not(.open)")
+        closed.evaluate_all("(labels) => labels.forEach((label) => label.click())")
+        expect(closed).to_have_count(0)
+        expect(browser_page.locator(f"#{tab.lower()} canvas").first).to_be_visible()
+        assert browser_page.evaluate(SMALL) == []

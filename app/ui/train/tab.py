@@ -49,7 +49,7 @@ EMA: Final = {
     "long (0.10)": (0.10,),
     "short to longest (0.05, 0.10, 0.15)": (0.05, 0.10, 0.15),
 }
-UNMEASURED: Final = "how long that is here is measured when pictures come"
+UNMEASURED: Final = "how long each takes on this machine is measured once there are pictures"
 PRESET_NAMES: Final = {"taste": "a taste", "evening": "an evening", "long": "long"}
 
 
@@ -79,7 +79,8 @@ def plan_controls() -> dict[str, Any]:
             info="share of the pictures that is only measured on",
         ),
         "immiscible": gr.Checkbox(
-            values["immiscible"], label="immiscible", info="match noise to pictures in a batch"
+            values["immiscible"], label="immiscible noise",
+            info="within a batch, each picture is trained with the noise that lies nearest to it",
         ),
         "labels": gr.Checkbox(
             values["labels"], label="classes from the zip's folders",
