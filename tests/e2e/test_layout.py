@@ -135,5 +135,54 @@ def test_no_words_are_smaller_than_12_px(browser_page: Page, studio: Server, siz
         closed = browser_page.locator(f"#{tab.lower()} .label-wrap:not(.open)")
         closed.evaluate_all("(labels) => labels.forEach((label) => label.click())")
         expect(closed).to_have_count(0)
-        expect(browser_page.locator(f"#{tab.lower()} canvas").first).to_be_visible()
+        shown = browser_page.locator(f"#{tab.lower()}").locator(".player, .lab-root")
+        expect(shown.first).to_be_visible(timeout=PATIENCE)
         assert browser_page.evaluate(SMALL) == []
+
+
+def font_size(of: Locator) -> float:
+    return float(of.evaluate("(it) => parseFloat(getComputedStyle(it).fontSize)"))
+
+
+def test_a_player_is_presented_over_the_whole_screen_with_large_labels(
+    browser_page: Page, studio: Server
+) -> None:
+    page = browser_page
+    resize(page, "desk")
+    player = opened(page, studio)
+    caption, button = player.locator("figcaption").first, player.get_by_label("present")
+    before = font_size(caption)
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    expect(player).to_have_css("position", "fixed")
+    seen = box(player)
+    assert (seen["x"], seen["y"]) == (0, 0)
+    assert seen["width"] == page.evaluate("window.innerWidth")
+    assert seen["height"] == height(page)
+    assert font_size(caption) >= 1.5 * before
+    assert font_size(player.locator(".player-readout")) >= 24
+    assert player.evaluate("(it) => it.scrollHeight <= it.clientHeight")
+    at = player.get_attribute("data-i")
+    page.keyboard.press("ArrowLeft")
+    expect(player).not_to_have_attribute("data-i", at or "")
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "false")
+    assert font_size(caption) == before
+
+
+def test_paper_shows_the_pictures_by_day_and_no_controls(
+    browser_page: Page, studio: Server
+) -> None:
+    page = browser_page
+    page.set_viewport_size({"width": 718, "height": 1000})
+    player = opened(page, studio)
+    page.locator(".studio-night").click()
+    page.emulate_media(media="print")
+    for shown in (".player-title", ".player-box", ".player-moments", ".player-nearest"):
+        expect(player.locator(shown).first).to_be_visible()
+    for hidden in (".studio-paint", ".player-actions", ".player-slider", ".studio-examples"):
+        expect(page.locator(hidden).first).to_be_hidden()
+    expect(page.get_by_role("tab", name="Noise", exact=True)).to_be_hidden()
+    expect(page.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
+    expect(player.locator(".player-title")).to_have_css("color", "rgb(34, 48, 60)")
+    page.emulate_media(media="screen")
