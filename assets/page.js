@@ -72,7 +72,7 @@
     const veil = document.createElement("div");
     veil.className = "studio-veil";
     veil.hidden = true;
-    veil.innerHTML = "<p>Drop the picture to restore its recipe</p>";
+    veil.innerHTML = "<p>Drop a saved picture to restore its recipe, or a photo to work with</p>";
     document.body.append(veil);
     let depth = 0;
 
@@ -103,12 +103,8 @@
       show(false);
       if (!taken) return;
       event.preventDefault();
-      const files = new DataTransfer();
-      const [first] = event.dataTransfer.files;
-      if (!first) return;
-      files.items.add(first);
-      input.files = files.files;
-      input.dispatchEvent(new Event("change", { bubbles: true }));
+      const files = [...event.dataTransfer.files]; // which are gone once the event is over
+      if (files.length) pleinAir.dropped(input, files);
     });
   }
 

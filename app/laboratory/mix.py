@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from app.diffusion.mixing import MIXING_RULES, MixingRule, Mixture, mix_at, slerp
+from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.diffusion.schedule import code_t
 from app.diffusion.seeds import SeededNoise, derived_seed
 from app.images.arrays import Pixels
@@ -143,8 +144,8 @@ class GridResult:
             ],
             ("source A", "rec. A", *between, "rec. B", "source B"),
             [f"t = {t}" for t in it.rows],
-            title=f"{it.rule.replace('_', ' ')} mixing, {it.run.sampler}, {it.run.steps} steps "
-            "from T",
+            title=f"{it.rule.replace('_', ' ')} mixing, {SAMPLER_KINDS[it.run.sampler].label}, "
+            f"{it.run.steps} steps from T",
         )
         return png_bytes(sheet, it)
 

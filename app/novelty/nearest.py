@@ -58,12 +58,10 @@ def nearness(found: Nearest) -> str:
     name = ", ".join(filter(None, (found.title, found.artist)))
     if found.is_copy:
         return f"{name}: taken for a copy of it"
-    others = (
-        "of paintings it never saw come that near to one it was trained on"
-        if found.control == "held-out"
-        else "of its training paintings come that near to another"
-    )
-    return f"{name}: {found.percentile:.0f}% {others}"
+    share = f"{found.percentile:.0f}%"
+    if found.control == "held-out":
+        return f"{name}. Of paintings the model never saw, {share} come as near to one that it did."
+    return f"{name}. Of the model's training paintings, {share} come as near to another."
 
 
 class Novelty:

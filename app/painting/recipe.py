@@ -180,14 +180,17 @@ class Recipe(Filmed):
         default=STEPS, ge=1, le=MAX_STEPS, description="Network steps from T to 0."
     )
     spacing: Annotated[Spacing, Control(everywhere=False)] = Field(
-        default="trailing", description="How the steps lie in 0 to T."
+        default="trailing",
+        description="Where in 0 to T the steps lie: trailing and linspace begin at T itself, "
+        "leading and even a little below it.",
     )
     eta: Annotated[float, Control(step=0.05)] = Field(
         default=0.0,
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="0 is DDIM, 1 is DDPM; only the sampler ddim uses it.",
+        description="How much noise DDIM adds back at each step: 0 is none, 1 as much as DDPM. "
+        "No other sampler uses it.",
     )
     clip: Clip = True
     seed: Seed = 0

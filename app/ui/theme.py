@@ -58,7 +58,7 @@ _PLAIN: Final = {
     "block_padding": "0px",
     "block_title_text_size": "*text_sm",
     "block_title_text_weight": "500",
-    "block_info_text_size": "*text_xs",
+    "block_info_text_size": "12px",
     "panel_border_width": "0px",
     "input_shadow_focus": "0 0 0 1px *color_accent",
     "input_border_width": "1px",
@@ -99,9 +99,11 @@ STUDIO_CSS: Final = _assets(["page.css"])
 """For `launch(css=...)`: the page round the players."""
 
 _FILES: Final = (
-    *("components/player.css", "components/labs.css"),
+    *("components/player.css", "components/labs.css", "components/present.css"),
+    *("components/print.css", "components/present.js"),
     *("components/film.js", "components/player_view.js", "components/core.js"),
-    *("components/time.js", "components/picker.js", "components/plots.js"),
+    *("components/seed.js", "components/time.js", "components/picker.js"),
+    *("components/plots.js", "components/keyboard.js", "components/photo.js"),
     *(f"{tab.id}/{file.name}" for tab in TABS for file in sorted((ASSETS / tab.id).glob("*"))),
 )
 _SCRIPTS: Final = _assets(name for name in _FILES if name.endswith(".js"))
@@ -120,5 +122,8 @@ NIGHT_SWITCH: Final = (
 )
 """HTML of the header's switch between day and night."""
 
-STUDIO_NAME: Final = '<h1 class="studio-name">Plein Air</h1>'
-"""HTML of the header's name."""
+STUDIO_NAME: Final = (
+    '<button type="button" class="studio-skip">Skip to the main button</button>'
+    '<h1 class="studio-name">Plein Air</h1>'
+)
+"""HTML of the header's name, and before it of what leads past the header and the settings."""

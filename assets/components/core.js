@@ -18,11 +18,15 @@ window.pleinAir = {
 const LINE_MS = 500; // between two looks at the place in the line
 const OPENING_FRAMES = 120; // in which a panel opens, even on a slow machine
 
-// Bring a tab's player into view; its panel may be about to open.
+// Bring the first picture of a tab's player into view; its panel may be about to open.
 async function showPlayer(tab) {
   for (let frame = 0; frame < OPENING_FRAMES; frame += 1) {
     const player = document.querySelector(`#${tab} .player`);
-    if (player?.offsetParent) return player.scrollIntoView({ block: "nearest" });
+    if (player?.offsetParent) {
+      const { top, bottom } = player.querySelector(".player-box").getBoundingClientRect();
+      if (top < 0 || bottom > window.innerHeight) player.scrollIntoView();
+      return;
+    }
     await new Promise(requestAnimationFrame);
   }
 }

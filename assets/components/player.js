@@ -319,16 +319,8 @@ function mountPlayer(element, trigger, props, watch) {
     enlarge.disabled ||= at < 0 || film.frames[at].i >= second() - 1;
     find(".player-link").disabled = !about?.link;
     find(".player-actions").title = about?.recipe ?? "";
-    showNearest(about?.nearest ?? "");
+    find(".player-nearest").textContent = about?.nearest ? `nearest training painting: ${about.nearest}` : "";
     root.classList.toggle("away", isLive() && !follow);
-  }
-
-  // Once there has been such a line its place stays, so that nothing moves with the next run.
-  function showNearest(words) {
-    const line = find(".player-nearest");
-    line.textContent = words && `nearest training painting: ${words}`;
-    line.title = line.textContent;
-    if (words) line.hidden = false;
   }
 
   // ---- playing

@@ -15,6 +15,7 @@ const ICONS = {
   next: "m9 5 7 7-7 7",
   play: "M8 5v14l11-7z",
   pause: "M8 5v14M16 5v14",
+  present: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
 };
 
 function icon(name) {
@@ -65,6 +66,8 @@ const MARKUP = `
       <button type="button" class="player-round" data-do="previous" aria-label="previous frame">${icon("previous")}</button>
       <button type="button" class="player-round player-play" data-do="play" aria-label="play">${icon("play")}</button>
       <button type="button" class="player-round" data-do="next" aria-label="next frame">${icon("next")}</button>
+      <button type="button" class="player-round player-present" aria-pressed="false" aria-label="present"
+        title="this alone over the whole screen, with large labels">${icon("present")}</button>
     </div>
     <div class="player-slider" role="slider" tabindex="0" aria-label="moment, from noise to painting"
       aria-valuemin="0" aria-valuemax="1" aria-valuenow="0" aria-valuetext="no run yet">
@@ -93,7 +96,7 @@ const MARKUP = `
       <button type="button" class="player-quiet player-link" title="copy a link that restores these settings">Link</button>
     </div>
   </div>
-  <p class="player-nearest" hidden></p>
+  <p class="player-nearest"></p>
 </section>`;
 
 // A canvas as large as its box on this screen; true when that changed (and so emptied it).

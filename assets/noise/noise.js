@@ -41,7 +41,7 @@ function mountNoise(root, { props, watch, tab }) {
       <div class="lab-box"><canvas data-view="x_0" role="img" aria-label="the picture"></canvas></div></figure>
     <figure><figcaption>${maths("x", { sub: "t" })}<span>what is left of it</span></figcaption>
       <div class="lab-box"><canvas data-view="x_t" role="img" aria-label="the noised picture"></canvas></div></figure>
-    <figure><figcaption><span class="lab-maths"><i>p</i>(<i>x</i><sub>t</sub>)</span><span>its values, and N(0, 1)</span></figcaption>
+    <figure><figcaption><span class="lab-maths"><i>p</i>(<i>x</i><sub>t</sub>)</span><span>values, N(0, 1)</span></figcaption>
       <div class="lab-box lab-histogram"></div></figure>
   </section>
   <dl class="lab-readout">

@@ -73,7 +73,7 @@ function trainSamples(root, moved) {
     slider.setAttribute("aria-disabled", String(steps.length < 2));
     canvas.hidden = !grid;
     if (grid) {
-      about.textContent = `after ${steps[at].toLocaleString("en")} steps, always from the same noise`;
+      about.textContent = `after ${steps[at].toLocaleString("en")} steps, from the same noise`;
       drawGrid(grid);
     } else {
       about.textContent = firstSample ? `the first come after ${firstSample.toLocaleString("en")} steps` : "";

@@ -180,7 +180,7 @@ def test_a_dropped_png_restores_its_mixture(
     choose_rule(tab, "slerp")
     player = tab.locator(".player")
     tab.get_by_role("button", name="Mix", exact=True).click()
-    expect(player.locator(".player-title")).to_have_text(re.compile("t = 30, lambda 0.8, slerp"))
+    expect(player.locator(".player-title")).to_have_text(re.compile("t = 30, λ = 0.8, slerp"))
     expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
     file = tmp_path / "mixture.png"
     file.write_bytes(saved(tab, player.locator(".player-save")).read_bytes())
@@ -248,7 +248,7 @@ def test_at_t_0_pixels_are_mixed(tab: Locator) -> None:
     expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
     go_to(tab, 0)
     tab.get_by_role("button", name="Mix", exact=True).click()
-    expect(player.locator(".player-title")).to_have_text(re.compile("t = 0, lambda 0.5"))
+    expect(player.locator(".player-title")).to_have_text(re.compile("t = 0, λ = 0.5"))
     expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
     expect(player.locator("[data-read=t]")).to_have_text("0")
     experiment = read_experiment(saved(tab, player.locator(".player-save")).read_bytes())

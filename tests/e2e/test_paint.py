@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import BrowserContext, Page, Request, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Request, expect
 
 from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.images.encoding import png_bytes
@@ -116,11 +116,47 @@ def test_presets_set_sampler_and_steps(page: Page) -> None:
     expect(steps).to_have_value("25")
 
 
-def test_a_new_seed_is_drawn(page: Page) -> None:
-    seed = page.get_by_label("seed", exact=True)
-    expect(seed).to_have_value("42")
-    page.locator(".studio-dice").click()
-    expect(seed).not_to_have_value("42")
+def seed_of(page: Page) -> Locator:
+    return page.get_by_label("seed", exact=True)
+
+
+def test_each_painting_has_a_new_seed_unless_it_is_kept(page: Page) -> None:
+    keep = page.get_by_label("keep", exact=True)
+    expect(keep).not_to_be_checked()
+    first = painted(page)
+    expect(seed_of(page)).to_have_value(str(first.seed))
+    second = painted(page)
+    assert first.seed != second.seed
+    keep.check()
+    third = painted(page)
+    assert third == second
+    expect(page.locator(".player-title")).to_have_text(re.compile(f"seed {second.seed} "))
+
+
+def test_a_seed_that_is_set_is_kept_and_minus_one_is_a_new_one(page: Page) -> None:
+    keep = page.get_by_label("keep", exact=True)
+    set_number(page, "seed", 7)
+    expect(keep).to_be_checked()
+    assert painted(page).seed == 7
+    page.locator(".studio-dice").first.click()
+    expect(seed_of(page)).not_to_have_value("7")
+    rolled = int(seed_of(page).input_value())
+    assert painted(page).seed == rolled
+    set_number(page, "seed", -1)
+    expect(keep).not_to_be_checked()
+    drawn = painted(page).seed
+    assert drawn >= 0
+    assert drawn != rolled
+    expect(seed_of(page)).to_have_value(str(drawn))
+
+
+def test_a_refusal_names_its_field_and_nothing_is_rounded(page: Page) -> None:
+    run = page.locator(".player").get_attribute("data-run")
+    set_number(page, "seed", 1.5)
+    page.get_by_role("button", name="Paint", exact=True).click()
+    expect(page.get_by_text("seed is 1.5, but must be a whole number.")).to_be_visible()
+    expect(seed_of(page)).to_have_value("1.5")
+    assert page.locator(".player").get_attribute("data-run") == run
 
 
 def test_stop_ends_a_run_and_the_next_one_paints(page: Page) -> None:
@@ -200,7 +236,9 @@ def test_a_branch_paints_on_from_the_slider(page: Page) -> None:
         page.locator(".player-slider").press("ArrowRight")
     expect(page.locator(".player")).to_have_attribute("data-i", "4")
     page.get_by_role("button", name="Branch here").click()
-    expect(page.locator(".player-title")).to_have_text(re.compile("branch at frame 4"))
+    expect(page.locator(".player-title")).to_have_text(
+        re.compile("DPM-Solver.. 2M SDE .* branch at t = 600")
+    )
     expect_state(page, "finished")
     branch = saved(page)
     assert branch.parent == whole.small.for_picture(1)
@@ -357,6 +395,17 @@ def test_a_dropped_png_restores_its_settings(page: Page, tmp_path: Path) -> None
     assert painted(page, steps=9, pictures=3) == recipe
 
 
+def test_a_png_just_painted_paints_itself_again_when_dropped(page: Page, tmp_path: Path) -> None:
+    recipe = painted(page)
+    path = tmp_path / "painting.png"
+    with page.expect_download() as download:
+        page.locator(".player-save").click()
+    download.value.save_as(path)
+    page.locator("#recipe-drop input[type=file]").set_input_files(path)
+    expect(page.get_by_label("keep", exact=True)).to_be_checked()
+    assert painted(page) == recipe
+
+
 def test_a_link_restores_its_settings(page: Page, studio: Server) -> None:
     wish = Recipe(model="tiny", sampler="ddim", eta=0.35, steps=7, seed=77, pictures=2)
     page.goto(f"{studio.url}?recipe={wish.to_link()}")
@@ -429,7 +478,8 @@ def test_a_useless_file_is_refused_and_changes_nothing(
         {"name": "a.png", "mimeType": "image/png", "buffer": content}
     )
     expect(page.get_by_text(says)).to_be_visible()
-    expect(page.get_by_label("seed", exact=True)).to_have_value("42")
+    expect(seed_of(page)).to_have_value("42")
+    page.get_by_label("keep", exact=True).check()
     assert painted(page).seed == 42
 
 

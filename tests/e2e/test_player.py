@@ -8,10 +8,12 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.images.encoding import png_bytes
+from app.painting.recipe import Recipe
 from tests.e2e.conftest import Serve
 from tests.e2e.lab_page import resize, set_number
 from tests.e2e.mouse import drag
-from tests.e2e.player_page import GREY, HUES, PlayerPage, film, png
+from tests.e2e.player_page import GREY, HUES, PlayerPage, film, png, tile
 from tools.server import running_server
 
 pytestmark = pytest.mark.e2e
@@ -454,7 +456,7 @@ def test_no_other_host_is_asked(browser_page: Page, serve: Serve) -> None:
 
 
 def test_a_png_dropped_anywhere_reaches_the_recipe_input(open_page: Open) -> None:
-    player = PlayerPage(film())
+    player, saved = PlayerPage(film()), png_bytes(tile(HUES[0]), Recipe(model="tiny"))
     page = open_page(player)
     expect_state(page, "finished", 13)
     files = page.evaluate_handle(
@@ -463,18 +465,18 @@ def test_a_png_dropped_anywhere_reaches_the_recipe_input(open_page: Open) -> Non
             files.items.add(new File([new Uint8Array(bytes)], "a.png", { type: "image/png" }));
             return files;
         }""",
-        list(png(0)),
+        list(saved),
     )
     for ready in ("#recipe-drop input[type=file]", ".studio-veil"):
         expect(page.locator(ready)).to_be_attached()
     stage = page.locator(".player-stage")
     stage.dispatch_event("dragenter", {"dataTransfer": files})
-    veil = page.get_by_text("Drop the picture to restore its recipe")
+    veil = page.get_by_text("Drop a saved picture to restore its recipe")
     expect(veil).to_be_visible()
     with page.expect_response(lambda response: "/upload" in response.url):
         stage.dispatch_event("drop", {"dataTransfer": files})
     expect(veil).to_be_hidden()
-    assert player.dropped.get(timeout=30) == png(0)
+    assert player.dropped.get(timeout=30) == saved
     page.wait_for_load_state("networkidle")
     assert player.dropped.empty()
 

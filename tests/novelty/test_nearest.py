@@ -37,7 +37,7 @@ def test_nearness_is_said_in_words(store: ModelStore) -> None:
     )
     unlike = landscapes(1, seed=9)
     (words,) = novelty.in_words(store.load("tiny"), unlike)
-    assert "% of its training paintings come that near" in words
+    assert "% come as near to another." in words
     assert Novelty().in_words(store.load("plain"), unlike) == ("",)
 
 

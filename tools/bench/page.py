@@ -35,11 +35,10 @@ class Easel:
         config = httpx.get(server.url + "config").json()
         known = {part["id"]: part["props"] for part in config["components"]}
         buttons = {id_ for id_, props in known.items() if props.get("value") == "Paint"}
-        self._event = next(
-            event
-            for event in config["dependencies"]
-            if any(target[0] in buttons for target in event["targets"])
-        )
+        # The click draws a seed in the browser; what paints follows it.
+        events = config["dependencies"]
+        drawn = next(it["id"] for it in events if any(of in buttons for of, _ in it["targets"]))
+        self._event = next(it for it in events if it["trigger_after"] == drawn)
         self._fields = [known[id_] for id_ in self._event["inputs"]]
         self._model = model
         self._session = uuid4().hex

@@ -16,6 +16,7 @@ from app.ui.components.instrument import LabComponent
 from app.ui.components.laboratory import LabTab, shown_subjects, source_image, wire_instrument
 from app.ui.components.layout import STORED, Header, note, quiet
 from app.ui.components.messages import Download, Message
+from app.ui.components.numbers import Slider
 from app.ui.components.picker import Choice
 from app.ui.components.recipe_controls import following, limited
 from app.ui.errors import errors_to_page
@@ -111,7 +112,7 @@ def _others(studio: Studio, model: str) -> list[tuple[str, str]]:
     return [(info.summary, info.id) for info in studio.models.list() if info.id != model]
 
 
-def _follow_models(studio: Studio, header: Header, others: gr.Dropdown, terms: gr.Slider) -> None:
+def _follow_models(studio: Studio, header: Header, others: gr.Dropdown, terms: Slider) -> None:
     def new_model(model: str, chosen: Sequence[str], terms: float) -> tuple[Any, Any]:
         total = studio.models.describe(model).num_train_timesteps
         return (

@@ -12,7 +12,8 @@ import gradio as gr
 import numpy as np
 from gradio.events import Dependency
 
-from app.diffusion.schedule import MAX_T
+from app.diffusion.samplers.registry import SAMPLER_KINDS
+from app.diffusion.schedule import MAX_T, paper_t
 from app.errors import RecipeError
 from app.images.arrays import Pixels
 from app.images.encoding import data_uri, jpeg_uri, png_bytes
@@ -197,7 +198,7 @@ def film_messages(
         recipe, steps = request.process, request.num_steps(info.num_train_timesteps)
         side = recipe.size or info.size
         told = RunMessages(
-            title=title(request, info.labels),
+            title=title(request, _starts(recipe, info.num_train_timesteps), info.labels),
             pictures=recipe.pictures,
             tile=(side, side),
             steps=steps + (1 + recipe.later_steps if recipe.size else 0),
@@ -410,10 +411,9 @@ def finished_picture(
     result: FilmResult[Filmed], nearest: str = "", classes: Sequence[str] = ()
 ) -> FinishedPicture:
     """Turn a result into an entry of the player's row of finished pictures."""
-    finished, request = (
-        finished_file(result.request, result.png(), result.name, nearest, classes),
-        result.request,
-    )
+    request = result.request
+    starts = result.film[0].t
+    finished = finished_file(request, result.png(), result.name, nearest, starts, classes)
     run = request.process
     if not run.size or run.is_truncated or not request.num_steps(MAX_T):
         return finished  # there is no other finished picture, or nothing was done to it
@@ -427,23 +427,32 @@ def with_small(finished: FinishedPicture, png: bytes, name: str) -> FinishedPict
 
 
 def finished_file(
-    request: Filmed, png: bytes, name: str, nearest: str = "", classes: Sequence[str] = ()
+    request: Filmed,
+    png: bytes,
+    name: str,
+    nearest: str = "",
+    starts: int | None = None,
+    classes: Sequence[str] = (),
 ) -> FinishedPicture:
-    """Return a finished picture's PNG, with what the player says of the picture."""
+    """Return a finished picture's PNG, with what the player says of the picture; see `summary`."""
     run = request.process
     return FinishedPicture(
         src=data_uri(png, "image/png"),
         name=f"{name}.png",
-        recipe=title(request, classes),
+        recipe=title(request, starts, classes),
         seed=run.seed + run.picture,
         link=request.to_link() if isinstance(request, Recipe) else "",
         nearest=nearest,
     )
 
 
-def title(request: Filmed, classes: Sequence[str] = ()) -> str:
-    """Describe a request to a model with such `classes` in a short line."""
-    words = summary(request.process, classes)
+def _starts(recipe: Recipe, total: int) -> int:
+    return paper_t(int(recipe.timesteps(total)[0]))
+
+
+def title(request: Filmed, starts: int | None = None, classes: Sequence[str] = ()) -> str:
+    """Describe a request in a short line; see `summary`."""
+    words = summary(request.process, starts, classes)
     match request:
         case Denoising(t=0):
             return f"enlarged · {words.partition(' steps · ')[2]}"
@@ -451,15 +460,21 @@ def title(request: Filmed, classes: Sequence[str] = ()) -> str:
             return f"denoised from t = {request.t} · {words}"
         case Mixing():
             rule = request.rule.replace("_", " ")
-            return f"mixed at t = {request.t}, lambda {request.mix:g}, {rule} · {words}"
+            return f"mixed at t = {request.t}, \u03bb = {request.mix:g}, {rule} · {words}"
         case _:
             return words
 
 
-def summary(recipe: Recipe, classes: Sequence[str] = ()) -> str:
-    """Describe a recipe in a short line: "ddim · 50 steps · seed 42 · exact"."""
+def summary(recipe: Recipe, starts: int | None = None, classes: Sequence[str] = ()) -> str:
+    """Describe a recipe in a short line: "DDIM · 50 steps · seed 42 · exact".
+
+    Args:
+        recipe: The recipe, of a sampler that there is.
+        starts: The paper's t at which its own steps begin, of which a branch's line tells.
+        classes: The names of the model's classes.
+    """
     eta = f" · eta {recipe.eta:g}" if recipe.sampler == "ddim" else ""
-    branch = f" · branch at frame {recipe.frame}" if recipe.parent else ""
+    branch = f" · branch at t = {starts}" if recipe.parent else ""
     label = "" if recipe.label is None else f" · {_class_name(recipe.label, classes)}"
     guidance = f" guided by {recipe.guidance_scale:g}" if recipe.is_guided else ""
     brushwork = recipe.stage_seed + recipe.picture
@@ -467,7 +482,7 @@ def summary(recipe: Recipe, classes: Sequence[str] = ()) -> str:
     large = f" · {recipe.size} px{early}, brushwork {brushwork}" if recipe.size else ""
     seed = recipe.seed + recipe.picture
     return (
-        f"{recipe.sampler}{eta} · {recipe.steps} steps · seed {seed}"
+        f"{SAMPLER_KINDS[recipe.sampler].label}{eta} · {recipe.steps} steps · seed {seed}"
         f"{label}{guidance}{branch}{large} · {recipe.precision}"
     )
 

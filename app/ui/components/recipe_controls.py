@@ -1,6 +1,5 @@
 """The controls of a reverse process, turned into a recipe and set from one."""
 
-import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -11,7 +10,6 @@ from pydantic import BaseModel
 
 from app.diffusion.cascade import RATIO
 from app.diffusion.samplers.registry import SAMPLER_KINDS
-from app.diffusion.seeds import MAX_SEED
 from app.errors import ModelError
 from app.fields import bounds, choices, control_of, declared, kinds, whole
 from app.models.files import ModelInfo
@@ -19,6 +17,7 @@ from app.models.stages import takes_pictures_of
 from app.painting.recipe import GUIDANCE_FIELDS, MAX_STEPS, STAGE_FIELDS, Recipe
 from app.studio import Studio
 from app.ui.components.layout import note, quiet
+from app.ui.components.numbers import Number, Slider
 from app.ui.errors import errors_to_page
 
 
@@ -123,9 +122,9 @@ def control(model: type[BaseModel], name: str, **how: Any) -> Any:
         return gr.Textbox(**how)
     of = {"minimum": least, "maximum": largest}
     if least is None or largest is None or largest > MOST or how["value"] is None:
-        return gr.Number(**of | {"precision": 0 if int in kinds(it) else None} | how)
+        return Number(**of | {"precision": 0 if int in kinds(it) else None} | how)
     step = look.step or (1 if int in kinds(it) else (largest - least) / 100)
-    return gr.Slider(**of | {"step": step} | how)
+    return Slider(**of | {"step": step} | how)
 
 
 ANY: Final = -1
@@ -173,12 +172,25 @@ def limited(value: float, largest: int) -> Any:
     return gr.update(maximum=largest, value=min(whole(value), largest))
 
 
-def seed_control(name: str = "seed", **how: Any) -> gr.Number:
+def seed_control(name: str = "seed", **how: Any) -> Number:
     """Build the control of a seed of a recipe, with a button that draws another."""
     with gr.Row(elem_classes="studio-seed"):
-        seed: gr.Number = control(Recipe, name, **{"value": 42, "min_width": 120} | how)
-        dice = gr.Button("⟳", elem_classes="studio-dice", min_width=44, scale=0)
-    dice.click(lambda: secrets.randbelow(MAX_SEED + 1), outputs=seed, queue=False, **quiet())
+        return _seed_field(name, **how)
+
+
+def kept_seed_control() -> tuple[Number, gr.Checkbox]:
+    """Build the control of a seed that is new for each painting, and the switch that keeps it."""
+    with gr.Row(elem_classes="studio-seed"):
+        seed = _seed_field("seed")
+        keep = gr.Checkbox(label="keep", min_width=64, scale=0, elem_classes="studio-keep")
+    seed.change(None, [seed, keep], keep, js="pleinAir.keepsSeed")
+    return seed, keep
+
+
+def _seed_field(name: str, **how: Any) -> Number:
+    seed: Number = control(Recipe, name, **{"value": 42, "min_width": 120} | how)
+    dice = gr.Button("⟳", elem_classes="studio-dice", min_width=44, scale=0)
+    dice.click(None, None, seed, js="pleinAir.newSeed")
     return seed
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Self, TypeVar
 from uuid import uuid4
 
+from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.images.arrays import Pixels
 from app.images.encoding import png_uri
 from app.images.sheets import mix_label
@@ -191,7 +192,8 @@ def tell_mix(
             where_words = " · ".join(where)
             yield MixPart.of(name, item.place, item.pictures, item.finished, where_words), result
             pace.told()
-    yield Finish(name, f"finished in {duration(pace.seconds)} · {it.run.sampler}"), result
+    sampler = SAMPLER_KINDS[it.run.sampler].label
+    yield Finish(name, f"finished in {duration(pace.seconds)} · {sampler}"), result
 
 
 def estimate_words(lab: MixLab, run: LoadedRun[Grid | Morph | SeedMorph]) -> str:

@@ -18,6 +18,7 @@ from app.ui.components.instrument import LabComponent, TimeSlider
 from app.ui.components.laboratory import LabTab, shown_rows, wire_instrument
 from app.ui.components.layout import STORED, Header, note, quiet, streaming
 from app.ui.components.messages import Download, ForwardMessage, Message
+from app.ui.components.numbers import Slider
 from app.ui.components.picker import Choice
 from app.ui.components.recipe_controls import Controls, can_enlarge, follow_model
 from app.ui.errors import errors_to_page
@@ -109,7 +110,7 @@ def _grid_panel(lab: LabTab, tab: gr.Tab) -> None:
         "way there and back."
     )
     with gr.Row(elem_classes="lab-row"):
-        rows = gr.Slider(2, MAX_ROWS, value=ROWS, step=1, label="rows", min_width=120)
+        rows = Slider(2, MAX_ROWS, value=ROWS, step=1, label="rows", min_width=120)
         between = easel.control(Grid, "between", min_width=120)
         share = easel.control(Grid, "share_noise", min_width=200)
         button = gr.Button("Paint the grid", variant="primary", min_width=120, scale=0)

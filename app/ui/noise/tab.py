@@ -24,6 +24,7 @@ from app.ui.components.instrument import LabComponent, TimeSlider
 from app.ui.components.laboratory import LabTab
 from app.ui.components.layout import Header, light, note, quiet, streaming, symbol
 from app.ui.components.messages import Download, ForwardMessage, Message
+from app.ui.components.numbers import Number
 from app.ui.components.picker import Choice
 from app.ui.components.recipe_controls import can_enlarge, follow_model, following
 from app.ui.errors import errors_to_page
@@ -185,8 +186,8 @@ def _schedules_panel(lab: LabTab) -> None:
         name = gr.Dropdown(
             ["none", *BETA_SCHEDULES], value="none", label="your own schedule", min_width=120
         )
-        start = gr.Number(0.0002, label="\u03b2 at t = 1", minimum=1e-6, maximum=0.5, min_width=90)
-        end = gr.Number(0.01, label="\u03b2 at t = T", minimum=1e-6, maximum=0.999, min_width=90)
+        start = Number(0.0002, label="\u03b2 at t = 1", minimum=1e-6, maximum=0.5, min_width=90)
+        end = Number(0.01, label="\u03b2 at t = T", minimum=1e-6, maximum=0.999, min_width=90)
     instrument = LabComponent("schedules", tab=TAB, label="schedules side by side")
 
     def compare(choice: Choice, model: str, name: str, start: float, end: float) -> Message:

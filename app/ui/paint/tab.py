@@ -21,6 +21,7 @@ from app.ui.components.films import LatestRun, failure, recipe_of
 from app.ui.components.laboratory import experiment_in
 from app.ui.components.layout import Header, chosen_model, quiet, restarted
 from app.ui.components.messages import Message
+from app.ui.components.numbers import Slider
 from app.ui.components.player import Player, PlayerEvent
 from app.ui.components.recipe_controls import Controls, follow_model, following
 from app.ui.errors import errors_to_page
@@ -29,13 +30,19 @@ from app.ui.paint.stream import file_messages, film_message, paint_messages
 THUMB_SIDE: Final = 160
 """The side of an example in the row, in pixels."""
 
+FOLDED: Final = """() => (
+    { __type__: "update", open: !window.matchMedia("(max-width: 960px)").matches }
+)"""
+"""Folds an accordion where the columns stand one under the other."""
+
 
 def paint_tab(studio: Studio, header: Header, _: gr.Tab) -> None:
     """Build the tab, which has the header's `drop` among its controls."""
     examples = load_examples(ASSETS / "showcase")
     with gr.Row(elem_classes="studio-easel"):
         with gr.Column(elem_classes="studio-controls", scale=0, min_width=300):
-            fields, variations = _controls(studio, header)
+            with gr.Accordion("settings", elem_classes="studio-fold") as settings:
+                fields, keep, variations = _controls(studio, header)
             paint = gr.Button("Paint", variant="primary", elem_classes="studio-paint")
             with gr.Row(elem_id="recipe-drop"):
                 # Not inside "more": what is folded away is not on the page, and can't take a drop.
@@ -46,14 +53,15 @@ def paint_tab(studio: Studio, header: Header, _: gr.Tab) -> None:
             )
             if examples:
                 _example_row(studio, examples, player)
+    header.page.load(None, None, settings, js=FOLDED)
     follow_model(studio, header.model, fields)
     runs = LatestRun()
-    _wire_painting(studio, fields, variations, paint, player, runs)
-    _wire_recipes(studio, fields, player, header, runs)
+    _wire_painting(studio, fields, keep, variations, paint, player, runs)
+    _wire_recipes(studio, fields, keep, player, header, runs)
 
 
-def _controls(studio: Studio, header: Header) -> tuple[Controls, gr.Slider]:
-    """Build the controls of the recipe's fields, and that of a branch's variations."""
+def _controls(studio: Studio, header: Header) -> tuple[Controls, gr.Checkbox, Slider]:
+    """Build the controls of the recipe's fields, the seed's switch, and a branch's variations."""
     info = studio.models.describe(studio.settings.default_model)
     with gr.Row(elem_classes="studio-presets"):
         presets = [gr.Button(name, size="sm", min_width=60) for name in easel.presets(info)]
@@ -65,7 +73,7 @@ def _controls(studio: Studio, header: Header) -> tuple[Controls, gr.Slider]:
     steps = {"maximum": most, "value": min(easel.DEFAULT.steps, most)}
     fields["steps"] = easel.control(Recipe, "steps", **steps)
     fields["eta"] = easel.control(Recipe, "eta", visible=kind.uses_eta)
-    fields["seed"] = easel.seed_control()
+    fields["seed"], keep = easel.kept_seed_control()
     fields["pictures"] = easel.control(Recipe, "pictures", value=4)
     fields["label"] = easel.label_control(studio, header.model)
     scale, *interval = GUIDANCE_FIELDS
@@ -74,11 +82,11 @@ def _controls(studio: Studio, header: Header) -> tuple[Controls, gr.Slider]:
     with gr.Accordion("more", open=False):
         fields |= easel.guidance_controls(info, *interval)
         easel.add_rest(fields, Recipe)
-        variations = gr.Slider(
+        variations = Slider(
             1, 8, value=4, step=1, label="variations", info="of a branch painted from the slider"
         )
     _wire_presets(studio, header, fields, presets)
-    return fields, variations
+    return fields, keep, variations
 
 
 def _wire_presets(
@@ -115,13 +123,15 @@ def _example_row(studio: Studio, examples: tuple[Example, ...], player: Player) 
     def open_example(event: gr.SelectData) -> Message:
         return film_message(studio, examples[int(event.index)])
 
+    gallery.select(None, None, None, js="() => pleinAir.showPlayer('paint')")
     gallery.select(open_example, outputs=player, queue=False, **quiet())
 
 
 def _wire_painting(
     studio: Studio,
     fields: Controls,
-    variations: gr.Slider,
+    keep: gr.Checkbox,
+    variations: Slider,
     paint: gr.Button,
     player: Player,
     runs: LatestRun,
@@ -154,7 +164,10 @@ def _wire_painting(
             again = partial(studio.painter.branch, recipe, wish.frame, int(variations), seed)
         yield from runs.follow(request, paint_messages(studio, again))
 
-    painting = paint.click(start, fields.all, player, **restarted())
+    seed = fields["seed"]
+    paint.click(None, None, None, js="() => pleinAir.showPlayer('paint')")
+    drawn = paint.click(None, [seed, keep], seed, js="pleinAir.nextSeed")
+    painting = drawn.then(start, fields.all, player, **restarted())
     asking = player.select(asked, [variations, *brushwork.all], player, **restarted())
     player.stop(fn=None, cancels=[painting, asking], api_visibility="private")
 
@@ -165,7 +178,12 @@ def _enlargement(studio: Studio, recipe: Recipe, frame: int, how: Mapping[str, o
 
 
 def _wire_recipes(
-    studio: Studio, fields: Controls, player: Player, header: Header, runs: LatestRun
+    studio: Studio,
+    fields: Controls,
+    keep: gr.Checkbox,
+    player: Player,
+    header: Header,
+    runs: LatestRun,
 ) -> None:
     branch = gr.State("")
 
@@ -180,7 +198,7 @@ def _wire_recipes(
         updates = fields.updates(recipe.root.model_copy(update=brushwork), info)
         updates["size"] = easel.size_update(studio, info, recipe.size)
         updates["model"] = chosen_model(studio, recipe.model)
-        return [*updates.values(), recipe.to_json() if recipe.parent else ""]
+        return [*updates.values(), True, recipe.to_json() if recipe.parent else ""]
 
     def dropped(png: Path) -> Any:
         if experiment_in(png) is not None:
@@ -198,7 +216,7 @@ def _wire_recipes(
             run = paint_messages(studio, partial(Recipe.from_json, recipe))
             yield from runs.follow(request, run)
 
-    outputs = [*fields.all, branch]
+    outputs = [*fields.all, keep, branch]
     for event in (
         header.drop.upload(errors_to_page(dropped), header.drop, outputs, **quiet()),
         header.page.load(errors_to_page(opened), None, outputs, **quiet()),

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.images.arrays import Pixels
 from app.laboratory.experiments import Denoising, Mixing
 from app.models.loading import LoadedModel
 from app.painting import painter
 from app.painting.recipe import Recipe
 from app.painting.sources import PictureSource
-from app.settings import Settings
+from app.settings import ROOT, Settings
 from app.studio import Studio
-from app.ui.components.films import film_messages, tell
+from app.ui.components.films import film_messages, summary, tell
 from app.ui.components.messages import Download, End, Failure, Frames, Start, Waiting
 from app.ui.paint.stream import file_messages, paint_messages
 
@@ -30,6 +31,22 @@ def studio(model_root: Path, tmp_path: Path) -> Studio:
             models_dir=model_root, data_dir=tmp_path, device="cpu", threads=1, picture_steps=100
         )
     )
+
+
+def test_samplers_have_one_name_on_the_page_and_in_the_readme() -> None:
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    compared = readme.partition("**Compare samplers.**")[2].partition("**")[0]
+    for kind in SAMPLER_KINDS.values():
+        assert summary(WISH.model_copy(update={"sampler": kind.name})).startswith(kind.label)
+        assert kind.label.partition(",")[0] in compared
+
+
+def test_a_branch_tells_the_t_at_which_it_begins(studio: Studio) -> None:
+    branch = studio.painter.branch(WISH, 3, variations=1, seed=5)
+    start, *_, end = paint_messages(studio, lambda: branch)
+    assert isinstance(start, Waiting | Start)
+    assert isinstance(end, End)
+    assert "branch at t = 500" in end.pictures[0].recipe
 
 
 def test_a_model_is_said_to_be_loaded_before_it_is(studio: Studio) -> None:
