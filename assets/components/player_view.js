@@ -40,6 +40,7 @@ const MARKUP = `
     <h2 class="player-title"></h2>
     <p class="player-progress" aria-hidden="true"></p>
     <p class="player-live" role="status" aria-live="polite"></p>
+    <button type="button" class="player-quiet player-origin" title="the run that this one came from" hidden>← its origin</button>
     <button type="button" class="player-quiet player-follow">Follow</button>
     <button type="button" class="player-quiet player-stop">Stop</button>
     <div class="player-segments player-grid" role="group" aria-label="how many pictures">
@@ -87,13 +88,17 @@ const MARKUP = `
       <a class="player-quiet player-save-small" role="button" title="what the first stage painted, with its recipe inside" hidden>Save small</a>
       <button type="button" class="player-quiet" data-ask="animate" data-format="gif" title="the run as a moving picture">GIF</button>
       <button type="button" class="player-quiet" data-ask="animate" data-format="webp" title="the run as a moving picture, smaller">WebP</button>
+      <button type="button" class="player-quiet player-video" data-ask="animate" data-format="mp4" title="the run as a video">MP4</button>
       <button type="button" class="player-quiet" data-ask="strip" title="ten moments in a row, as a PNG">Strip</button>
+      <button type="button" class="player-quiet player-zip" data-ask="zip" title="all pictures of this run in a zip, each with its recipe inside">All</button>
+      <button type="button" class="player-quiet" data-ask="whole" title="paint this run again from its beginning, to its end" hidden>Paint whole</button>
       <button type="button" class="player-quiet" data-ask="enlarge" title="hand the pictures of this moment to the second stage, which paints them four times as large" hidden>× 4 here</button>
       <button type="button" class="player-quiet" data-ask="branch" title="paint on from this moment with new noise">Branch here</button>
       <button type="button" class="player-quiet player-link" title="copy a link that restores these settings">Link</button>
     </div>
   </div>
   <p class="player-nearest" hidden></p>
+  <p class="player-unkept" hidden>This browser lets the page keep nothing, as in a private window or a frame: what is painted lasts until the page is closed.</p>
 </section>`;
 
 // A canvas as large as its box on this screen; true when that changed (and so emptied it).

@@ -18,7 +18,7 @@ from app.models.files import ModelInfo
 from app.models.stages import takes_pictures_of
 from app.painting.recipe import MAX_STEPS, STAGE_FIELDS, Recipe
 from app.studio import Studio
-from app.ui.components.layout import note, quiet
+from app.ui.components.layout import counted, note, quiet
 from app.ui.errors import errors_to_page
 
 
@@ -44,7 +44,7 @@ FULL: Final = Preset("ddpm", MAX_STEPS)
 def presets(info: ModelInfo) -> dict[str, Preset]:
     """List the presets by the names that they have for a model, none of more steps than it has."""
     most = most_steps(info)
-    full = f"the full {most}" if most == info.num_train_timesteps else f"{most} steps"
+    full = f"the full {most}" if most == info.num_train_timesteps else counted(most, "step")
     named = {"quick": QUICK, "fine": FINE, full: FULL}
     return {name: replace(it, steps=min(it.steps, most)) for name, it in named.items()}
 
