@@ -412,6 +412,17 @@ def test_an_animation_is_asked_for_and_saved(open_page: Open, form: Literal["gif
     assert [(asked.action, asked.format) for asked in player.asked] == [("animate", form)] * 2
 
 
+def test_a_file_is_asked_for_of_the_view_that_is_shown(open_page: Open) -> None:
+    player = PlayerPage(film())
+    page = open_page(player)
+    expect_state(page, "finished", 13)
+    for look in ("three views", "only the painting it expects"):
+        page.get_by_role("button", name=look).click()
+        with page.expect_download():
+            page.get_by_role("button", name="Strip").click()
+    assert [asked.view for asked in player.asked] == ["x_t", "x_0_hat"]
+
+
 def test_branch_tells_the_run_the_picture_and_the_frame(open_page: Open) -> None:
     player = PlayerPage()
     player.gate.set()

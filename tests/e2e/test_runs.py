@@ -1,8 +1,11 @@
 """What was painted and set stays: through a reload, a lost connection, Back, and by its address."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
+from zipfile import ZipFile
 
+import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
@@ -286,3 +289,73 @@ def test_a_saved_png_paints_its_picture_again(page: Page, tmp_path: Path) -> Non
     expect_state(page, "finished")
     expect(page.get_by_role("button", name="picture 2")).to_have_attribute("aria-pressed", "true")
     assert saved(page) == read_recipe(path.read_bytes())
+
+
+def test_the_form_follows_what_is_shown(page: Page) -> None:
+    seed, model = page.get_by_label("seed", exact=True), page.get_by_label("model", exact=True)
+    page.get_by_role("radio", name=SMALL).click()
+    painted(page, steps=5, pictures=2)
+    expect(page.locator(".player-title")).to_have_text(re.compile("seed 42"))
+    page.get_by_role("button", name="picture 2").click()
+    expect(page.locator(".player-title")).to_have_text(re.compile("seed 43"))
+    page.locator(".studio-examples button").nth(3).click()
+    shown = page.locator(".player-title").filter(has_text="256 px")
+    expect(shown).to_be_visible(timeout=PATIENCE)
+    example = saved(page)
+    expect(seed).to_have_value(str(example.seed))
+    expect(model).to_have_value(re.compile("^impressionist-64"))
+    page.go_back()
+    expect(seed).to_have_value("42")
+    expect(model).to_have_value(re.compile("^tiny"))
+
+
+def test_the_bundled_example_and_the_form_have_one_seed(page: Page) -> None:
+    page.get_by_label("model", exact=True).click()
+    page.get_by_role("option", name=re.compile("^impressionist-64")).click()
+    page.locator(".studio-examples button").first.click()
+    expect(page.get_by_label("seed", exact=True)).to_have_value(str(saved(page).seed))
+
+
+def test_all_pictures_are_saved_at_once_and_a_video_says_what_it_needs(page: Page) -> None:
+    page.get_by_role("radio", name=SMALL).click()
+    painted(page, steps=5)
+    every = page.get_by_role("button", name="All", exact=True)
+    expect(every).to_be_hidden()
+    painted(page, steps=5, pictures=3)
+    with page.expect_download() as download:
+        every.click()
+    with ZipFile(download.value.path()) as pictures:
+        recipes = [read_recipe(pictures.read(name)) for name in pictures.namelist()]
+    assert [recipe.picture for recipe in recipes] == [0, 1, 2]
+    video = page.get_by_role("button", name="MP4")
+    if find_spec("av"):
+        with page.expect_download() as download:
+            video.click()
+        assert download.value.suggested_filename.endswith(".mp4")
+    else:
+        video.click()
+        expect(page.locator(".player-notice")).to_contain_text("This studio makes no MP4.")
+
+
+def test_one_step_has_small_moments_and_is_called_a_step(page: Page) -> None:
+    page.get_by_role("radio", name=SMALL).click()
+    painted(page, steps=1)
+    expect(page.locator(".player-title")).to_have_text(re.compile(" 1 step · "))
+    moments = page.locator(".player-moments li")
+    expect(moments).to_have_count(2)
+    tile, stage = moments.first.bounding_box(), page.locator(".player-stage").bounding_box()
+    assert tile is not None
+    assert stage is not None
+    assert tile["width"] < stage["width"] / 9
+    expect(page.get_by_role("button", name="Link")).to_be_in_viewport()
+
+
+def test_a_links_card_is_the_pages_own(studio: Server) -> None:
+    page = httpx.get(studio.url).text.partition("</head>")[0]
+    cards = dict(re.findall(r'<meta (?:property|name)="([a-z]+:\w+)" content="([^"]*)"', page))
+    assert (cards["og:title"], cards["twitter:card"]) == ("Plein Air", "summary_large_image")
+    assert "Click to try out the app!" not in page
+    assert "raw.githubusercontent.com" not in page
+    picture = httpx.get(cards["og:image"])
+    assert picture.headers["content-type"] == "image/jpeg"
+    assert picture.content.startswith(b"\xff\xd8")

@@ -199,7 +199,7 @@ def _updates(studio: Studio, fields: Controls, recipe: Recipe) -> list[Any]:
 def _keep_settings(settings: Controls) -> None:
     """Let the browser keep the values of the form's `settings`, whenever one changes."""
     gr.on(
-        [control.change for control in settings.values()],  # type: ignore[attr-defined]
+        [control.change for control in settings.values()],
         None,
         settings.all,
         js=f"(...values) => pleinAir.keepSettings({json.dumps([*settings])}, values)",
@@ -264,10 +264,10 @@ def _wire_recipes(
 
     told = gr.Textbox(visible=False, label="what the page opens with")
     outputs = [*fields.all, variations, restored]
-    tell = {"js": "async () => [await pleinAir.openingWords()]"}
+    tell = "async () => [await pleinAir.openingWords()]"
     for event in (
         header.drop.upload(errors_to_page(dropped), header.drop, outputs, **quiet()),
-        header.page.load(errors_to_page(opened), told, outputs, **tell, **quiet()),
+        header.page.load(errors_to_page(opened), told, outputs, js=tell, **quiet()),
     ):
         painting = event.success(paint_restored, restored, player, **restarted())
         player.stop(fn=None, cancels=[painting], api_visibility="private")
