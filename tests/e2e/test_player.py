@@ -324,7 +324,7 @@ def test_a_new_run_replaces_the_old_one(open_page: Open) -> None:
     player = PlayerPage(film(20))
     page = open_page(player)
     expect_state(page, "finished", 21)
-    expect(page.get_by_role("heading", name="a stored run")).to_be_visible()
+    expect(page.get_by_role("heading", name="hue 0")).to_be_visible()
     paint(page, steps=30, pictures=4)
     expect_state(page, "live", 6)
     expect_frame(page, 5)

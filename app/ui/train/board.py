@@ -294,11 +294,11 @@ def enlarged_sample(studio: Studio, owner: str, wish: Wish, precision: Precision
         ModelError: If its pictures can't be enlarged.
     """
     jobs, lab = studio.workshop.jobs, studio.noise_lab
-    path = next((it.path for it in jobs.samples(owner, wish.job) if it.step == wish.step), None)
+    sample = next((it for it in jobs.samples(owner, wish.job) if it.step == wish.step), None)
     count = jobs.config(owner, wish.job).sample_count
-    if path is None or wish.picture >= count:
+    if sample is None or wish.picture >= count:
         raise JobError("There is no such sample.", "Choose one of the pictures shown.")
-    pixels = untiled(np.asarray(own_picture(path)), count)[wish.picture]
+    pixels = untiled(np.asarray(own_picture(sample.path)), count)[wish.picture]
     info = studio.models.describe(jobs.model(owner, wish.job).id)
     how = {"model": info.id, "precision": precision}
     enlarging = Denoising.enlarging(how, PictureSource.of(image_of(pixels)), info)
@@ -308,6 +308,6 @@ def enlarged_sample(studio: Studio, owner: str, wish: Wish, precision: Precision
         job=wish.job,
         src=data_uri(result.png(), "image/png"),
         name=f"sample-{number}-step-{wish.step}-{side}px.png",
-        words=f"sample {number} after {counted(wish.step, 'step', ',')}, "
+        words=f"sample {number} after {counted(sample.step, 'step', ',')}, "
         f"painted anew with {side} px",
     )
