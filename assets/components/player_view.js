@@ -40,7 +40,6 @@ const MARKUP = `
     <h2 class="player-title"></h2>
     <p class="player-progress" aria-hidden="true"></p>
     <p class="player-live" role="status" aria-live="polite"></p>
-    <button type="button" class="player-quiet player-origin" title="the run that this one came from" hidden>← its origin</button>
     <button type="button" class="player-quiet player-follow">Follow</button>
     <button type="button" class="player-quiet player-stop">Stop</button>
     <div class="player-segments player-grid" role="group" aria-label="how many pictures">
@@ -84,6 +83,7 @@ const MARKUP = `
     <span class="player-state"></span>
     <div class="player-pictures" role="group" aria-label="this run's pictures"></div>
     <div class="player-actions">
+      <button type="button" class="player-quiet player-origin" title="the run that this one came from" hidden>← its origin</button>
       <a class="player-quiet player-save" role="button" title="the picture as a PNG, with its recipe inside">Save</a>
       <a class="player-quiet player-save-small" role="button" title="what the first stage painted, with its recipe inside" hidden>Save small</a>
       <button type="button" class="player-quiet" data-ask="animate" data-format="gif" title="the run as a moving picture">GIF</button>
