@@ -117,13 +117,20 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def visitor(chromium: Browser) -> Iterator[BrowserContext]:
+def profile(chromium: Browser) -> Iterator[BrowserContext]:
     """One browser profile for all pages: what was downloaded and compiled once stays so."""
     context = chromium.new_context(
         viewport={"width": 1280, "height": 720}, accept_downloads=True, reduced_motion="reduce"
     )
     yield context
     context.close()
+
+
+@pytest.fixture
+def visitor(profile: BrowserContext) -> Iterator[BrowserContext]:
+    """A new visitor's browser, of which the next one's knows nothing but what it downloaded."""
+    yield profile
+    profile.set_storage_state({"cookies": [], "origins": []})
 
 
 @pytest.fixture
@@ -134,5 +141,4 @@ def browser_page(visitor: BrowserContext) -> Iterator[Page]:
     page.on("pageerror", lambda error: errors.append(error.stack or str(error)))
     yield page
     page.close()
-    visitor.set_storage_state({"cookies": [], "origins": []})
     assert errors == []

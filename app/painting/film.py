@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import Final, Generic, Self, TypeVar
+from typing import Final, Generic, Literal, Self, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,9 @@ TILE: Final = 64
 MAX_BYTES: Final = 128_000_000
 
 STRIP_PICTURES: Final = 10
+
+PictureView = Literal["x_t", "x_0_hat"]
+"""The picture so far, or the painting that the network expects."""
 
 Shown = TypeVar("Shown", bound=Filmed)
 Shown_co = TypeVar("Shown_co", bound=Filmed, covariant=True)
@@ -140,7 +143,15 @@ class FilmResult(Generic[Shown_co]):
     @property
     def pictures(self) -> list[Pixels]:
         """This picture at each moment, (H, W, 3) uint8."""
-        return [moment.x_t[self.request.process.picture] for moment in self.film]
+        return self.seen("x_t")
+
+    def seen(self, view: PictureView) -> list[Pixels]:
+        """Return this picture at each moment as a `view` shows it, (H, W, 3) uint8."""
+        of = self.request.process.picture
+        if view == "x_t":
+            return [moment.x_t[of] for moment in self.film]
+        # At the end nothing is left to expect: that is the painting itself.
+        return [*(moment.x_0_hat[of] for moment in self.film[:-1]), self.film[-1].x_t[of]]
 
     @property
     def pixels(self) -> Pixels:
@@ -159,15 +170,15 @@ class FilmResult(Generic[Shown_co]):
         """Return the picture at its own size as a PNG, with the request inside."""
         return png_bytes(self.pixels, self.request)
 
-    def strip(self) -> bytes:
+    def strip(self, view: PictureView = "x_t") -> bytes:
         """Draw ten evenly spaced moments, noise or x_t to clean, with t under each, as a PNG."""
-        at, pictures = evenly_spaced(STRIP_PICTURES, len(self.film)), self.pictures
+        at, pictures = evenly_spaced(STRIP_PICTURES, len(self.film)), self.seen(view)
         captions = [f"t = {self.film[i].t}" for i in at]
         return png_bytes(film_strip([pictures[i] for i in at], captions), self.request)
 
-    def animation(self, form: AnimationFormat) -> bytes:
+    def animation(self, form: AnimationFormat, view: PictureView = "x_t") -> bytes:
         """Encode the run as a moving picture."""
-        return animation(self.pictures, form)
+        return animation(self.seen(view), form)
 
 
 class Films(Runs[Shown, Moment | ReplayStep, Film]):

@@ -25,6 +25,7 @@ from app.settings import Settings, quiet_matplotlib
 from app.studio import Studio
 from app.ui.blocks import StudioBlocks
 from app.ui.bodies import BodyLimit
+from app.ui.card import CardPicture, show_card
 from app.ui.components.layout import NETWORK, Header, model_choices
 from app.ui.components.recipe_controls import keep_usable
 from app.ui.components.upload import UploadButton
@@ -159,6 +160,7 @@ def _doors(settings: Settings) -> Iterator[Middleware]:
 
 def _launch(studio: Studio, page: gr.Blocks) -> None:
     settings, listeners = studio.settings, Listeners()
+    show_card(TITLE)
     # Otherwise Gradio answers /run and /api at once, past the queue and its length.
     page.queue(api_open=False)
     page._queue = queue = VisitorQueue(
@@ -189,6 +191,7 @@ def _launch(studio: Studio, page: gr.Blocks) -> None:
             "middleware": [
                 Middleware(VisitorCookie),
                 gate(studio, page),
+                Middleware(CardPicture),
                 Middleware(CheckedCalls, calls=Calls(page)),
                 Middleware(CountedListeners, listeners=listeners, session_of=queue.session_of),
                 upload_desk(studio),

@@ -102,8 +102,9 @@ _FILES: Final = (
     *("components/player.css", "components/labs.css", "components/present.css"),
     *("components/print.css", "components/present.js"),
     *("components/film.js", "components/player_view.js", "components/core.js"),
-    *("components/seed.js", "components/time.js", "components/picker.js"),
-    *("components/plots.js", "components/keyboard.js", "components/photo.js"),
+    *("components/runs.js", "components/address.js", "components/seed.js"),
+    *("components/time.js", "components/picker.js", "components/plots.js"),
+    *("components/keyboard.js", "components/photo.js"),
     *(f"{tab.id}/{file.name}" for tab in TABS for file in sorted((ASSETS / tab.id).glob("*"))),
 )
 _SCRIPTS: Final = _assets(name for name in _FILES if name.endswith(".js"))

@@ -181,6 +181,11 @@ function number(value, digits = 3) {
     .replace(/^-/, "−");
 }
 
+// "1 step", "1,000 steps"
+function counted(count, noun) {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 function escaped(text) {
   const span = document.createElement("span");
   span.textContent = text;

@@ -49,8 +49,8 @@ function createFilm({ tile, views, steps, second = null, small = null }) {
     return decoding.get(frame);
   }
 
-  function add({ src, ...about }) {
-    const frame = { ...about, blob: blobOf(src), column: 0 };
+  function add(about) {
+    const frame = { ...about, column: 0 };
     let at = frames.length;
     while (at > 0 && frames[at - 1].i > frame.i) at -= 1;
     if (at > 0 && frames[at - 1].i === frame.i) return frames[at - 1];

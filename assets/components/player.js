@@ -4,12 +4,13 @@ const MOMENTS = 10;
 const PLAY_SECONDS = 6;
 const SPOKEN_EVERY = 5000; // ms between two announcements of progress
 const SILENCE = 3000; // ms without a message, after which the server is asked for a sign of life
-const LOST = {
-  message: "The connection to the studio was lost.",
-  hint: "What came of the run can be looked at here until the page is loaded anew.",
-};
+const LOST = "The connection to the studio was lost.";
+const KEPT = "What came of the run is kept in this browser, and is here again when the page is loaded anew.";
+const UNKEPT = "What came of the run can be looked at here until the page is loaded anew.";
 
-function mountPlayer(element, trigger, props, watch) {
+// `keeps`: whether what is painted here is kept by the browser, and has an address. `noVideo`: why
+// there is no MP4; empty where there is.
+function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
   element.querySelector(".player-root").innerHTML = MARKUP;
   const root = element.querySelector(".player");
   const find = (selector) => root.querySelector(selector);
@@ -31,12 +32,16 @@ function mountPlayer(element, trigger, props, watch) {
   let waiting = ""; // the token of what is done before what was asked for
   let heard = 0; // when the last message came
   let queue = Promise.resolve(); // messages are dealt with one after the other
+  let goal = null; // the moment that the address asks for, until it is painted
   const look = { show: "all", grid: "one", pixels: false, compare: false };
 
   const stoppedWords = () => `stopped at step ${film.frames.at(-1)?.i ?? 0} of ${run.steps}`;
   const isLive = () => root.dataset.state === "live";
   const second = () => run?.second ?? Infinity; // where the second stage begins
   const atEnd = () => film && at === film.frames.length - 1;
+  const { runs, recorder: createRecorder, address, keyOf } = keeps ? window.pleinAir : {};
+  const recorder = createRecorder?.(runs, notKept);
+  const films = new Map(); // the stored runs that were shown, by their keys
 
   // ---- a run begins, grows, ends
 
@@ -45,14 +50,12 @@ function mountPlayer(element, trigger, props, watch) {
     stopPlaying();
     run = message;
     film = createFilm(message);
-    [at, wanted, picture, follow, finished, lastSeq] = [-1, -1, 0, true, [], 0];
+    [at, wanted, picture, follow, finished, lastSeq] = [-1, -1, message.picture ?? 0, true, [], 0];
     look.grid = "one";
     root.style.setProperty("--tile", message.tile.join(" / "));
     root.dataset.run = message.run;
     root.dataset.gaps = "0";
     root.dataset.frames = "0";
-    find(".player-title").textContent = message.title;
-    find(".player-title").title = message.title;
     find(".player-progress").textContent = "";
     spoken = -SPOKEN_EVERY;
     find(".player-notice").hidden = true;
@@ -60,7 +63,8 @@ function mountPlayer(element, trigger, props, watch) {
     const enlarged = second() < Infinity;
     root.style.setProperty("--second", enlarged ? (second() - 0.5) / message.steps : "");
     find(".player-second").hidden = find(".player-compare").hidden = !enlarged;
-    setState(message.finished ? "finished" : "live");
+    setState(message.state ?? "live");
+    showOrigin();
     buildMoments(message.steps);
     buildPictures(message.pictures ?? 1);
     showLook();
@@ -74,10 +78,12 @@ function mountPlayer(element, trigger, props, watch) {
   }
 
   async function addFrames(message) {
+    const frames = message.frames.map(({ src, ...about }) => ({ ...about, blob: blobOf(src) }));
+    recorder?.add(message, frames);
     if (message.run !== run?.run) return;
     if (message.seq > lastSeq + 1) root.dataset.gaps = Number(root.dataset.gaps) + message.seq - lastSeq - 1;
     lastSeq = Math.max(lastSeq, message.seq);
-    const added = message.frames.map((frame) => film.add(frame));
+    const added = frames.map((frame) => film.add(frame));
     const mine = film;
     if (isLive()) say(progressWords(message.progress));
     for (const frame of added) {
@@ -86,14 +92,18 @@ function mountPlayer(element, trigger, props, watch) {
       root.dataset.frames = film.frames.length;
       const k = film.frames.indexOf(frame);
       paintMoments();
-      if (follow || at < 0) show(k);
+      if (goal !== null && frame.i >= goal) {
+        [follow, goal] = [false, null];
+        show(k);
+      } else if (follow || at < 0) show(k);
     }
     showLoaded();
   }
 
   async function openFilm(message) {
     if (message.kept && run) return;
-    begin({ ...message, pictures: 1, finished: true });
+    if (keeps) films.set(keyOf(message.run), message);
+    begin({ ...message, pictures: 1, state: "finished" });
     const mine = film;
     await film.addWhole(message.frames, message.sheets);
     await end({ pictures: message.finished, run: message.run });
@@ -103,6 +113,29 @@ function mountPlayer(element, trigger, props, watch) {
     find(".player-progress").textContent = "";
     showLoaded();
     show(film.frames.length - 1);
+  }
+
+  // A run that the browser kept, as far as it came.
+  async function openKept({ frames, finished: pictures, state, ...about }) {
+    const lives = recorder.isLive(about.id);
+    begin({ ...about, state: state === "live" && !lives ? "stopped" : state });
+    lastSeq = about.seq;
+    for (const frame of frames) film.add(frame);
+    root.dataset.frames = film.frames.length;
+    if (!isLive() && state !== "finished") say(stoppedWords(), true);
+    if (pictures.length) await end({ pictures, run: about.run });
+    paintMoments();
+    showLoaded();
+    if (film.frames.length) show(film.frames.length - 1);
+  }
+
+  // Show a run that was here before; false where it isn't kept any more.
+  async function reopen(id) {
+    await recorder.saved();
+    const kept = films.has(id) ? null : await runs.get(id);
+    if (!kept && !films.has(id)) return false;
+    await (kept ? openKept(kept) : openFilm(films.get(id)));
+    return true;
   }
 
   async function end(message) {
@@ -135,12 +168,30 @@ function mountPlayer(element, trigger, props, watch) {
   }
 
   function fail({ message, hint }) {
+    recorder?.end("failed");
     if (isLive()) {
       setState("failed");
       say(stoppedWords(), true);
     }
     showActions();
     notify(hint ? `${message} ${hint}` : message);
+  }
+
+  function notKept(error) {
+    console.error(error);
+    find(".player-unkept").textContent =
+      "The browser has no room to keep this run: it lasts until the page is closed. Save what is to stay.";
+    find(".player-unkept").hidden = false;
+  }
+
+  // The way back to the run that this one came from.
+  async function showOrigin() {
+    const [mine, from] = [run, run.source ?? ""];
+    find(".player-origin").hidden = true;
+    if (!from || !recorder) return;
+    await recorder.saved();
+    const known = films.has(from) || (await runs.list()).some(({ id }) => id === from);
+    if (mine === run) find(".player-origin").hidden = !known;
   }
 
   function notify(words) {
@@ -161,6 +212,18 @@ function mountPlayer(element, trigger, props, watch) {
     anchor.download = name;
     anchor.click();
     showActions();
+  }
+
+  // Of a run that was stopped, the moment that is shown.
+  function saveMoment() {
+    const frame = film?.frames[at];
+    const tile = frame && film.tileAt(at, smallView(), picture);
+    if (!tile) return;
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = tile.slice(3);
+    paint(canvas.getContext("2d"), tile, 0, 0, canvas.width, canvas.height, true);
+    const stem = `${run.title} picture ${picture + 1} t ${frame.t}`.replace(/[^a-z0-9.]+/gi, "-");
+    download({ name: `${stem}.png`, src: canvas.toDataURL("image/png") });
   }
 
   // ---- one moment
@@ -203,7 +266,9 @@ function mountPlayer(element, trigger, props, watch) {
 
   function go(k) {
     follow = k >= film.frames.length - 1;
+    goal = null;
     show(k);
+    address?.at(follow ? null : film.frames[Math.max(0, k)].i);
     showActions();
   }
 
@@ -313,11 +378,24 @@ function mountPlayer(element, trigger, props, watch) {
       button.disabled = !about || Boolean(waiting);
       if (!waiting) button.removeAttribute("aria-busy");
     }
+    const stopped = over && root.dataset.state !== "finished";
+    if (stopped && at >= 0) save.setAttribute("aria-disabled", "false");
+    save.title = stopped
+      ? "this moment's picture as a PNG, without a recipe: one would paint the whole run"
+      : "the picture as a PNG, with its recipe inside";
+    const whole = find("[data-ask=whole]");
+    [whole.hidden, whole.disabled] = [!stopped, Boolean(waiting)];
     find("[data-ask=branch]").disabled = !over || Boolean(waiting) || at < 0 || film.frames[at].i >= run.steps;
     const enlarge = find("[data-ask=enlarge]");
     enlarge.hidden = !run?.enlarges;
     enlarge.disabled ||= at < 0 || film.frames[at].i >= second() - 1;
-    find(".player-link").disabled = !about?.link;
+    const link = find(".player-link");
+    link.disabled = !actions.link();
+    link.title = stopped
+      ? "copy a link that paints this run from its beginning to its end"
+      : "copy a link that restores these settings, and this moment";
+    const words = about?.recipe ?? run?.title ?? "";
+    [find(".player-title").textContent, find(".player-title").title] = [words, words];
     find(".player-actions").title = about?.recipe ?? "";
     find(".player-nearest").textContent = about?.nearest ? `nearest training painting: ${about.nearest}` : "";
     root.classList.toggle("away", isLive() && !follow);
@@ -374,17 +452,24 @@ function mountPlayer(element, trigger, props, watch) {
     },
     ask(action, format) {
       const frame = film.frames[Math.max(at, 0)].i;
-      trigger("select", { action, run: run.run, picture, frame, ...(format && { format }) });
+      if (format === "mp4" && noVideo) return notify(noVideo), false;
+      trigger("select", { action, run: run.run, picture, frame, view: smallView(), ...(format && { format }) });
+      return true;
     },
     stop() {
       trigger("stop", { run: run?.run });
+      if (isLive()) recorder?.end("stopped", { run: run.run });
       if (waiting) refused.add(waiting);
       stopWaiting();
       if (!isLive()) return;
       setState("stopped");
       say(stoppedWords(), true);
     },
-    link: () => finished[picture]?.link ?? "",
+    // A run's name begins with its recipe, where it has one.
+    link: () => finished[picture]?.link ?? (isLive() || !run?.run.includes(".") ? "" : run.run.split(".")[0]),
+    moment: () => (keeps && film && !follow ? film.frames[Math.max(at, 0)].i : null),
+    toOrigin: () => visit(run.source),
+    saveMoment,
     pictures: () => run?.pictures ?? 1,
     notify,
   };
@@ -396,11 +481,59 @@ function mountPlayer(element, trigger, props, watch) {
 
   // Gradio may say a message again when an event ends: a run begins once.
   const begun = new Set();
-  const beginOnce = (message) => begun.has(message.run) || (begun.add(message.run), begin(message));
+  function beginOnce(message) {
+    if (begun.has(message.run)) return;
+    begun.add(message.run);
+    recorder?.begin(message);
+    begin(message);
+    if (address?.shows(keyOf(message.run), { isNew: true })) goal = address.moment();
+  }
+
+  async function openNew(message, isNew = true) {
+    await openFilm(message);
+    if (run?.run === message.run) address?.shows(keyOf(message.run), { isNew });
+  }
+
+  async function endOf(message) {
+    recorder?.end("finished", message);
+    await end(message);
+  }
 
   const refused = new Set(); // waits that were stopped
 
-  const deal = { start: beginOnce, waiting: wait, frames: addFrames, film: openFilm, end, error: fail, download };
+  const deal = { start: beginOnce, waiting: wait, frames: addFrames, film: openNew, end: endOf, error: fail, download };
+
+  // Go to a run that was here before, and the form with it.
+  function visit(id) {
+    queue = queue.then(async () => {
+      if (!(await reopen(id))) return notify("This browser has that run no more.");
+      address.shows(id, { isNew: true });
+      trigger("input", { run: run.run });
+    });
+  }
+
+  function followAddress({ detail: { run: id, moment } }) {
+    if (!root.isConnected) return document.removeEventListener("plein-air:address", followAddress);
+    queue = queue.then(async () => {
+      if (id && id !== keyOf(run?.run ?? "")) {
+        if (!(await reopen(id))) return notify("This browser has that run no more.");
+        address.shows(id, { isNew: false });
+        trigger("input", { run: run.run });
+      }
+      if (film?.frames.length) go(moment === null ? film.frames.length - 1 : film.nearest(moment));
+    });
+  }
+
+  // What is there before the first message: the run that this browser kept.
+  async function openFirst() {
+    find(".player-unkept").hidden = await runs.lasting;
+    const { kept } = await window.pleinAir.opening();
+    if (!kept) return;
+    await openKept(kept);
+    address.shows(kept.id, { isNew: false });
+    const moment = address.moment();
+    if (moment !== null && film.frames.length) go(film.nearest(moment));
+  }
 
   // Gradio tells the page of a lost connection, but no component.
   async function listen() {
@@ -411,7 +544,7 @@ function mountPlayer(element, trigger, props, watch) {
     const answer = await fetch(`${studio}${api_prefix}/app_id`, { cache: "no-store" }).catch(() => null);
     if (answer?.ok || !(isLive() || waiting)) return;
     stopWaiting();
-    fail(LOST);
+    fail({ message: LOST, hint: keeps && (await runs.lasting) ? KEPT : UNKEPT });
   }
 
   const listening = setInterval(listen, 1000);
@@ -436,5 +569,15 @@ function mountPlayer(element, trigger, props, watch) {
   buildPictures(1);
   showLook();
   watch("value", receive);
+  if (keeps) {
+    document.addEventListener("plein-air:address", followAddress);
+    const first = props.value && JSON.parse(props.value);
+    queue = openFirst().catch((error) => console.error(error));
+    if (first?.kind === "film") {
+      films.set(keyOf(first.run), first);
+      queue = queue.then(() => run || openNew(first, false));
+      return;
+    }
+  }
   receive();
 }

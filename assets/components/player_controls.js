@@ -82,8 +82,9 @@ function wireDividers(root, moved) {
 
 async function copyLink(root, actions) {
   const url = new URL(location.href);
-  url.search = "";
+  [url.search, url.hash] = ["", ""];
   url.searchParams.set("recipe", actions.link());
+  if (actions.moment() !== null) url.hash = `#paint/${actions.moment()}`;
   const button = root.querySelector(".player-link");
   try {
     await navigator.clipboard.writeText(url.href);
@@ -108,6 +109,7 @@ function wireControls(root, actions) {
   on("[data-do=next]", () => actions.step(1));
   on("[data-do=play]", () => actions.play());
   on(".player-follow", () => actions.toEnd());
+  on(".player-origin", () => actions.toOrigin());
   on(".player-stop", () => actions.stop());
   on(".player-moments button", (button) => actions.toFrame(Number(button.dataset.i)));
   on(".player-pictures button", (button) => actions.choose(Number(button.dataset.picture)));
@@ -120,9 +122,10 @@ function wireControls(root, actions) {
     if (picture >= 0) actions.choose(picture);
   });
   on(".player-notice button", (button) => (button.parentElement.hidden = true));
+  on(".player-save", (link) => link.ariaDisabled === "true" || link.hasAttribute("href") || actions.saveMoment());
   on(".player-link", () => copyLink(root, actions));
   on("[data-ask]", (button) => {
-    actions.ask(button.dataset.ask, button.dataset.format);
-    if (button.dataset.ask !== "branch" && button.dataset.ask !== "enlarge") button.setAttribute("aria-busy", "true");
+    const asked = actions.ask(button.dataset.ask, button.dataset.format);
+    if (asked && !["branch", "enlarge", "whole"].includes(button.dataset.ask)) button.setAttribute("aria-busy", "true");
   });
 }

@@ -86,17 +86,22 @@ const MARKUP = `
     <span class="player-state"></span>
     <div class="player-pictures" role="group" aria-label="this run's pictures"></div>
     <div class="player-actions">
+      <button type="button" class="player-quiet player-origin" title="the run that this one came from" hidden>← its origin</button>
       <a class="player-quiet player-save" role="button" title="the picture as a PNG, with its recipe inside">Save</a>
       <a class="player-quiet player-save-small" role="button" title="what the first stage painted, with its recipe inside" hidden>Save small</a>
       <button type="button" class="player-quiet" data-ask="animate" data-format="gif" title="the run as a moving picture">GIF</button>
       <button type="button" class="player-quiet" data-ask="animate" data-format="webp" title="the run as a moving picture, smaller">WebP</button>
+      <button type="button" class="player-quiet player-video" data-ask="animate" data-format="mp4" title="the run as a video">MP4</button>
       <button type="button" class="player-quiet" data-ask="strip" title="ten moments in a row, as a PNG">Strip</button>
+      <button type="button" class="player-quiet player-zip" data-ask="zip" title="all pictures of this run in a zip, each with its recipe inside">All</button>
+      <button type="button" class="player-quiet" data-ask="whole" title="paint this run again from its beginning, to its end" hidden>Paint whole</button>
       <button type="button" class="player-quiet" data-ask="enlarge" title="hand the pictures of this moment to the second stage, which paints them four times as large" hidden>× 4 here</button>
       <button type="button" class="player-quiet" data-ask="branch" title="paint on from this moment with new noise">Branch here</button>
       <button type="button" class="player-quiet player-link" title="copy a link that restores these settings">Link</button>
     </div>
   </div>
   <p class="player-nearest"></p>
+  <p class="player-unkept" hidden>This browser lets the page keep nothing, as in a private window or a frame: what is painted lasts until the page is closed.</p>
 </section>`;
 
 // A canvas as large as its box on this screen; true when that changed (and so emptied it).

@@ -8,6 +8,8 @@ Object.assign(pleinAir, {
   newSeed: () => Math.floor(Math.random() * SEEDS),
   // -1 asks for a new one, as elsewhere.
   nextSeed: (seed, kept) => (kept && seed !== -1 ? seed : (drawn = pleinAir.newSeed())),
+  // After a reload the form has the seed that was drawn before it.
+  drewSeed: (seed) => (drawn = seed),
   // One that a person or a recipe put there is kept.
   keepsSeed: (seed, kept) => seed !== -1 && (kept || seed !== drawn),
 });

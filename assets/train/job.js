@@ -69,14 +69,14 @@ function trainSamples(root, moved) {
     root.style.setProperty("--at", steps.length > 1 ? at / (steps.length - 1) : 1);
     slider.setAttribute("aria-valuemax", Math.max(0, steps.length - 1));
     slider.setAttribute("aria-valuenow", Math.max(0, at));
-    slider.setAttribute("aria-valuetext", grid ? `after ${steps[at]} steps` : "no samples yet");
+    slider.setAttribute("aria-valuetext", grid ? `after ${counted(steps[at], "step")}` : "no samples yet");
     slider.setAttribute("aria-disabled", String(steps.length < 2));
     canvas.hidden = !grid;
     if (grid) {
-      about.textContent = `after ${steps[at].toLocaleString("en")} steps, from the same noise`;
+      about.textContent = `after ${counted(steps[at], "step")}, from the same noise`;
       drawGrid(grid);
     } else {
-      about.textContent = firstSample ? `the first come after ${firstSample.toLocaleString("en")} steps` : "";
+      about.textContent = firstSample ? `the first come after ${counted(firstSample, "step")}` : "";
     }
   }
 

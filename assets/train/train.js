@@ -103,9 +103,9 @@ function mountTrain(root, { trigger, props, watch }) {
     if (!which) return;
     find("[data-ask=enlarge]").hidden = !samples.enlarges;
     const [step, { models }] = [modelStep(), lineOf(current)];
-    const steps = (step ?? models.at(-1) ?? 0).toLocaleString("en");
+    const steps = counted(step ?? models.at(-1) ?? 0, "step");
     const missing = samples.scrubbed !== null && step === null ? "not kept here; " : "";
-    which.textContent = step === null ? `${missing}the newest model, after ${steps} steps` : `the model after ${steps} steps`;
+    which.textContent = step === null ? `${missing}the newest model, after ${steps}` : `the model after ${steps}`;
   }
 
   function ask(deed) {

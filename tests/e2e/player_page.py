@@ -83,6 +83,7 @@ class PlayerPage:
     Args:
         value: What the player shows at first.
         cancels: Whether Stop ends the run; else it goes on, as if its frames were on their way.
+        keeps: Whether the browser keeps its runs.
 
     Attributes:
         gate: While it is closed, gated runs wait before the frame `gate_at`.
@@ -91,15 +92,17 @@ class PlayerPage:
         dropped: The bytes of the files that were dropped on the page.
     """
 
-    def __init__(self, value: Message | None = None, *, cancels: bool = True) -> None:
+    def __init__(
+        self, value: Message | None = None, *, cancels: bool = True, keeps: bool = False
+    ) -> None:
         self.gate = threading.Event()
         self.gate_at = 6
         self.asked: list[PlayerEvent] = []
         self.stopped = threading.Event()
         self.dropped: queue.Queue[bytes] = queue.Queue()
-        self.blocks = self._build(value, cancels)
+        self.blocks = self._build(value, cancels, keeps)
 
-    def _build(self, value: Message | None, cancels: bool) -> gr.Blocks:
+    def _build(self, value: Message | None, cancels: bool, keeps: bool) -> gr.Blocks:
         private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         with gr.Blocks(title="player") as blocks:
             gr.HTML(NIGHT_SWITCH)
@@ -110,7 +113,7 @@ class PlayerPage:
                     rate = gr.Number(1000, label="rate", precision=0)
                 with gr.Row():
                     paint, fail, look = gr.Button("Paint"), gr.Button("Fail"), gr.Button("Look")
-                player = Player(value)
+                player = Player(value, keeps=keeps)
                 dropped = gr.File(elem_id="recipe-drop", file_types=[".png"], type="binary")
             with gr.Tab("Elsewhere"):
                 gr.Markdown("Something else.")

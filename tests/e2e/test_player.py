@@ -326,7 +326,7 @@ def test_a_new_run_replaces_the_old_one(open_page: Open) -> None:
     player = PlayerPage(film(20))
     page = open_page(player)
     expect_state(page, "finished", 21)
-    expect(page.get_by_role("heading", name="a stored run")).to_be_visible()
+    expect(page.get_by_role("heading", name="hue 0")).to_be_visible()
     paint(page, steps=30, pictures=4)
     expect_state(page, "live", 6)
     expect_frame(page, 5)
@@ -412,6 +412,17 @@ def test_an_animation_is_asked_for_and_saved(open_page: Open, form: Literal["gif
             page.locator(f"[data-format={form}]").click()
         assert saved.value.suggested_filename == f"run.{form}"
     assert [(asked.action, asked.format) for asked in player.asked] == [("animate", form)] * 2
+
+
+def test_a_file_is_asked_for_of_the_view_that_is_shown(open_page: Open) -> None:
+    player = PlayerPage(film())
+    page = open_page(player)
+    expect_state(page, "finished", 13)
+    for look in ("three views", "only the painting it expects"):
+        page.get_by_role("button", name=look).click()
+        with page.expect_download():
+            page.get_by_role("button", name="Strip").click()
+    assert [asked.view for asked in player.asked] == ["x_t", "x_0_hat"]
 
 
 def test_branch_tells_the_run_the_picture_and_the_frame(open_page: Open) -> None:

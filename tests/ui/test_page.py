@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from app.errors import StudioError
-from app.settings import ROOT, Settings
+from app.painting.examples import load_examples
+from app.settings import ASSETS, ROOT, Settings
+from app.studio import Studio
 from app.ui import page
 from tools.server import running_server
 
@@ -75,6 +77,14 @@ def test_sigterm_ends_the_page_in_order(
         ended = os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
         assert ended is not None
         assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 0)
+
+
+def test_the_form_opens_with_the_seed_of_the_example_that_is_shown(tmp_path: Path) -> None:
+    shown = load_examples(ASSETS / "showcase")[0].recipe
+    built = page.build(Studio(Settings(data_dir=tmp_path)))
+    seeds = [it for it in built.blocks.values() if getattr(it, "label", "") == "seed"]
+    assert shown.model == Settings().default_model
+    assert [getattr(it, "value", None) for it in seeds[:1]] == [shown.seed]
 
 
 def test_no_studio_is_open_where_a_readers_memory_has_no_limit(

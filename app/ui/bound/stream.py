@@ -10,7 +10,7 @@ from app.laboratory.bound_results import BoundMoment, BoundResult, StepWeights
 from app.laboratory.experiments import BoundRequest
 from app.painting.film import ReplayStep
 from app.ui.components.films import MessagePace, Told, duration
-from app.ui.components.layout import STORED
+from app.ui.components.layout import STORED, counted
 from app.ui.components.messages import Finish, Message
 
 YIELD_SECONDS: Final = 1 / 4
@@ -83,7 +83,7 @@ def tell_bound(lab: BoundLab, wish: Callable[[], BoundRequest]) -> Iterator[Told
         moment, model = result.latest, len(result.moments) - 1
         if moment is None:
             pictures = len(it.subjects) * it.draws
-            words = f"{total} network steps of {pictures} pictures each"
+            words = f"{counted(total, 'network step')} of {counted(pictures, 'picture')} each"
             yield bound_start(name, result, words), result
             continue
         done += moment.kind != "prior"

@@ -1,5 +1,6 @@
 """Runs as messages to the page, sent a few times a second."""
 
+import io
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 from uuid import uuid4
+from zipfile import ZipFile
 
 import gradio as gr
 import numpy as np
@@ -18,8 +20,8 @@ from app.errors import RecipeError
 from app.images.arrays import Pixels
 from app.images.encoding import data_uri, jpeg_uri, png_bytes
 from app.images.pixels import joined
+from app.images.video import mp4
 from app.laboratory.experiments import Denoising, Mixing
-from app.laboratory.mix import MorphResult
 from app.models.files import ModelInfo
 from app.models.loading import LoadedModel
 from app.painting.film import FilmResult, Films, Moment, ReplayStep, kept_moments
@@ -27,7 +29,7 @@ from app.painting.recipe import Filmed, Recipe
 from app.painting.runs import LoadedRun
 from app.ui.callers import finish
 from app.ui.components.instrument import BrowserComponent
-from app.ui.components.layout import restarted
+from app.ui.components.layout import counted, restarted
 from app.ui.components.messages import (
     VIEWS,
     Download,
@@ -41,7 +43,7 @@ from app.ui.components.messages import (
     Start,
     Waiting,
 )
-from app.ui.components.player import FileType, PlayerEvent
+from app.ui.components.player import PlayerEvent
 from app.ui.errors import errors_to_page, explained
 
 YIELD_SECONDS: Final = 1 / 10
@@ -60,6 +62,11 @@ Told = tuple[Message, Result | None]
 def run_name(recipe: Recipe) -> str:
     """Name a run by its recipe, which the page sends back, and a random part that is unique."""
     return f"{recipe.to_link()}.{uuid4().hex[:8]}"
+
+
+def run_key(run: str) -> str:
+    """Return the part of a run's name by which a browser keeps it."""
+    return run.rpartition(".")[2]
 
 
 def recipe_of(run: str) -> Recipe:
@@ -132,6 +139,8 @@ class RunMessages:
     second: int | None = None
     small: tuple[int, int] | None = None
     enlarges: bool = False
+    picture: int = 0
+    source: str = ""
     run: str = field(default_factory=lambda: uuid4().hex)
     _seq: int = 0
     _waiting: list[PlayerFrame] = field(default_factory=list)
@@ -139,7 +148,7 @@ class RunMessages:
     def start(self) -> Start:
         """Return the first message."""
         about = (self.run, self.title, self.pictures, self.tile, self.steps, self.T)
-        return Start(*about, self.second, self.small, self.enlarges)
+        return Start(*about, self.second, self.small, self.enlarges, self.picture, self.source)
 
     def add(self, frame: PlayerFrame) -> None:
         """Keep a frame for the next message."""
@@ -174,6 +183,7 @@ def film_messages(
     name: Callable[[Shown], str] = lambda _: uuid4().hex,
     nearest: Callable[[LoadedModel, Pixels], Iterable[str]] = lambda _, pixels: [""] * len(pixels),
     enlarges: Callable[[ModelInfo], bool] = lambda _: False,
+    source: str = "",
     clock: Clock = time.monotonic,
 ) -> Generator[Message, None, None]:
     """Do a run for a player: its start, its frames as they come, its end.
@@ -189,6 +199,7 @@ def film_messages(
         nearest: Says which training paintings the first stage's pictures (B, H, W, 3) come
             nearest to.
         enlarges: Tells whether a second stage can be asked for.
+        source: The key of the run that this one comes from.
         clock: Tells the time in seconds.
     """
     try:
@@ -206,6 +217,8 @@ def film_messages(
             second=steps + 1 if recipe.size else None,
             small=(info.size, info.size) if recipe.size else None,
             enlarges=enlarges(info),
+            picture=recipe.picture,
+            source=source,
             run=name(request),
         )
         yield told.start()
@@ -390,21 +403,41 @@ def wire_player(
                 raise RecipeError("That run isn't kept any more.", "Run it again.")
             if told.action == "branch":
                 raise RecipeError("A run from x_t has no branches.", "Run it from another t.")
+            if told.action == "whole":
+                return tell(films, lambda: experiment, enlarges)
             if told.action == "enlarge":
                 return tell(films, partial(enlarge, experiment, told.frame, *values), enlarges)
-            pictures = finish(films.picture_steps(experiment))
-            return download(pictures[told.picture], told.file_type)
+            return download(finish(films.picture_steps(experiment)), told)
         except Exception as error:
             return failure(error)
 
     runs.answer_by(asked, brushwork)
 
 
-def download(result: FilmResult[Filmed] | MorphResult, what: FileType) -> Download:
-    """Make a strip or an animation of `result`, as a file to save."""
-    if what == "strip":
-        return Download.of(f"{result.name}-strip.png", result.strip())
-    return Download.of(f"{result.name}.{what}", result.animation(what))
+def download(results: Sequence[FilmResult[Filmed]], wish: PlayerEvent) -> Download:
+    """Make the file that a player asks for of a run's pictures."""
+    result = results[wish.picture]
+    name = result.name if wish.view == "x_t" else f"{result.name}-expected"
+    match wish.file_type:
+        case "zip":
+            return Download.of(
+                f"{results[0].name}-and-{len(results) - 1}-more.zip", zipped(results)
+            )
+        case "strip":
+            return Download.of(f"{name}-strip.png", result.strip(wish.view))
+        case "mp4":
+            return Download.of(f"{name}.mp4", mp4(result.seen(wish.view)))
+        case form:
+            return Download.of(f"{name}.{form}", result.animation(form, wish.view))
+
+
+def zipped(results: Sequence[FilmResult[Filmed]]) -> bytes:
+    """Put a run's finished pictures in a zip, each a PNG with its recipe inside."""
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w") as file:
+        for result in results:
+            file.writestr(f"{result.name}.png", result.png())
+    return buffer.getvalue()
 
 
 def finished_picture(
@@ -455,7 +488,7 @@ def title(request: Filmed, starts: int | None = None, classes: Sequence[str] = (
     words = summary(request.process, starts, classes)
     match request:
         case Denoising(t=0):
-            return f"enlarged · {words.partition(' steps · ')[2]}"
+            return f"enlarged · seed {words.partition(' · seed ')[2]}"
         case Denoising():
             return f"denoised from t = {request.t} · {words}"
         case Mixing():
@@ -482,8 +515,8 @@ def summary(recipe: Recipe, starts: int | None = None, classes: Sequence[str] = 
     large = f" · {recipe.size} px{early}, brushwork {brushwork}" if recipe.size else ""
     seed = recipe.seed + recipe.picture
     return (
-        f"{SAMPLER_KINDS[recipe.sampler].label}{eta} · {recipe.steps} steps · seed {seed}"
-        f"{label}{guidance}{branch}{large} · {recipe.precision}"
+        f"{SAMPLER_KINDS[recipe.sampler].label}{eta} · {counted(recipe.steps, 'step')} · "
+        f"seed {seed}{label}{guidance}{branch}{large} · {recipe.precision}"
     )
 
 

@@ -75,6 +75,11 @@ def note(text: str, look: str = "lab-note") -> None:
     gr.Markdown(coloured, latex_delimiters=LATEX, elem_classes=look.split())
 
 
+def counted(number: int, noun: str, style: str = "") -> str:
+    """Count things in words: "1 step", "1000 steps"; with the style ",", "1,000 steps"."""
+    return f"{number:{style}} {noun}{'' if number == 1 else 's'}"
+
+
 def symbol(base: str, sub: str) -> str:
     """Return a letter of the paper as HTML, `sub` below it."""
     return f'<span class="lab-maths"><i>{base}</i><sub>{sub}</sub></span>'

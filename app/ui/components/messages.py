@@ -102,6 +102,8 @@ class Start(Message):
         second: The index at which the second stage begins; None where there is none.
         small: A picture's width and height before that.
         enlarges: Whether a second stage can be asked for.
+        picture: The picture to show first.
+        source: The key of the run that this one came from; empty for none.
         seq: The message's number, 0.
     """
 
@@ -115,6 +117,8 @@ class Start(Message):
     second: int | None = None
     small: tuple[int, int] | None = None
     enlarges: bool = False
+    picture: int = 0
+    source: str = ""
     views: tuple[str, ...] = VIEWS
     seq: int = 0
 
@@ -205,8 +209,10 @@ class Download(Message):
 
     @classmethod
     def of(cls, name: str, data: bytes) -> Self:
-        """Make a picture's file, of the type that `name` ends in."""
-        return cls(name, data_uri(data, f"image/{name.rpartition('.')[2]}"))
+        """Make a file of the type that `name` ends in: a picture, a video or a zip."""
+        ending = name.rpartition(".")[2]
+        kind = {"mp4": "video/mp4", "zip": "application/zip"}.get(ending, f"image/{ending}")
+        return cls(name, data_uri(data, kind))
 
 
 @dataclass(frozen=True)

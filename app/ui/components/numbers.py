@@ -37,7 +37,8 @@ class Slider(gr.Slider, metaclass=QuietMeta):
         Raises:
             gr.Error: If it is out of range, or not whole where the step is.
         """
-        return _checked(self, payload, float(self.step).is_integer())
+        number: float = _checked(self, payload, float(self.step).is_integer())
+        return number
 
 
 def _checked(field: Number | Slider, value: Any, is_whole: bool) -> Any:

@@ -6,17 +6,23 @@ person asks for comes back as events: `player.select` (see `PlayerEvent`) and `p
 player is never an event's input.
 """
 
+import json
 from typing import Any, Final, Literal, Self
 
 import gradio as gr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import StudioError
+from app.images.video import HOW, NO_VIDEO, makes_videos
+from app.painting.film import PictureView
 from app.settings import ASSETS
 from app.ui.components.instrument import BrowserComponent
 from app.ui.components.messages import Message
 
-FileType = Literal["gif", "webp", "strip"]
+FileType = Literal["gif", "webp", "mp4", "strip", "zip"]
+
+FILES: Final = ("animate", "strip", "zip")
+"""The requests for a file to save."""
 
 MAX_RUN: Final = 10_000
 """The most characters of a run's name, which may carry the run's recipe."""
@@ -42,8 +48,19 @@ class FromPage(BaseModel):
         Raises:
             StudioError: If the event is no such request.
         """
+        return cls.read(event._data)
+
+    @classmethod
+    def read(cls, data: object) -> Self:
+        """Read a request, or its JSON.
+
+        Raises:
+            StudioError: If it is no such request.
+        """
         try:
-            return cls.model_validate(event._data)
+            if isinstance(data, str):
+                return cls.model_validate_json(data)
+            return cls.model_validate(data)
         except ValidationError as error:
             raise StudioError(
                 "The page sent a request that can't be read.", "Reload the page."
@@ -54,36 +71,72 @@ class PlayerEvent(FromPage):
     """A person's request to a player.
 
     Attributes:
-        action: "animate", "strip", "branch" or "enlarge".
+        action: What to do: make a file, as FILES says; "branch" or "enlarge"; or "whole", to paint
+            a stopped run again.
         run: The run shown, as its Start or FilmMessage named it.
         picture: Which of the run's pictures, from 0.
         frame: The index i of the frame at the slider.
-        format: For "animate": "gif" or "webp".
+        format: For "animate": "gif", "webp" or "mp4".
+        view: Of a file, which view it shows.
     """
 
-    action: Literal["animate", "strip", "branch", "enlarge"]
+    action: Literal["animate", "strip", "zip", "branch", "enlarge", "whole"]
     run: str = Field(max_length=MAX_RUN)
     picture: int = Field(ge=0, lt=1000)
     frame: int = Field(ge=0, le=1_000_000)
-    format: Literal["gif", "webp"] = "gif"
+    format: Literal["gif", "webp", "mp4"] = "gif"
+    view: PictureView = "x_t"
 
     @property
     def file_type(self) -> FileType:
-        """The type of the file to save, where `action` is "animate" or "strip"."""
-        return "strip" if self.action == "strip" else self.format
+        """The type of the file to save, where `action` is one of FILES."""
+        match self.action:
+            case "strip" | "zip" as kind:
+                return kind
+            case _:
+                return self.format
+
+
+class Visit(FromPage):
+    """A person's return to a run that was shown before.
+
+    Attributes:
+        run: The run's name.
+    """
+
+    run: str = Field(max_length=MAX_RUN)
+
+
+class Opening(FromPage):
+    """What the page opens with, as the browser tells it.
+
+    Attributes:
+        link: The recipe of the link that was followed; empty for none.
+        settings: The values that the form's controls had, by name; None where none are kept.
+    """
+
+    link: str = Field(default="", max_length=MAX_RUN)
+    settings: dict[str, Any] | None = None
 
 
 class Player(BrowserComponent):
     """The player of a run: three views, a slider from noise to painting, a strip of moments."""
 
     def __init__(
-        self, value: Message | str | None = None, *, label: str = "player", **kwargs: Any
+        self,
+        value: Message | str | None = None,
+        *,
+        label: str = "player",
+        keeps: bool = False,
+        **kwargs: Any,
     ) -> None:
+        """Build it; one that `keeps` has its runs kept by the browser, and shown by the address."""
+        how = json.dumps({"keeps": keeps, "noVideo": "" if makes_videos() else f"{NO_VIDEO} {HOW}"})
         super().__init__(
             value,
             label=label,
             html_template='<div class="player-root"></div>',
-            js_on_load=f"{_JS}\nmountPlayer(element, trigger, props, watch);",
+            js_on_load=f"{_JS}\nmountPlayer(element, trigger, props, watch, {how});",
             elem_classes=["plein-air-player"],
             **kwargs,
         )

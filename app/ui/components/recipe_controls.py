@@ -16,7 +16,7 @@ from app.models.files import ModelInfo
 from app.models.stages import takes_pictures_of
 from app.painting.recipe import GUIDANCE_FIELDS, MAX_STEPS, STAGE_FIELDS, Recipe
 from app.studio import Studio
-from app.ui.components.layout import note, quiet
+from app.ui.components.layout import counted, note, quiet
 from app.ui.components.numbers import Number, Slider
 from app.ui.errors import errors_to_page
 
@@ -43,7 +43,7 @@ FULL: Final = Preset("ddpm", MAX_STEPS)
 def presets(info: ModelInfo) -> dict[str, Preset]:
     """List the presets by the names that they have for a model, none of more steps than it has."""
     most = most_steps(info)
-    full = f"the full {most}" if most == info.num_train_timesteps else f"{most} steps"
+    full = f"the full {most}" if most == info.num_train_timesteps else counted(most, "step")
     named = {"quick": QUICK, "fine": FINE, full: FULL}
     return {name: replace(it, steps=min(it.steps, most)) for name, it in named.items()}
 
@@ -178,10 +178,10 @@ def seed_control(name: str = "seed", **how: Any) -> Number:
         return _seed_field(name, **how)
 
 
-def kept_seed_control() -> tuple[Number, gr.Checkbox]:
+def kept_seed_control(**how: Any) -> tuple[Number, gr.Checkbox]:
     """Build the control of a seed that is new for each painting, and the switch that keeps it."""
     with gr.Row(elem_classes="studio-seed"):
-        seed = _seed_field("seed")
+        seed = _seed_field("seed", **how)
         keep = gr.Checkbox(label="keep", min_width=64, scale=0, elem_classes="studio-keep")
     seed.change(None, [seed, keep], keep, js="pleinAir.keepsSeed")
     return seed, keep

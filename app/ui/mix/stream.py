@@ -14,7 +14,7 @@ from app.laboratory.mix import GridResult, MixItem, MixLab, MixMoment, MorphResu
 from app.models.files import ModelInfo
 from app.painting.runs import LoadedRun, Runs
 from app.ui.components.films import MessagePace, Told, duration, frame_sheet, summary
-from app.ui.components.layout import STORED
+from app.ui.components.layout import STORED, counted
 from app.ui.components.messages import Finish, ForwardMessage, Message
 
 
@@ -201,6 +201,6 @@ def estimate_words(lab: MixLab, run: LoadedRun[Grid | Morph | SeedMorph]) -> str
     it, estimate = run.request, lab.estimate(run)
     pictures = len(it.mixes) * (len(it.rows) if isinstance(it, Grid) else 1)
     return (
-        f"{pictures} pictures · {estimate.network_steps} network steps · "
+        f"{counted(pictures, 'picture')} · {counted(estimate.network_steps, 'network step')} · "
         f"about {duration(estimate.seconds)}"
     )

@@ -13,7 +13,7 @@ from app.painting.recipe import Recipe
 from app.painting.runs import Runs
 from app.studio import Studio
 from app.ui.components import recipe_controls as easel
-from app.ui.components.films import Told, download
+from app.ui.components.films import Told
 from app.ui.components.instrument import LabComponent, TimeSlider
 from app.ui.components.laboratory import LabTab, shown_rows, wire_instrument
 from app.ui.components.layout import STORED, Header, note, quiet, streaming
@@ -72,11 +72,11 @@ def mix_tab(studio: Studio, header: Header, tab: gr.Tab) -> LabTab:
             instrument = LabComponent("mixture", tab=TAB, label="two pictures mixed at t")
             shared["t"] = TimeSlider(500, lab.info.num_train_timesteps, tab=TAB)
             with gr.Tabs(elem_classes="lab-panels", overflow_behavior="wrap"):
-                with gr.Tab("One mixture"):
+                with gr.Tab("One mixture", elem_id="mix-one"):
                     _mixture_panel(lab, tab)
-                with gr.Tab("The grid") as grid:
+                with gr.Tab("The grid", elem_id="mix-grid") as grid:
                     _grid_panel(lab, grid)
-                with gr.Tab("Morph") as morph:
+                with gr.Tab("Morph", elem_id="mix-morph") as morph:
                     _morph_panel(lab, morph)
     for name in ("mix", "rule"):
         share = f"({name}) => pleinAir.share('{TAB}', {{ {name} }})"
@@ -176,9 +176,9 @@ def _morph_panel(lab: LabTab, tab: gr.Tab) -> None:
     def save(result: MorphResult, asked: Mapping[str, Any]) -> Message:
         match asked:
             case {"ask": "gif" | "webp" as form}:
-                return download(result, form)
+                return Download.of(f"{result.name}.{form}", result.animation(form))
             case _:
-                return download(result, "strip")
+                return Download.of(f"{result.name}-strip.png", result.strip())
 
     _add_runs(
         *(lab, tab, button, form, wish, lab.studio.mix_lab.morphs),

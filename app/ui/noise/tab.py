@@ -132,15 +132,15 @@ def noise_tab(studio: Studio, header: Header, _: gr.Tab) -> LabTab:
             instrument = LabComponent("noise", tab=TAB, label="the forward process")
             lab.shared["t"] = TimeSlider(300, lab.info.num_train_timesteps, tab=TAB)
             with gr.Tabs(elem_classes="lab-panels", overflow_behavior="wrap") as panels:
-                with gr.Tab("Film strip"):
+                with gr.Tab("Film strip", elem_id="noise-strip"):
                     _strip_panel(lab, fresh)
-                with gr.Tab("Schedules"):
+                with gr.Tab("Schedules", elem_id="noise-schedules"):
                     _schedules_panel(lab)
-                with gr.Tab("Chain or closed form") as chain:
+                with gr.Tab("Chain or closed form", elem_id="noise-chain") as chain:
                     _chain_panel(lab, chain)
-                with gr.Tab("Posterior", id="posterior") as posterior:
+                with gr.Tab("Posterior", id="posterior", elem_id="noise-posterior") as posterior:
                     _posterior_panel(lab, posterior)
-                with gr.Tab("Denoise from here", id="denoise") as denoise:
+                with gr.Tab("Denoise from here", id="denoise", elem_id="noise-denoise") as denoise:
                     runs = _denoise_panel(lab, denoise)
     header.panels[TAB] = panels
     _wire_enlarging(lab, enlarge, panels, runs)

@@ -21,14 +21,21 @@ from app.ui.components.films import (
     with_small,
 )
 from app.ui.components.messages import FilmMessage, FrameInfo, Message, Waiting
-from app.ui.components.player import FileType
+from app.ui.components.player import PlayerEvent
 from app.ui.components.recipe_controls import can_enlarge
 
 
 def paint_messages(
-    studio: Studio, wish: Callable[[], Recipe], clock: Clock = time.monotonic
+    studio: Studio,
+    wish: Callable[[], Recipe],
+    clock: Clock = time.monotonic,
+    *,
+    source: str = "",
 ) -> Generator[Message, None, None]:
-    """Paint what `wish` asks for a player, and say so first if a model must be loaded."""
+    """Paint what `wish` asks for a player, and say so first if a model must be loaded.
+
+    `source` is the key of the run that this one comes from.
+    """
     films, recipe = studio.painter.films, cache(wish)
     return film_messages(
         films,
@@ -37,6 +44,7 @@ def paint_messages(
         name=run_name,
         nearest=studio.novelty.in_words,
         enlarges=partial(can_enlarge, studio),
+        source=source,
         clock=clock,
     )
 
@@ -72,9 +80,9 @@ def film_message(studio: Studio, example: Example) -> FilmMessage:
 
 
 def file_messages(
-    studio: Studio, recipe: Recipe, what: FileType, clock: Clock = time.monotonic
+    studio: Studio, recipe: Recipe, wish: PlayerEvent, clock: Clock = time.monotonic
 ) -> Generator[Message, None, None]:
-    """Make a strip or an animation of a run's picture, as a file to save.
+    """Make the file that a player asks for of a run's picture, or of all.
 
     A run that isn't remembered is painted again first, as far as one request may go, and the
     player is told how far it is. An error becomes a Failure.
@@ -87,6 +95,6 @@ def file_messages(
             recipe = run.request
             if films.remembered(recipe) is None:
                 yield from again(films, run, clock)
-        yield download(films.pictures(recipe)[recipe.picture], what)
+        yield download(films.pictures(recipe), wish)
     except Exception as error:
         yield failure(error)

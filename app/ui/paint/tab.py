@@ -1,7 +1,8 @@
 """Paint: the easel. Controls on the left, the player and its examples on the right."""
 
+import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from functools import partial
 from pathlib import Path
@@ -11,21 +12,26 @@ import gradio as gr
 
 from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.diffusion.seeds import MAX_SEED
+from app.fields import whole
 from app.images.reading import own_picture, square
 from app.painting.examples import Example, load_examples
 from app.painting.recipe import GUIDANCE_FIELDS, STAGE_FIELDS, Recipe, read_recipe
 from app.settings import ASSETS
 from app.studio import Studio
 from app.ui.components import recipe_controls as easel
-from app.ui.components.films import LatestRun, failure, recipe_of
+from app.ui.components.films import LatestRun, failure, recipe_of, run_key
 from app.ui.components.laboratory import experiment_in
-from app.ui.components.layout import Header, chosen_model, quiet, restarted
+from app.ui.components.layout import Header, chosen_model, light, quiet, restarted
 from app.ui.components.messages import Message
 from app.ui.components.numbers import Slider
-from app.ui.components.player import Player, PlayerEvent
-from app.ui.components.recipe_controls import Controls, follow_model, following
+from app.ui.components.player import FILES, Opening, Player, PlayerEvent, Visit
+from app.ui.components.recipe_controls import Controls, follow_model, following, in_pixels
 from app.ui.errors import errors_to_page
 from app.ui.paint.stream import file_messages, film_message, paint_messages
+
+DEFAULT_SEED: Final = 42
+
+MAX_VARIATIONS: Final = 8
 
 THUMB_SIDE: Final = 160
 """The side of an example in the row, in pixels."""
@@ -41,27 +47,36 @@ def paint_tab(studio: Studio, header: Header, _: gr.Tab) -> None:
     examples = load_examples(ASSETS / "showcase")
     with gr.Row(elem_classes="studio-easel"):
         with gr.Column(elem_classes="studio-controls", scale=0, min_width=300):
-            with gr.Accordion("settings", elem_classes="studio-fold") as settings:
-                fields, keep, variations = _controls(studio, header)
+            with gr.Accordion("settings", elem_classes="studio-fold") as folded:
+                fields, keep, variations = _controls(studio, header, examples)
             paint = gr.Button("Paint", variant="primary", elem_classes="studio-paint")
             with gr.Row(elem_id="recipe-drop"):
                 # Not inside "more": what is folded away is not on the page, and can't take a drop.
                 header.drop.render()
         with gr.Column(elem_classes="studio-pictures", scale=1):
             player = Player(
-                film_message(studio, examples[0]) if examples else None, label="painting"
+                film_message(studio, examples[0]) if examples else None,
+                label="painting",
+                keeps=True,
             )
             if examples:
-                _example_row(studio, examples, player)
-    header.page.load(None, None, settings, js=FOLDED)
+                _example_row(studio, examples, fields, player)
+    header.page.load(None, None, folded, js=FOLDED)
     follow_model(studio, header.model, fields)
+    settings = Controls(fields, variations=variations, keep=keep)
     runs = LatestRun()
     _wire_painting(studio, fields, keep, variations, paint, player, runs)
-    _wire_recipes(studio, fields, keep, player, header, runs)
+    _wire_recipes(studio, fields, settings, player, header, runs)
+    _keep_settings(settings)
 
 
-def _controls(studio: Studio, header: Header) -> tuple[Controls, gr.Checkbox, Slider]:
-    """Build the controls of the recipe's fields, the seed's switch, and a branch's variations."""
+def _controls(
+    studio: Studio, header: Header, examples: Sequence[Example]
+) -> tuple[Controls, gr.Checkbox, Slider]:
+    """Build the controls of the recipe's fields, the seed's switch, and a branch's variations.
+
+    The seed is that of the example which the player opens with, where the chosen model painted it.
+    """
     info = studio.models.describe(studio.settings.default_model)
     with gr.Row(elem_classes="studio-presets"):
         presets = [gr.Button(name, size="sm", min_width=60) for name in easel.presets(info)]
@@ -73,7 +88,8 @@ def _controls(studio: Studio, header: Header) -> tuple[Controls, gr.Checkbox, Sl
     steps = {"maximum": most, "value": min(easel.DEFAULT.steps, most)}
     fields["steps"] = easel.control(Recipe, "steps", **steps)
     fields["eta"] = easel.control(Recipe, "eta", visible=kind.uses_eta)
-    fields["seed"], keep = easel.kept_seed_control()
+    seeds = [each.recipe.seed for each in examples[:1] if each.recipe.model == info.id]
+    fields["seed"], keep = easel.kept_seed_control(value=seeds[0] if seeds else DEFAULT_SEED)
     fields["pictures"] = easel.control(Recipe, "pictures", value=4)
     fields["label"] = easel.label_control(studio, header.model)
     scale, *interval = GUIDANCE_FIELDS
@@ -83,7 +99,12 @@ def _controls(studio: Studio, header: Header) -> tuple[Controls, gr.Checkbox, Sl
         fields |= easel.guidance_controls(info, *interval)
         easel.add_rest(fields, Recipe)
         variations = Slider(
-            1, 8, value=4, step=1, label="variations", info="of a branch painted from the slider"
+            1,
+            MAX_VARIATIONS,
+            value=4,
+            step=1,
+            label="variations",
+            info="of a branch painted from the slider",
         )
     _wire_presets(studio, header, fields, presets)
     return fields, keep, variations
@@ -107,7 +128,9 @@ def _wire_presets(
     header.model.change(following(names), header.model, [*buttons], **quiet())
 
 
-def _example_row(studio: Studio, examples: tuple[Example, ...], player: Player) -> None:
+def _example_row(
+    studio: Studio, examples: tuple[Example, ...], fields: Controls, player: Player
+) -> None:
     gallery = gr.Gallery(
         [(square(own_picture(e.path), THUMB_SIDE), f"seed {e.recipe.seed}") for e in examples],
         format="jpeg",
@@ -120,11 +143,12 @@ def _example_row(studio: Studio, examples: tuple[Example, ...], player: Player) 
         elem_classes="studio-examples",
     )
 
-    def open_example(event: gr.SelectData) -> Message:
-        return film_message(studio, examples[int(event.index)])
+    def open_example(event: gr.SelectData) -> list[Any]:
+        example = examples[int(event.index)]
+        return [film_message(studio, example), *_updates(studio, fields, example.recipe)]
 
     gallery.select(None, None, None, js="() => pleinAir.showPlayer('paint')")
-    gallery.select(open_example, outputs=player, queue=False, **quiet())
+    gallery.select(open_example, outputs=[player, *fields.all], queue=False, **quiet())
 
 
 def _wire_painting(
@@ -151,18 +175,22 @@ def _wire_painting(
         except Exception as error:
             yield failure(error)
             return
-        if wish.action in ("animate", "strip"):
-            file = file_messages(studio, recipe, wish.file_type)
+        if wish.action in FILES:
+            file = file_messages(studio, recipe, wish)
             # Two files of a remembered run may be made at once; painting again is a run itself.
             at_hand = studio.painter.films.remembered(recipe) is not None
             yield from file if at_hand else runs.follow(request, file)
             return
+        again: Callable[[], Recipe]
         if wish.action == "enlarge":
             again = partial(_enlargement, studio, recipe, wish.frame, brushwork.read(values))
+        elif wish.action == "whole":
+            again = partial(Recipe.for_picture, recipe, recipe.picture)
         else:
             seed = secrets.randbelow(MAX_SEED + 1)
             again = partial(studio.painter.branch, recipe, wish.frame, int(variations), seed)
-        yield from runs.follow(request, paint_messages(studio, again))
+        run = paint_messages(studio, again, source=run_key(wish.run))
+        yield from runs.follow(request, run)
 
     seed = fields["seed"]
     paint.click(None, None, None, js="() => pleinAir.showPlayer('paint')")
@@ -170,6 +198,27 @@ def _wire_painting(
     painting = drawn.then(start, fields.all, player, **restarted())
     asking = player.select(asked, [variations, *brushwork.all], player, **restarted())
     player.stop(fn=None, cancels=[painting, asking], api_visibility="private")
+
+
+def _updates(studio: Studio, fields: Controls, recipe: Recipe) -> list[Any]:
+    """Return the updates that set the form to a recipe, or to the run that it branches from."""
+    info = studio.models.describe(recipe.model)
+    brushwork = {name: getattr(recipe, name) for name in STAGE_FIELDS}
+    updates = fields.updates(recipe.root.model_copy(update=brushwork), info)
+    updates["size"] = easel.size_update(studio, info, recipe.size)
+    updates["model"] = chosen_model(studio, recipe.model)
+    return [*updates.values()]
+
+
+def _keep_settings(settings: Controls) -> None:
+    """Let the browser keep the values of the form's `settings`, whenever one changes."""
+    gr.on(
+        [control.change for control in settings.values()],
+        None,
+        settings.all,
+        js=f"(...values) => pleinAir.keepSettings({json.dumps([*settings])}, values)",
+        **quiet(),
+    )
 
 
 def _enlargement(studio: Studio, recipe: Recipe, frame: int, how: Mapping[str, object]) -> Recipe:
@@ -180,46 +229,61 @@ def _enlargement(studio: Studio, recipe: Recipe, frame: int, how: Mapping[str, o
 def _wire_recipes(
     studio: Studio,
     fields: Controls,
-    keep: gr.Checkbox,
+    settings: Controls,
     player: Player,
     header: Header,
     runs: LatestRun,
 ) -> None:
-    branch = gr.State("")
+    restored = gr.State("")
 
-    def restore(recipe: Recipe) -> list[Any]:
+    def restore(recipe: Recipe) -> dict[Any, Any]:
         studio.painter.complete(recipe)
         if difference := studio.painter.differences(recipe):
             gr.Warning(difference)
         elif not recipe.parent:
-            gr.Info("The recipe is restored: Paint makes the same picture again.")
-        info = studio.models.describe(recipe.model)
-        brushwork = {name: getattr(recipe, name) for name in STAGE_FIELDS}
-        updates = fields.updates(recipe.root.model_copy(update=brushwork), info)
-        updates["size"] = easel.size_update(studio, info, recipe.size)
-        updates["model"] = chosen_model(studio, recipe.model)
-        return [*updates.values(), True, recipe.to_json() if recipe.parent else ""]
+            gr.Info("The recipe is restored, and painted again.")
+        return {**followed(recipe), settings["keep"]: True, restored: recipe.to_json()}
 
-    def dropped(png: Path) -> Any:
+    def followed(recipe: Recipe) -> dict[Any, Any]:
+        return dict(zip(fields.all, _updates(studio, fields, recipe), strict=True))
+
+    def dropped(png: Path) -> dict[Any, Any]:
         if experiment_in(png) is not None:
-            return {branch: ""}  # a laboratory's PNG; the laboratory's tab deals with it
+            return {restored: ""}  # a laboratory's PNG; the laboratory's tab deals with it
         with png.open("rb") as file:
             return restore(read_recipe(file))
 
-    def opened(request: gr.Request) -> Any:
-        link = request.query_params.get("recipe")
-        return restore(Recipe.from_link(link)) if link else gr.skip()
+    def opened(told: str) -> dict[Any, Any]:
+        opening = Opening.read(told)
+        if opening.link:
+            return restore(Recipe.from_link(opening.link))
+        if opening.settings is None:
+            return {restored: ""}
+        values = {
+            name: whole(opening.settings[name]) for name in fields if name in opening.settings
+        }
+        updates = followed(Recipe.checked(in_pixels(studio, values)))
+        if (number := whole(opening.settings.get("variations"))) in range(1, MAX_VARIATIONS + 1):
+            updates[settings["variations"]] = number
+        updates[settings["keep"]] = opening.settings.get("keep") is True
+        return {**updates, restored: ""}
 
-    def paint_branch(recipe: str, request: gr.Request) -> Iterator[Message]:
-        # The controls can't say where a branch began, so the branch is painted at once.
+    def visited(event: gr.EventData) -> list[Any]:
+        return _updates(studio, fields, recipe_of(Visit.of(event).run))
+
+    def paint_restored(recipe: str, request: gr.Request) -> Iterator[Message]:
+        # The controls can't say where a branch began, nor which picture is meant.
         if recipe:
             run = paint_messages(studio, partial(Recipe.from_json, recipe))
             yield from runs.follow(request, run)
 
-    outputs = [*fields.all, keep, branch]
+    told = gr.Textbox(visible=False, label="what the page opens with")
+    outputs = [*settings.all, restored]
+    tell = "async () => [await pleinAir.openingWords()]"
     for event in (
         header.drop.upload(errors_to_page(dropped), header.drop, outputs, **quiet()),
-        header.page.load(errors_to_page(opened), None, outputs, **quiet()),
+        header.page.load(errors_to_page(opened), told, outputs, js=tell, **quiet()),
     ):
-        painting = event.success(paint_branch, branch, player, **restarted())
+        painting = event.success(paint_restored, restored, player, **restarted())
         player.stop(fn=None, cancels=[painting], api_visibility="private")
+    player.input(errors_to_page(visited), None, fields.all, **light())

@@ -24,6 +24,7 @@ from app.networks.unet import Precision
 from app.novelty.nearest import nearness
 from app.painting.sources import PictureSource
 from app.studio import Studio
+from app.ui.components.layout import counted
 from app.ui.components.messages import Message
 from app.ui.components.recipe_controls import can_enlarge
 from app.ui.train.messages import (
@@ -81,7 +82,7 @@ def progress(job: Job) -> str:
         case JobState.INTERRUPTED:
             return f"at {at}; goes on by itself"
         case JobState.DONE:
-            return f"{job.total_steps:,} steps"
+            return counted(job.total_steps, "step", ",")
         case _:
             return at
 
@@ -157,14 +158,14 @@ class TrainView:
         facts = {
             "base model": self._base(job.base_model),
             "pictures": self._pictures(owner, job.set_id),
-            "steps": f"{job.total_steps:,} of {config.batch_size} pictures",
+            "steps": f"{job.total_steps:,} of {counted(config.batch_size, 'picture')}",
             "learning rate": f"{config.learning_rate:g}",
             "averages": ", ".join(f"{sigma:g}" for sigma in config.ema_sigma_rels),
             "held out": f"{config.held_out_share:.0%}" if config.held_out_share else "none",
             "noise": "matched to pictures" if config.immiscible else "independent",
             "variance": "learned" if config.objective == "hybrid" else "fixed",
             "classes": "the set's" if config.labels else "none",
-            "saved": f"every {config.save_every:,} steps",
+            "saved": f"every {counted(config.save_every, 'step', ',')}",
             "seed": str(config.seed),
         }
         fault = f"{job.message} {job.hint}".strip()
@@ -293,11 +294,11 @@ def enlarged_sample(studio: Studio, owner: str, wish: Wish, precision: Precision
         ModelError: If its pictures can't be enlarged.
     """
     jobs, lab = studio.workshop.jobs, studio.noise_lab
-    path = next((it.path for it in jobs.samples(owner, wish.job) if it.step == wish.step), None)
+    sample = next((it for it in jobs.samples(owner, wish.job) if it.step == wish.step), None)
     count = jobs.config(owner, wish.job).sample_count
-    if path is None or wish.picture >= count:
+    if sample is None or wish.picture >= count:
         raise JobError("There is no such sample.", "Choose one of the pictures shown.")
-    pixels = untiled(np.asarray(own_picture(path)), count)[wish.picture]
+    pixels = untiled(np.asarray(own_picture(sample.path)), count)[wish.picture]
     info = studio.models.describe(jobs.model(owner, wish.job).id)
     how = {"model": info.id, "precision": precision}
     enlarging = Denoising.enlarging(how, PictureSource.of(image_of(pixels)), info)
@@ -307,5 +308,6 @@ def enlarged_sample(studio: Studio, owner: str, wish: Wish, precision: Precision
         job=wish.job,
         src=data_uri(result.png(), "image/png"),
         name=f"sample-{number}-step-{wish.step}-{side}px.png",
-        words=f"sample {number} after {wish.step:,} steps, painted anew with {side} px",
+        words=f"sample {number} after {counted(sample.step, 'step', ',')}, "
+        f"painted anew with {side} px",
     )

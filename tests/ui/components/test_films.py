@@ -1,8 +1,11 @@
 """What a player is told: of runs, and of files that are made of them."""
 
+import base64
+import io
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import ANY
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -13,15 +16,18 @@ from app.images.arrays import Pixels
 from app.laboratory.experiments import Denoising, Mixing
 from app.models.loading import LoadedModel
 from app.painting import painter
-from app.painting.recipe import Recipe
+from app.painting.recipe import Recipe, read_recipe
 from app.painting.sources import PictureSource
 from app.settings import ROOT, Settings
 from app.studio import Studio
-from app.ui.components.films import film_messages, summary, tell
-from app.ui.components.messages import Download, End, Failure, Frames, Start, Waiting
+from app.ui.components.films import download, film_messages, summary, tell
+from app.ui.components.messages import VIEWS, Download, End, Failure, Frames, Start, Waiting
+from app.ui.components.player import PlayerEvent
 from app.ui.paint.stream import file_messages, paint_messages
 
 WISH = Recipe(model="tiny", sampler="ddim", steps=6, seed=3, pictures=2, picture=1)
+STRIP = PlayerEvent(action="strip", run="a run", picture=1, frame=0)
+GIF = PlayerEvent(action="animate", run="a run", picture=1, frame=0)
 
 
 @pytest.fixture
@@ -59,19 +65,44 @@ def test_a_model_is_said_to_be_loaded_before_it_is(studio: Studio) -> None:
 
 
 def test_a_file_of_a_forgotten_run_tells_of_its_painting(studio: Studio) -> None:
-    *waits, file = file_messages(studio, WISH, "strip", clock=iter(range(1000)).__next__)
+    *waits, file = file_messages(studio, WISH, STRIP, clock=iter(range(1000)).__next__)
     assert isinstance(waits[0], Waiting)
     assert waits[0].words == "loading the model"
     steps = [w.progress.step for w in waits if isinstance(w, Waiting) and w.progress]
     assert steps == [*range(7)]
     assert isinstance(file, Download)
     assert file.name == "tiny-ddim-6-seed-4-strip.png"
-    (again,) = file_messages(studio, WISH, "gif")
+    (again,) = file_messages(studio, WISH, GIF)
     assert isinstance(again, Download)
 
 
+def test_a_file_shows_the_view_that_is_looked_at(studio: Studio) -> None:
+    results = studio.painter.films.pictures(WISH)
+    seen = results[1].seen("x_0_hat")
+    assert all(
+        np.array_equal(picture, moment.x_0_hat[1])
+        for picture, moment in zip(seen[:-1], results[1].film[:-1], strict=True)
+    )
+    assert np.array_equal(seen[-1], results[1].pixels)
+    for wish in (STRIP, GIF):
+        files = [download(results, wish.model_copy(update={"view": view})) for view in VIEWS[:2]]
+        assert files[0].src != files[1].src
+        assert [file.name.partition("-expected")[1] for file in files] == ["", "-expected"]
+
+
+def test_a_zip_has_every_picture_with_its_recipe(studio: Studio) -> None:
+    results = studio.painter.films.pictures(WISH)
+    file = download(results, STRIP.model_copy(update={"action": "zip"}))
+    assert file.name == "tiny-ddim-6-seed-3-and-1-more.zip"
+    kind, _, data = file.src.partition(";base64,")
+    assert kind == "data:application/zip"
+    with ZipFile(io.BytesIO(base64.b64decode(data))) as pictures:
+        recipes = [read_recipe(pictures.read(name)) for name in pictures.namelist()]
+    assert recipes == [result.request for result in results]
+
+
 def test_a_file_is_given_up_with_its_stream(studio: Studio) -> None:
-    painting = file_messages(studio, WISH, "gif")
+    painting = file_messages(studio, WISH, GIF)
     assert [type(next(painting)) for _ in range(2)] == [Waiting, Waiting]
     painting.close()
     assert studio.painter.films.remembered(studio.painter.complete(WISH).request) is None
@@ -79,7 +110,7 @@ def test_a_file_is_given_up_with_its_stream(studio: Studio) -> None:
 
 def test_a_file_takes_no_more_work_than_a_painting_may(studio: Studio) -> None:
     more = WISH.model_copy(update={"steps": 1000})
-    *_, failure = file_messages(studio, more, "gif")
+    *_, failure = file_messages(studio, more, GIF)
     assert isinstance(failure, Failure)
     assert "more than this open studio computes" in failure.message
 
