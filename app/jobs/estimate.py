@@ -28,6 +28,7 @@ from app.settings import ROOT, Settings, environment_with
 from app.training.architecture import InitialModel, load_initial_model
 from app.training.batches import TrainingData, stored_size
 from app.training.config import TrainConfig
+from app.training.progress import Deed, RunProgress
 from app.training.trainer import TrainState, train
 from app.training.validation import ROWS
 
@@ -64,15 +65,32 @@ class StepTime:
         return config.total_steps * self.step + looks(config) * self.look
 
 
-def looks(config: TrainConfig) -> int:
-    """Count the pictures through the network outside a run's steps: for losses and samples."""
-    steps, found = config.total_steps, 0
+def looks(config: TrainConfig, step: int | None = None) -> int:
+    """Count the pictures through the network outside a run's steps: for losses and samples.
+
+    With `step`, those that are left after what is due at that step.
+    """
+    steps, done, found = config.total_steps, step or 0, 0
     if config.held_out is not None or config.held_out_share is not None:
-        measurements = 1 + -(-steps // config.save_every)
+        measurements = (step is None) - (-steps // config.save_every) - done // config.save_every
         found += measurements * ROWS * (1 + len(config.ema_sigma_rels))
     if config.sample_every:
-        found += -(-steps // config.sample_every) * config.sample_count * config.sample_steps
-    return found
+        grids = -(-steps // config.sample_every) - done // config.sample_every
+        found += grids * config.sample_count * config.sample_steps
+    return max(0, found)
+
+
+LOOKS_A_VIEW: Final = 3
+"""About how much longer a picture takes in a step, there and back, than through the network."""
+
+
+def seconds_left(config: TrainConfig, step: int, speed: float, progress: RunProgress) -> float:
+    """Estimate the seconds that a run takes from `step` on, at `speed` in pictures a second."""
+    views = (config.total_steps - step) * config.batch_size
+    left = float(looks(config, step))
+    if progress.deed is Deed.PAINTING:
+        left += (1 - progress.share) * config.sample_count * config.sample_steps
+    return views / speed + left * (progress.look_seconds or 1 / (LOOKS_A_VIEW * speed))
 
 
 class TrainingTimer:

@@ -182,7 +182,7 @@ class Jobs:
         return self.show(owner, record.id)
 
     def stop(self, owner: str, job_id: str) -> Job:
-        """Stop a job; its trainer saves and ends within five seconds.
+        """Stop a job; its trainer ends its step and saves, however long that takes.
 
         Raises:
             JobError: If the job has ended.

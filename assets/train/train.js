@@ -5,6 +5,9 @@ const REST = 4; // times as long while nothing does
 const AT_REST = ["done", "stopped", "failed"];
 const OF_A_MODEL = ["paint", "download"];
 
+// What is being saved names its state itself.
+const stateOf = ({ state, words }) => (state === "saving" ? words : `${state} · ${words}`);
+
 function mountTrain(root, { trigger, props, watch }) {
   root.innerHTML = TRAIN_MARKUP;
   const find = (selector) => root.querySelector(selector);
@@ -62,7 +65,7 @@ function mountTrain(root, { trigger, props, watch }) {
       row.dataset.state = line.state;
       row.style.setProperty("--share", line.share);
       row.querySelector("b").textContent = line.name;
-      row.querySelector(".train-words").textContent = `${line.state} · ${line.words}`;
+      row.querySelector(".train-words").textContent = stateOf(line);
     });
     find(".train-none").hidden = lines.length > 0 || !marks.listing;
     find(".train-log").hidden = current === "example";
@@ -76,7 +79,7 @@ function mountTrain(root, { trigger, props, watch }) {
     root.dataset.job = line ? current : "";
     if (!line) return;
     find("h3").textContent = line.name;
-    find(".train-state").textContent = `${line.state} · ${line.words}`;
+    find(".train-state").textContent = stateOf(line);
     find(".train-share").style.setProperty("--share", line.share);
     panel.dataset.state = line.state;
     const button = (deed, name, kind = "") => `<button type="button" class="lab-quiet ${kind}" data-ask="${deed}" title="${TITLES[deed] ?? ""}">${name}</button>`;

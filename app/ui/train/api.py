@@ -133,7 +133,7 @@ def _add_changing_api(studio: Studio) -> None:
     workshop = studio.workshop
 
     def stop_training(job: arg.Job) -> Json:
-        """Stop a training; it saves, and ends within five seconds.
+        """Stop a training; it ends its step and saves, and is "saving" until then.
 
         Returns:
             training: As `trainings` lists it.
