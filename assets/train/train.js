@@ -18,6 +18,7 @@ function mountTrain(root, { trigger, props, watch }) {
   let curves = null;
   let marker = null;
   let asking = "";
+  let noLikeness = ""; // why "Did it copy?" has no answer
   const blank = () => ({ listing: "", detail: "", curves: "", log: "" });
   let marks = blank();
   const samples = trainSamples(find(".train-samples"), (step) => {
@@ -41,7 +42,7 @@ function mountTrain(root, { trigger, props, watch }) {
   function turnTo(id) {
     current = id;
     marks = { ...blank(), listing: marks.listing };
-    [curves, marker] = [null, null];
+    [curves, marker, noLikeness] = [null, null, ""];
     samples.clear();
     ask("");
     find(".train-likeness").hidden = find(".train-enlarged").hidden = true;
@@ -90,8 +91,10 @@ function mountTrain(root, { trigger, props, watch }) {
       .filter(([deed]) => line.may.includes(deed))
       .map(([deed, name]) => button(deed, name, MARKS[deed])).join("");
     find(".train-result").innerHTML = line.may.includes("paint")
-      ? `${button("paint", "Paint with this", "train-paint")}${button("download", "Download")}${button("compare", "Did it copy?")}${button("enlarge", "× 4")}<p class="train-which"></p>`
+      ? `${button("paint", "Paint with this", "train-paint")}${button("download", "Download")}${button("compare", "Did it copy?")}${button("enlarge", "× 4")}<p class="train-which"></p>
+        <p class="train-which train-why"></p>`
       : "";
+    find(".train-curves").hidden = !line.may.includes("curves");
     showWhich();
   }
 
@@ -108,6 +111,9 @@ function mountTrain(root, { trigger, props, watch }) {
     const [step, { models }] = [modelStep(), lineOf(current)];
     const steps = (step ?? models.at(-1) ?? 0).toLocaleString("en");
     const missing = samples.scrubbed !== null && step === null ? "not kept here; " : "";
+    const why = noLikeness || (samples.steps.length ? "" : "no samples are painted yet");
+    find("[data-ask=compare]").disabled = Boolean(why);
+    find(".train-why").textContent = why ? `“Did it copy?” can't be told: ${why}.` : "";
     which.textContent = step === null ? `${missing}the newest model, after ${steps} steps` : `the model after ${steps} steps`;
   }
 
@@ -158,6 +164,8 @@ function mountTrain(root, { trigger, props, watch }) {
       find(".train-facts dl").innerHTML = detail.facts
         .map(([name, value]) => `<div><dt>${escaped(name)}</dt><dd>${escaped(value)}</dd></div>`).join("");
       samples.expect(detail.first_sample);
+      noLikeness = detail.no_likeness ?? "";
+      showWhich();
     }
     if (drawn) {
       curves = drawn;
@@ -178,6 +186,7 @@ function mountTrain(root, { trigger, props, watch }) {
 
   function showExample() {
     lines = [example.line];
+    find(".train-room").textContent = "";
     turnTo(example.line.id);
     return take(example);
   }

@@ -102,7 +102,7 @@ def _example_row(studio: Studio, examples: tuple[Example, ...], player: Player) 
     gallery = gr.Gallery(
         [(square(own_picture(e.path), THUMB_SIDE), f"seed {e.recipe.seed}") for e in examples],
         format="jpeg",
-        label="painted by this model",
+        label=f"painted by {examples[0].recipe.model}",
         columns=len(examples),
         allow_preview=False,
         show_label=True,

@@ -55,6 +55,7 @@ def job_line(job: Job) -> JobLine:
     model: tuple[Ask, ...] = (
         ("paint", "download", "compare", "enlarge") if job.saved_step >= 0 else ()
     )
+    curves: tuple[Ask, ...] = ("curves",) if job.step else ()
     keep: Ask = "unkeep" if job.kept else "keep"
     return JobLine(
         id=job.id,
@@ -62,7 +63,7 @@ def job_line(job: Job) -> JobLine:
         state=str(job.state),
         words=progress(job) + (" · kept" if job.kept else ""),
         share=round(min(1.0, job.kept_step / max(1, job.total_steps)), 4),
-        may=(*model, *_MAY[job.state], keep),
+        may=(*model, *curves, *_MAY[job.state], keep),
         models=job.model_steps,
     )
 
@@ -162,7 +163,8 @@ class TrainView:
         return _mark(repr((lines, room))), lines, room
 
     def _detail(self, owner: str, job: Job, seen: Seen) -> Detail | None:
-        mark = _mark(f"{job.total_steps} {job.state is JobState.FAILED} {job.message}")
+        why = self._workshop.jobs.why_no_likeness(owner, job.id)
+        mark = _mark(f"{job.total_steps} {job.state is JobState.FAILED} {job.message} {why}")
         if mark == seen.detail:
             return None
         config = self._workshop.jobs.config(owner, job.id)
@@ -180,7 +182,7 @@ class TrainView:
             "seed": str(config.seed),
         }
         fault = f"{job.message} {job.hint}".strip()
-        return Detail(mark, fault, tuple(facts.items()), config.sample_every)
+        return Detail(mark, fault, tuple(facts.items()), config.sample_every, why)
 
     def _curves(self, owner: str, job: Job, seen: Seen) -> CurveLines | None:
         mark = f"{job.step}-{job.saved_step}-{job.state}"
