@@ -101,6 +101,7 @@ STUDIO_CSS: Final = _assets(["page.css"])
 _FILES: Final = (
     *("components/player.css", "components/labs.css"),
     *("components/film.js", "components/player_view.js", "components/core.js"),
+    *("components/player_controls.js", "components/player.js", "components/examples.js"),
     *("components/time.js", "components/picker.js", "components/plots.js"),
     *(f"{tab.id}/{file.name}" for tab in TABS for file in sorted((ASSETS / tab.id).glob("*"))),
 )

@@ -95,7 +95,7 @@ function mountPlayer(element, trigger, props, watch) {
     if (message.kept && run) return;
     begin({ ...message, pictures: 1, finished: true });
     const mine = film;
-    await film.addWhole(message.frames, message.sheets);
+    await film.addWhole(message.frames, message.sheets, message.previews ?? []);
     await end({ pictures: message.finished, run: message.run });
     if (mine !== film) return;
     root.dataset.frames = film.frames.length;
@@ -440,9 +440,21 @@ function mountPlayer(element, trigger, props, watch) {
       });
   }
 
+  // What it opened with comes in full once somebody turns to it.
+  async function refine() {
+    const mine = film;
+    const changed = await mine?.refine().catch((error) => console.error(error));
+    if (!changed || mine !== film) return;
+    paintMoments();
+    show(wanted);
+  }
+  for (const turning of ["pointerenter", "focusin"]) root.addEventListener(turning, refine);
+
   buildMoments(MOMENTS - 1);
   buildPictures(1);
   showLook();
   watch("value", receive);
   receive();
 }
+
+pleinAir.player = mountPlayer;

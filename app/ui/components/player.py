@@ -12,7 +12,6 @@ import gradio as gr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import StudioError
-from app.settings import ASSETS
 from app.ui.components.instrument import BrowserComponent
 from app.ui.components.messages import Message
 
@@ -20,11 +19,6 @@ FileType = Literal["gif", "webp", "strip"]
 
 MAX_RUN: Final = 10_000
 """The most characters of a run's name, which may carry the run's recipe."""
-
-_JS: Final = "\n".join(
-    (ASSETS / "components" / name).read_text(encoding="utf-8")
-    for name in ("film.js", "player_view.js", "player_controls.js", "player.js")
-)
 
 
 class FromPage(BaseModel):
@@ -83,7 +77,7 @@ class Player(BrowserComponent):
             value,
             label=label,
             html_template='<div class="player-root"></div>',
-            js_on_load=f"{_JS}\nmountPlayer(element, trigger, props, watch);",
+            js_on_load="pleinAir.player(element, trigger, props, watch);",
             elem_classes=["plein-air-player"],
             **kwargs,
         )
