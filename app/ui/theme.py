@@ -102,7 +102,8 @@ _FILES: Final = (
     *("components/player.css", "components/labs.css"),
     *("components/film.js", "components/player_view.js", "components/core.js"),
     *("components/player_controls.js", "components/player.js", "components/examples.js"),
-    *("components/time.js", "components/picker.js", "components/plots.js"),
+    *("components/time.js", "components/picker.js", "components/working.js"),
+    *("components/plot_values.js", "components/plots.js"),
     *(f"{tab.id}/{file.name}" for tab in TABS for file in sorted((ASSETS / tab.id).glob("*"))),
 )
 _SCRIPTS: Final = _assets(name for name in _FILES if name.endswith(".js"))

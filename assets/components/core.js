@@ -67,6 +67,7 @@ function receiveBy({ props, watch }, deal) {
   const receive = () => {
     if (!props.value) return;
     const message = JSON.parse(props.value);
+    document.dispatchEvent(new CustomEvent("plein-air:message", { detail: message.kind }));
     queue = queue.then(() => deal[message.kind]?.(message)).catch((error) => console.error(error));
   };
   watch("value", receive);

@@ -2,6 +2,7 @@
 
 const MOMENTS = 10;
 const PLAY_SECONDS = 6;
+const FILES = { animate: "making the animation", strip: "making the strip" };
 const SPOKEN_EVERY = 5000; // ms between two announcements of progress
 const SILENCE = 3000; // ms without a message, after which the server is asked for a sign of life
 const LOST = {
@@ -383,6 +384,7 @@ function mountPlayer(element, trigger, props, watch) {
     ask(action, format) {
       const frame = film.frames[Math.max(at, 0)].i;
       trigger("select", { action, run: run.run, picture, frame, ...(format && { format }) });
+      if (FILES[action]) wait({ words: FILES[action], token: `file ${performance.now()}` });
     },
     stop() {
       if (!isLive() && !waiting) return;

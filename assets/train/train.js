@@ -4,6 +4,7 @@ const LOOK_EVERY = 1000; // ms, while anything goes on
 const REST = 4; // times as long while nothing does
 const AT_REST = ["done", "stopped", "failed"];
 const OF_A_MODEL = ["paint", "download"];
+const SLOW = ["download", "compare", "enlarge", "curves"]; // which a message answers
 
 // What is being saved names its state itself.
 const stateOf = ({ state, words }) => (state === "saving" ? words : `${state} · ${words}`);
@@ -26,6 +27,14 @@ function mountTrain(root, { trigger, props, watch }) {
     trainPlots(find(".train-plots"), curves, marker);
     showWhich();
   });
+
+  // The loss lies over as many columns as there are.
+  let columns = "";
+  new ResizeObserver(() => {
+    const now = getComputedStyle(find(".train-plots")).gridTemplateColumns;
+    if (now !== columns) trainPlots(find(".train-plots"), curves, marker);
+    columns = now;
+  }).observe(find(".train-plots"));
 
   const lineOf = (id) => lines.find((line) => line.id === id);
   const seen = () => ({
@@ -134,6 +143,7 @@ function mountTrain(root, { trigger, props, watch }) {
   root.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
+    if (SLOW.includes(button.dataset.ask)) working(button);
     const { job, old, ask: deed } = button.dataset;
     if (job || old) {
       if ((job ?? old) !== current) {

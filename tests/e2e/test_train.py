@@ -362,3 +362,24 @@ def test_the_tab_does_not_scroll_sideways(browser_page: Page, studio: Server, si
     upload(tab, pictures(5))
     expect(tab.locator(".train-thumbs i")).to_have_count(5)
     assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_plots_tell_their_values_and_have_letters_of_one_size(
+    browser_page: Page, tab: Locator
+) -> None:
+    plots = tab.locator(".train-plots svg[data-plot]")
+    expect(plots).to_have_count(3)
+    for width in (1440, 1024, 390):
+        browser_page.set_viewport_size({"width": width, "height": 900})
+        browser_page.wait_for_timeout(400)
+        heights = tab.locator(".train-plots .lab-plot text.name").evaluate_all(
+            "texts => texts.map(text => text.getBoundingClientRect().height)"
+        )
+        assert max(heights) - min(heights) < 0.5, (width, heights)
+    values = browser_page.locator(".plot-values")
+    plots.first.hover()
+    expect(values).to_contain_text("steps")
+    expect(values.locator("li")).to_have_count(2)
+    expect(values.locator("li").last).to_contain_text(re.compile(r"smoothed 0\.0\d"))
+    browser_page.get_by_role("tab", name="Theory", exact=True).hover()
+    expect(values).to_be_hidden()
