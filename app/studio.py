@@ -10,7 +10,7 @@ from weakref import ref
 
 from app import __version__
 from app.datasets.uploads import Sets
-from app.errors import HubError, JobError, StudioError
+from app.errors import HubError, JobError, ModelError, StudioError
 from app.hub.download import HubModels
 from app.hub.library import HubLibrary
 from app.hub.publish import HubPublisher
@@ -95,7 +95,14 @@ class OwnModels(StudioModels):
         Raises:
             ModelError: If the asker has none of that name.
         """
-        return self._own.find(self.asks(), model_id) or super().find(model_id)
+        if is_job_model(model_id):
+            if found := self._own.find(self.asks(), model_id):
+                return found
+            raise ModelError(
+                "There is no model of that training any more: it was deleted.",
+                "Choose another model.",
+            )
+        return super().find(model_id)
 
 
 def _keep_to_free(device: ref[DeviceExecutor], settings: Settings) -> None:

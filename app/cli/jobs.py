@@ -97,4 +97,6 @@ def _line(job: "Job") -> str:
     left = "" if job.seconds_left is None else f"  {job.seconds_left / 60:.0f} min left"
     fault = f"  {job.message} {job.hint}" if job.message else ""
     kept = "  kept" if job.kept else ""
-    return f"{job.id}  {job.state:<11}  {job.step}/{job.total_steps}  {job.name}{kept}{left}{fault}"
+    at = f"{job.kept_step}/{job.total_steps}"
+    doing = f"  {job.doing}" if job.doing else ""
+    return f"{job.id}  {job.state:<11}  {at}  {job.name}{kept}{doing}{left}{fault}"

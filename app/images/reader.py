@@ -178,7 +178,8 @@ def _work(
     """Read a picture in a reader's process."""
     path = request["path"]
     with Path(path).open("rb") if path else io.BytesIO(data) as file:
-        image = read_picture(file, request["max_side"])
+        needed = max((side for side, _ in request["squares"]), default=None)
+        image = read_picture(file, request["max_side"], needed)
     images = [square(image, side, fit) for side, fit in request["squares"]] or [image]
     return [each.size for each in images], b"".join(each.tobytes() for each in images)
 

@@ -11,7 +11,6 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, Literal, get_args
 
@@ -105,20 +104,30 @@ def begins_as_picture(head: bytes | bytearray) -> bool:
     return BEGINNING.match(head) is not None
 
 
-def read_picture(file: bytes | BinaryIO, max_side: int = MAX_SIDE) -> Image.Image:
+def read_picture(
+    file: bytes | BinaryIO, max_side: int = MAX_SIDE, needed_side: int | None = None
+) -> Image.Image:
     """Read a picture as upright sRGB, laid on white where it is transparent.
 
     Args:
         file: A PNG, JPEG, WebP, GIF, BMP or TIFF of one picture.
         max_side: The most pixels it may be wide or high.
+        needed_side: The pixels a side that are needed of it; a JPEG of twice as many or more is
+            decoded in part, which is cheaper. None is all of them.
 
     Raises:
         PictureError: If it is no such picture, moves, is too large, or is damaged.
     """
     data = file if isinstance(file, bytes) else file.read(MAX_BYTES + 1)
     check_header(io.BytesIO(data), max_side)
+
+    def check(image: Image.Image) -> None:
+        _check(image, max_side)
+        if needed_side is not None:
+            image.draft(None, (2 * needed_side,) * 2)
+
     try:
-        return _read(io.BytesIO(data), FORMATS, partial(_check, max_side=max_side))
+        return _read(io.BytesIO(data), FORMATS, check)
     except UnidentifiedImageError as error:
         raise _no_picture() from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -20,7 +20,7 @@ from app.novelty.nearest import model_features
 from app.training.architecture import architecture_of
 from app.training.config import TrainConfig, read_fields
 from app.training.data import Found, decode_all, find
-from app.training.novelty_index import index_model
+from app.training.novelty_index import index_model, why_no_index
 from app.training.resume import DATA
 
 
@@ -37,6 +37,12 @@ class CopyCheck:
     sample: Pixels
     nearest: Nearest
     file: Path
+
+
+def why_no_likeness(folder: JobFolder) -> str:
+    """Say why the job's samples can't be compared, however long it goes on; "" if they can."""
+    path = folder.run / DATA
+    return why_no_index(read_json(path)["pictures"]) if path.is_file() else ""
 
 
 def likenesses(

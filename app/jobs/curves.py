@@ -1,5 +1,7 @@
 """A run's curves, read from its metrics as they grow, in at most 500 points each."""
 
+import csv
+import io
 import json
 import threading
 from contextlib import suppress
@@ -157,6 +159,30 @@ def _smoothed(points: list[Point]) -> tuple[Point, ...]:
 def _rises(points: list[Point]) -> bool:
     last = [point.value for point in points[-4:]]
     return len(last) == 4 and last == sorted(set(last))
+
+
+def curves_csv(path: Path) -> str:
+    """Write a metrics file as CSV: a row a step, held-out losses in the row of their step.
+
+    A list becomes a column for each of its values, as loss_by_quarter_1; what wasn't measured at a
+    step is left empty. Step 0 has held-out losses alone.
+    """
+    rows: dict[int, dict[str, object]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        with suppress(ValueError):  # the last line may be half written
+            fields: dict[str, Any] = json.loads(line)
+            kind, weights = fields.pop("kind"), fields.pop("weights", "")
+            before = f"held_out_{weights}_" if kind == "held_out" else ""
+            row = rows.setdefault(fields.pop("step"), {})
+            for name, value in fields.items():
+                many = enumerate(value, 1) if isinstance(value, list) else ((None, value),)
+                row |= {before + name + (f"_{i}" if i else ""): each for i, each in many}
+    columns = dict.fromkeys(name for row in rows.values() for name in row)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, ["step", *columns], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"step": step} | rows[step] for step in sorted(rows))
+    return table.getvalue()
 
 
 def last_step(path: Path) -> dict[str, Any] | None:

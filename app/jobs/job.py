@@ -39,11 +39,13 @@ class Job:
         step: Steps done.
         saved_step: The step of the newest checkpoint and model; -1 before the first.
         pictures_per_second: The speed at the last step; 0 before the first.
-        seconds_left: The time left at that speed; None unless the job is running.
+        seconds_left: The time left at that speed, its samples and measurements included; None
+            unless the job is running.
         message: Why the job failed; empty otherwise.
         hint: What to do about the failure.
         model_steps: The steps whose models can be painted with; the model after `step` steps has
             the id "ID-STEP".
+        doing: What its trainer does besides its steps, in words; empty while it takes them.
     """
 
     id: str
@@ -61,6 +63,13 @@ class Job:
     hint: str
     kept: bool
     model_steps: tuple[int, ...]
+    doing: str = ""
+
+    @property
+    def kept_step(self) -> int:
+        """The step that the job goes on from: a living trainer's last, or else the saved one."""
+        lives = self.state in {JobState.RUNNING, JobState.SAVING}
+        return self.step if lives else min(self.step, max(0, self.saved_step))
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from typing import Final
 from app.datasets.uploads import Sets
 from app.errors import JobError
 from app.files import empty, remove, replace_file
-from app.jobs.copies import CopyCheck, likenesses
-from app.jobs.curves import CurveReaders, TrainingCurves
+from app.jobs.copies import CopyCheck, likenesses, why_no_likeness
+from app.jobs.curves import CurveReaders, TrainingCurves, curves_csv
 from app.jobs.engine import Engine
 from app.jobs.estimate import looks
 from app.jobs.job import ENDED, GOING, Job, JobState, SampleGrid
@@ -37,7 +37,7 @@ from app.jobs.record import (
     taken_bytes,
 )
 from app.jobs.results import MODEL, kept_base, model_of, samples_of, write_zip
-from app.jobs.storage import needed_bytes
+from app.jobs.storage import disk_usage, needed_bytes
 from app.jobs.worker import start_worker
 from app.limits import Limits
 from app.models.files import ModelFiles
@@ -98,6 +98,10 @@ class Jobs:
         """Read the curves of one of the owner's jobs, up to now."""
         return self._readers.read(self._find(owner, job_id).metrics)
 
+    def curves_csv(self, owner: str, job_id: str) -> str:
+        """Write the curves of one of the owner's jobs, each step of them, as a table."""
+        return curves_csv(self._find(owner, job_id).metrics)
+
     def config(self, owner: str, job_id: str) -> TrainConfig:
         """Read the settings of one of the owner's jobs.
 
@@ -121,6 +125,10 @@ class Jobs:
             JobError: If the job has no model of that step, or none yet.
         """
         return model_of(self._find(owner, job_id), job_id, step)
+
+    def why_no_likeness(self, owner: str, job_id: str) -> str:
+        """Say why the job's samples can't be compared with its pictures; "" if they can."""
+        return why_no_likeness(self._find(owner, job_id))
 
     def likenesses(self, owner: str, job_id: str) -> tuple[CopyCheck, ...]:
         """Pair each of the job's newest samples with the training picture nearest to it.
@@ -182,7 +190,7 @@ class Jobs:
         return self.show(owner, record.id)
 
     def stop(self, owner: str, job_id: str) -> Job:
-        """Stop a job; its trainer saves and ends within five seconds.
+        """Stop a job; its trainer ends its step and saves, however long that takes.
 
         Raises:
             JobError: If the job has ended.
@@ -261,6 +269,7 @@ class Jobs:
             folder = self._find_in(owner, job_id, ENDED, "Stop it first.")
             self._bury(job_id, condemn(folder))
             self.board.forget()
+            disk_usage.cache_clear()
 
     def tend(self) -> None:
         """Finish the changes that killed processes left half done, and start a worker if needed.

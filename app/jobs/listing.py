@@ -12,12 +12,15 @@ from dbos import WorkflowStatus
 
 from app.jobs.curves import last_step
 from app.jobs.engine import Engine
+from app.jobs.estimate import seconds_left
 from app.jobs.job import Job, JobState
 from app.jobs.record import JobFolder, Record, readable_jobs
 from app.jobs.results import MODEL, model_steps
 from app.jobs.trainer_process import Ending
 from app.locks import is_locked
 from app.owners import owner_hash
+from app.training.config import TrainConfig, read_fields
+from app.training.progress import RunProgress
 
 
 def job_of(
@@ -28,9 +31,12 @@ def job_of(
     last = last_step(folder.metrics)
     step = last["step"] if last else 0
     speed = last["pictures_per_second"] if last else 0.0
-    left = None
+    left, doing = None, RunProgress()
+    if state in {JobState.RUNNING, JobState.SAVING}:
+        doing = folder.progress()
     if last and state is JobState.RUNNING and speed > 0:
-        left = (record.total_steps - step) * last["views"] / step / speed
+        config = TrainConfig.checked(read_fields(folder.config))
+        left = seconds_left(config, step, speed, doing)
     message, hint = "", ""
     if state is JobState.FAILED:
         message, hint = "The worker failed.", "Resume the job; its log may say more."
@@ -52,6 +58,7 @@ def job_of(
         hint=hint,
         kept=record.kept,
         model_steps=model_steps(folder),
+        doing=doing.deed or "",
     )
 
 

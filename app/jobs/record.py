@@ -27,6 +27,7 @@ from app.files import (
     sync_folder,
 )
 from app.locks import locked
+from app.training.progress import RunProgress
 
 JOB_MODEL: Final = re.compile(r"([0-9a-f]{16})-[0-9]{1,10}")
 """The id of a job's model: the job's id and the step."""
@@ -124,6 +125,13 @@ class JobFolder:
         with self.log.open("rb") as file:
             file.seek(max(0, self.log.stat().st_size - LOG_BYTES))
             return file.read().decode("utf-8", "replace")
+
+    def progress(self) -> RunProgress:
+        """Read what the run does at this moment, if its trainer lives."""
+        try:
+            return RunProgress.read(self.run)
+        except ValueError:
+            return RunProgress()  # damaged by somebody else; the trainer writes it anew
 
     def saved_step(self) -> int:
         """Return the step of the newest checkpoint; -1 before the first."""

@@ -132,8 +132,8 @@ class JobModels:
                 return model_of(folder, folder.path.name, step)
         newest = model_of(folder, folder.path.name)
         raise ModelError(
-            f"A newer model took the place of {model_id!r}.",
-            f"Choose {newest.id!r}, or in Train press Paint with this.",
+            "A newer model took this one's place in its training.",
+            f"In Train press Paint with this, or choose the newest, {newest.id}.",
         )
 
     def _folder(self, owner: str, model_id: str) -> JobFolder | None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from typing import IO, Final
 
@@ -17,7 +18,7 @@ from app.networks.machine import usable_processors
 from app.settings import ROOT, Settings, environment_with
 
 SAVING_SECONDS: Final = 4.5
-"""The time after which a trainer that hasn't ended is killed; its last checkpoint is whole."""
+"""The time that a trainer has to save where its worker is to end; its last checkpoint is whole."""
 
 MAX_DEATHS: Final = 5
 """The number of sudden deaths in a row, with no checkpoint between them, that fails a job."""
@@ -38,15 +39,30 @@ class Ending(StrEnum):
 
 
 def train(
-    folder: JobFolder, settings: Settings, is_asked_to_end: Callable[[], bool]
+    folder: JobFolder,
+    settings: Settings,
+    is_stopped: Callable[[], bool],
+    is_leaving: Callable[[], bool],
 ) -> tuple[Ending, str, str]:
     """Train the job until it is done or asked to end.
 
     If a trainer dies suddenly, another one resumes from the last checkpoint.
 
+    Args:
+        folder: The job's folder.
+        settings: The studio's settings.
+        is_stopped: Tells whether a person stopped the job; the trainer then has all the time that
+            it needs to take its step and save.
+        is_leaving: Tells whether the worker is to end, or has lost its lease; the trainer is then
+            killed after SAVING_SECONDS.
+
     Returns:
         How the work ended, and a failure's message and hint, which are empty otherwise.
     """
+
+    def is_asked_to_end() -> bool:
+        return is_stopped() or is_leaving()
+
     deaths = 0
     while True:
         before, said = folder.saved_step(), _log_size(folder.log)
@@ -56,7 +72,7 @@ def train(
         ):
             if device is None or alive is None or is_asked_to_end():
                 return Ending.ASKED, "", ""
-            code = _run(folder, settings, (device, alive), is_asked_to_end)
+            code = _run(folder, settings, (device, alive), is_stopped, is_leaving)
         if folder.saved_step() >= folder.read().total_steps and code == 0:
             return Ending.DONE, "", ""
         if is_asked_to_end():
@@ -99,7 +115,8 @@ def _run(
     folder: JobFolder,
     settings: Settings,
     locks: tuple[IO[bytes], ...],
-    is_asked_to_end: Callable[[], bool],
+    is_stopped: Callable[[], bool],
+    is_leaving: Callable[[], bool],
 ) -> int:
     """Run one trainer to its end; return its exit code, negative if a signal ended it."""
     environment = environment_with(thread_variables(settings))
@@ -117,21 +134,28 @@ def _run(
             pass_fds=[lock.fileno() for lock in locks],
         )
     with process:
-        while process.poll() is None:
-            if is_asked_to_end():
-                _end(process)
-            time.sleep(LOOK_SECONDS)
+        _watch(process, is_stopped, is_leaving)
     return process.returncode
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Have the trainer save and end; if it doesn't, kill it and all processes it started."""
-    process.terminate()
-    try:
-        process.wait(SAVING_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+def _watch(
+    process: subprocess.Popen[bytes],
+    is_stopped: Callable[[], bool],
+    is_leaving: Callable[[], bool],
+) -> None:
+    """Wait for the trainer's end, for which it is asked once, and killed where time is short."""
+    asked, last = False, inf
+    while process.poll() is None:
+        leaving = is_leaving()
+        if leaving:
+            last = min(last, time.monotonic() + SAVING_SECONDS)
+        if not asked and (leaving or is_stopped()):
+            process.terminate()
+            asked = True
+        if time.monotonic() > last:
+            os.killpg(process.pid, signal.SIGKILL)  # with all processes that it started
+            process.wait()
+        time.sleep(LOOK_SECONDS)
 
 
 def _log_size(log: Path) -> int:

@@ -139,14 +139,14 @@ class Worker:
         if folder is None:
             return Ending.FAILED, "The job's folder is gone.", "Start it anew."
 
-        def is_asked_to_end() -> bool:
+        def is_leaving() -> bool:
             if is_lost():
                 self._lost.set()
-            return self._ending.is_set() or self._lost.is_set() or is_cancelled()
+            return self._ending.is_set() or self._lost.is_set()
 
         with self._busy:
-            ended = train(folder, self._settings, is_asked_to_end)
-        if ended[0] is Ending.ASKED and (self._ending.is_set() or self._lost.is_set()):
+            ended = train(folder, self._settings, is_cancelled, is_leaving)
+        if ended[0] is Ending.ASKED and is_leaving():
             threading.Event().wait()  # until the process ends, with the task unfinished
         return ended
 

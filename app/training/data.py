@@ -37,7 +37,7 @@ from app.training.stage_config import StageConfig
 from app.training.stage_data import StageData, band_fields, measured_bands
 from app.training.stage_validation import StageHeldOut, StageSamples
 from app.training.trainer import TrainState
-from app.training.validation import HeldOut, sample_grid
+from app.training.validation import GoesOn, HeldOut, sample_grid
 
 MAX_HELD_OUT: Final = 512
 """The most held-out pictures measured on; of more, every second is taken, or third, and so on."""
@@ -94,8 +94,10 @@ class SamplePainter(Protocol):
         state: TrainState,
         weights: Mapping[str, Tensor],
         size: int,
-    ) -> Pixels:
-        """Paint with `weights` at `size` pixels; the noise never changes."""
+        *,
+        goes_on: GoesOn,
+    ) -> Pixels | None:
+        """Paint with `weights` at `size` pixels, while it `goes_on`; the noise never changes."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,13 @@ def stored_bottleneck(folder: Path) -> Bottleneck:
     return partial(bottleneck, unet.eval().requires_grad_(False))
 
 
+def why_no_index(pictures: int) -> str:
+    """Say why there can be no index of so many `pictures`, or ""."""
+    if LEAST <= pictures <= MOST:
+        return ""
+    return f"a novelty index is of {LEAST} to {MOST:,} pictures, not {pictures:,}"
+
+
 def index_model(
     folder: Path,
     activations: Bottleneck,
@@ -55,8 +62,8 @@ def index_model(
     """
     pictures, held_out = decoded.training.pictures, decoded.held_out.get(size)
     count = len(pictures)
-    if not LEAST <= count <= MOST:
-        return f"a novelty index is of {LEAST} to {MOST:,} pictures, not {count:,}"
+    if reason := why_no_index(count):
+        return reason
     timesteps = architecture.schedule.num_train_timesteps
     with (folder / UNET / "diffusion_pytorch_model.safetensors").open("rb") as file:
         weights = hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,6 +4,7 @@ config.json          every setting
 architecture.json    the model without its weights
 data.json            the data's fingerprint, and the pictures that were skipped and why
 metrics.jsonl        a line for each step and each held-out loss
+progress.json        what the run does besides its steps
 checkpoints/<step>/  all that resuming takes; the newest few and the best
 snapshots/<step>/    EMA weights in fp16, kept for good
 samples/<step>.png   pictures that the model paints from noise that never changes
@@ -18,6 +19,7 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +36,7 @@ from app.training.config import TrainConfig
 from app.training.data import Decoded
 from app.training.distributed import Processes
 from app.training.novelty_index import index_model, stored_bottleneck
+from app.training.progress import Deed, ProgressFile
 from app.training.trainer import TrainState, TrainStep, objective_of, train
 from app.training.validation import HeldOutLoss
 
@@ -169,9 +172,10 @@ class Run:
                 # A model or samples made before the measurement may have used a worse average.
                 remove(self.folder / "exports" / f"{step:08d}")
                 self._samples.unlink(missing_ok=True)
-            checkpoint.save(self.checkpoints, self.state, summary)
-            checkpoint.prune(self.checkpoints, self.config.keep)
-            self._export()
+            with self._progress.during(Deed.SAVING):
+                checkpoint.save(self.checkpoints, self.state, summary)
+                checkpoint.prune(self.checkpoints, self.config.keep)
+                self._export()
 
     def index(self) -> str:
         """Write the novelty index of the training pictures into the newest model's folder.
@@ -211,6 +215,10 @@ class Run:
             and (self._is_last or states[-1].step % self.config.save_every == 0)
         )
 
+    @cached_property
+    def _progress(self) -> ProgressFile:
+        return ProgressFile(self.folder)
+
     @property
     def _is_last(self) -> bool:
         return self.state.step == self.config.total_steps
@@ -230,13 +238,14 @@ class Run:
             return {}
         objective = objective_of(self.architecture, self.config)
         held_out = self.decoded.held_out[self.size]
-        # Before the first step every EMA equals the raw weights.
-        for name in (checkpoint.RAW, *(self.state.emas if self.state.step else ())):
-            weights = self.state.weights(name)
-            loss = held_out.loss(self.state, weights, objective, self.is_stopping)
-            if loss is None:
-                return {}
-            losses[name] = loss
+        with self._progress.during(Deed.MEASURING):
+            # Before the first step every EMA equals the raw weights.
+            for name in (checkpoint.RAW, *(self.state.emas if self.state.step else ())):
+                weights = self.state.weights(name)
+                loss = held_out.loss(self.state, weights, objective, self.is_stopping)
+                if loss is None:
+                    return {}
+                losses[name] = loss
         for name, loss in losses.items():
             self.metrics.held_out(self.state.step, name, loss)
         return {name: loss.mean for name, loss in losses.items()}
@@ -275,9 +284,24 @@ class Run:
         if self._samples.is_file():
             return
         weights = self.state.weights(self._best_ema())
-        grid = self.decoded.paint(self.config, self.architecture, self.state, weights, self.size)
+        with self._progress.during(Deed.PAINTING):
+            grid = self.decoded.paint(
+                self.config,
+                self.architecture,
+                self.state,
+                weights,
+                self.size,
+                goes_on=self._goes_on,
+            )
+        if grid is None:
+            return
         self._samples.parent.mkdir(exist_ok=True)
         replace_file(self._samples, png_bytes(grid))
+
+    def _goes_on(self, looks: int, total: int) -> bool:
+        """Tell how far a grid is, and whether to finish it: if not, that is done on resuming."""
+        self._progress.painted(looks, total)
+        return self._is_last or not self.is_stopping()
 
 
 def _replace_model(link: Path, target: Path, kept: Collection[str]) -> None:

@@ -20,7 +20,7 @@ from app.training.config import TrainConfig
 from app.training.objective import Objective
 from app.training.stage_data import pair
 from app.training.trainer import TrainState
-from app.training.validation import HeldOut, HeldOutLoss, WeightsDenoiser, fixed_noise
+from app.training.validation import GoesOn, HeldOut, HeldOutLoss, WeightsDenoiser, fixed_noise
 
 SHOWN: Final = 32
 """The most pictures that are painted, and by which one step is measured."""
@@ -71,11 +71,14 @@ class StageSamples:
         state: TrainState,
         weights: Mapping[str, Tensor],
         size: int,
-    ) -> Pixels:
+        *,
+        goes_on: GoesOn = lambda done, total: True,
+    ) -> Pixels | None:
         """Paint `sample_count` pictures, with noise that never changes; `size` doesn't matter.
 
         Returns:
-            A row for each: enlarged bicubically, painted, and as it was; uint8.
+            A row for each: enlarged bicubically, painted, and as it was; uint8. None if `goes_on`
+            turns false meanwhile.
         """
         few = list(evenly_spaced(config.sample_count, len(self.low_res)))
         low_res, bands = self.low_res[few], architecture.stage_bands
@@ -87,6 +90,8 @@ class StageSamples:
             seeds=[derived_seed(_SAMPLES, i) for i in few],
             s_noise=(architecture.bands or {})["s_noise"],
         ):
+            if not goes_on(frame.index * len(few), frame.total * len(few)):
+                return None
             z = frame.x_t
         begun = enlarged(low_res)
         painted = back_projected(begun + bands.residual(z), low_res)

@@ -26,6 +26,11 @@ ROWS: Final = 128
 """The least number of pairs of picture and noise; fewer pictures are repeated."""
 
 BATCH: Final = 32
+
+GoesOn = Callable[[int, int], bool]
+"""Told how many pictures, of how many, have been through the network for a grid of samples; the
+grid is given up where it returns False."""
+
 _NOISE, _SAMPLES = 3, 4
 
 
@@ -156,14 +161,16 @@ def sample_grid(
     state: TrainState,
     weights: Mapping[str, Tensor],
     size: int,
-) -> Pixels:
+    *,
+    goes_on: GoesOn = lambda done, total: True,
+) -> Pixels | None:
     """Paint `sample_count` pictures of `size` px; with classes, each picture takes the next class.
 
     The sampler is DPM-Solver++ 2M SDE, whose noise never changes either: without fresh noise the
     errors of the first steps stay, and a network that is still learning makes many.
 
     Returns:
-        The pictures tiled as one, uint8.
+        The pictures tiled as one, uint8; None if `goes_on` turns false meanwhile.
     """
     schedule = architecture.schedule
     noise = SeededNoise([derived_seed(_SAMPLES, i) for i in range(config.sample_count)])
@@ -181,5 +188,7 @@ def sample_grid(
         noise=noise,
         condition=condition,
     ):
+        if not goes_on(frame.index * len(x_t), frame.total * len(x_t)):
+            return None
         x_t = frame.x_t
     return tiled(to_bytes(x_t))

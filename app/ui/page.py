@@ -35,7 +35,9 @@ from app.ui.hosts import AllowedHosts, Hosts
 from app.ui.hub.panel import hub_panel
 from app.ui.listeners import CountedListeners, Listeners
 from app.ui.middleware import VisitorCookie, asker, gate, outermost, tell_full_disk, visitor
+from app.ui.page_cache import UnchangedPage
 from app.ui.queue import VisitorQueue
+from app.ui.served import ROUTES
 from app.ui.tab_list import TABS, Tab
 from app.ui.theme import NIGHT_SWITCH, STUDIO_CSS, STUDIO_HEAD, STUDIO_NAME, StudioTheme
 from app.ui.uploads import upload_desk
@@ -197,7 +199,9 @@ def _launch(studio: Studio, page: gr.Blocks) -> None:
                 upload_desk(studio),
                 # The page itself, mostly; streams of events pass through as they are.
                 Middleware(GZipMiddleware, minimum_size=50_000),
+                Middleware(UnchangedPage),
             ],
+            "routes": [*ROUTES],
             "exception_handlers": {OSError: tell_full_disk},
             "lifespan": outermost(*_doors(settings)),
         },

@@ -103,7 +103,9 @@ _FILES: Final = (
     *("components/print.css", "components/present.js"),
     *("components/film.js", "components/player_view.js", "components/core.js"),
     *("components/runs.js", "components/address.js", "components/seed.js"),
-    *("components/time.js", "components/picker.js", "components/plots.js"),
+    *("components/player_controls.js", "components/player.js", "components/examples.js"),
+    *("components/time.js", "components/picker.js", "components/working.js"),
+    *("components/plot_values.js", "components/plots.js"),
     *("components/keyboard.js", "components/photo.js"),
     *(f"{tab.id}/{file.name}" for tab in TABS for file in sorted((ASSETS / tab.id).glob("*"))),
 )

@@ -5,7 +5,6 @@
 window.pleinAir = {
   share,
   showPlayer,
-  followLine,
   // Which picture of which run the Paint tab shows, as JSON; "null" where there is none.
   painted() {
     const player = document.querySelector(".player[data-run]");
@@ -73,6 +72,7 @@ function receiveBy({ props, watch }, deal) {
   const receive = () => {
     if (!props.value) return;
     const message = JSON.parse(props.value);
+    document.dispatchEvent(new CustomEvent("plein-air:message", { detail: message.kind }));
     queue = queue.then(() => deal[message.kind]?.(message)).catch((error) => console.error(error));
   };
   watch("value", receive);

@@ -12,6 +12,14 @@ function blobOf(uri) {
   return new Blob([bytes], { type });
 }
 
+// A picture that came in the message, or lies at an address.
+async function pictureOf(src) {
+  if (src.startsWith("data:")) return createImageBitmap(blobOf(src));
+  const answer = await fetch(src);
+  if (!answer.ok) throw new Error(`${src}: ${answer.status}`);
+  return createImageBitmap(await answer.blob());
+}
+
 function createFilm({ tile, views, steps, second = null, small = null }) {
   // A second stage's pictures are larger than those before.
   const stageOf = ({ i }) => Number(second !== null && i >= second);
@@ -22,6 +30,7 @@ function createFilm({ tile, views, steps, second = null, small = null }) {
   const decoding = new Map(); // frame -> Promise
   const masters = []; // the finished pictures, lossless
   let whole = null; // the sheets of a stored run, one for each stage
+  let better = null; // where they are, while only previews of them are shown
   let bytes = 0;
   let closed = false;
 
@@ -58,14 +67,30 @@ function createFilm({ tile, views, steps, second = null, small = null }) {
     return frame;
   }
 
-  async function addWhole(infos, sources) {
-    whole = await Promise.all(sources.map((src) => createImageBitmap(blobOf(src))));
+  // Put a stored run's own sheets in the place of its previews; tell whether that changed anything.
+  async function refine() {
+    if (!better) return false;
+    const sources = better;
+    better = null;
+    const sheets = await Promise.all(sources.map(pictureOf)).catch((error) => {
+      better = sources; // the next who turns to the player tries again
+      throw error;
+    });
+    const old = closed ? sheets : whole;
+    if (!closed) whole = sheets;
+    old.forEach((sheet) => sheet.close());
+    return !closed;
+  }
+
+  async function addWhole(infos, sources, previews) {
+    whole = await Promise.all((previews.length ? previews : sources).map(pictureOf));
+    better = previews.length ? sources : null;
     const before = infos.filter((info) => stageOf(info) === 0).length;
     infos.forEach((info, n) => frames.push({ ...info, column: n - stageOf(info) * before }));
   }
 
   async function addMasters(sources) {
-    const bitmaps = await Promise.all(sources.map((src) => createImageBitmap(blobOf(src))));
+    const bitmaps = await Promise.all(sources.map(pictureOf));
     if (closed) bitmaps.forEach((bitmap) => bitmap.close());
     else masters.push(...bitmaps);
   }
@@ -113,5 +138,5 @@ function createFilm({ tile, views, steps, second = null, small = null }) {
     whole?.forEach((bitmap) => bitmap.close());
   }
 
-  return { frames, add, addWhole, addMasters, decode, nearest, tileAt, close };
+  return { frames, add, addWhole, addMasters, refine, decode, nearest, tileAt, close };
 }

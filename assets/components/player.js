@@ -2,6 +2,7 @@
 
 const MOMENTS = 10;
 const PLAY_SECONDS = 6;
+const FILES = { animate: "making the animation", strip: "making the strip", zip: "putting the pictures in a zip" };
 const SPOKEN_EVERY = 5000; // ms between two announcements of progress
 const SILENCE = 3000; // ms without a message, after which the server is asked for a sign of life
 const LOST = "The connection to the studio was lost.";
@@ -105,7 +106,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     if (keeps) films.set(keyOf(message.run), message);
     begin({ ...message, pictures: 1, state: "finished" });
     const mine = film;
-    await film.addWhole(message.frames, message.sheets);
+    await film.addWhole(message.frames, message.sheets, message.previews ?? []);
     await end({ pictures: message.finished, run: message.run });
     if (mine !== film) return;
     root.dataset.frames = film.frames.length;
@@ -454,6 +455,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
       const frame = film.frames[Math.max(at, 0)].i;
       if (format === "mp4" && noVideo) return notify(noVideo), false;
       trigger("select", { action, run: run.run, picture, frame, view: smallView(), ...(format && { format }) });
+      if (FILES[action]) wait({ words: FILES[action], token: `file ${performance.now()}` });
       return true;
     },
     stop() {
@@ -548,7 +550,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
   }
 
   const listening = setInterval(listen, 1000);
-  pleinAir.followLine(root, find(".player-progress"), say);
+  followLine(root, find(".player-progress"), say);
 
   function receive() {
     if (!props.value) return;
@@ -564,6 +566,16 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
         notify("A frame could not be shown. Paint again, or reload the page.");
       });
   }
+
+  // What it opened with comes in full once somebody turns to it.
+  async function refine() {
+    const mine = film;
+    const changed = await mine?.refine().catch((error) => console.error(error));
+    if (!changed || mine !== film) return;
+    paintMoments();
+    show(wanted);
+  }
+  for (const turning of ["pointerenter", "focusin"]) root.addEventListener(turning, refine);
 
   buildMoments(MOMENTS - 1);
   buildPictures(1);
@@ -581,3 +593,5 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
   }
   receive();
 }
+
+pleinAir.player = mountPlayer;

@@ -1,6 +1,6 @@
 // What a person does with the player: keys, slider, buttons. `actions` carries it out.
 
-const KEYS = {
+const PLAYER_KEYS = {
   ArrowLeft: (actions, event) => actions.step(event.shiftKey ? -10 : -1),
   ArrowDown: (actions, event) => actions.step(event.shiftKey ? -10 : -1),
   ArrowRight: (actions, event) => actions.step(event.shiftKey ? 10 : 1),
@@ -18,7 +18,7 @@ function wireKeys(root, slider, actions) {
     if (!root.isConnected) return document.removeEventListener("keydown", listen);
     if (!root.offsetParent || !isHere(event.target)) return;
     if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const key = KEYS[event.key];
+    const key = PLAYER_KEYS[event.key];
     const vertical = event.key === "ArrowUp" || event.key === "ArrowDown";
     if (!key || (vertical && event.target !== slider)) return; // elsewhere they scroll the page
     if (event.key === " " && event.target.closest("button, a")) return; // presses that button

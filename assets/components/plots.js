@@ -57,8 +57,8 @@ function rangeOf(given, series, key, log) {
 }
 
 // An SVG of `series`: [{name, colour, dash, points: [[x, y, error], ...]}]. Axes: {label, log, range,
-// reverse}. `marker` is an x with a thin line.
-function plotSvg({ title, x, y, series, marker = null, mark = "--poppy" }) {
+// reverse}. `marker` is an x with a thin line; `width` is that of the drawing, whose height is PLOT_H.
+function plotSvg({ title, x, y, series, marker = null, mark = "--poppy", width = PLOT_W }) {
   const xs = rangeOf(x.range, series, 0, x.log);
   const ys = rangeOf(y.range, series, 1, y.log);
   const scale = ([low, high], log, from, to) => {
@@ -66,7 +66,7 @@ function plotSvg({ title, x, y, series, marker = null, mark = "--poppy" }) {
     const span = f(high) - f(low) || 1;
     return (v) => from + ((f(v) - f(low)) / span) * (to - from);
   };
-  const [left, right] = [PAD.left, PLOT_W - PAD.right];
+  const [left, right] = [PAD.left, width - PAD.right];
   const [top, bottom] = [PAD.top, PLOT_H - PAD.bottom];
   const px = x.reverse ? scale(xs, x.log, right, left) : scale(xs, x.log, left, right);
   const py = scale(ys, y.log, bottom, top);
@@ -96,8 +96,10 @@ function plotSvg({ title, x, y, series, marker = null, mark = "--poppy" }) {
   const inside = marker !== null && marker >= xs[0] && marker <= xs[1];
   const at = inside ? px(marker).toFixed(1) : 0;
   parts.push(`<line class="marker" stroke="var(${mark})" x1="${at}" x2="${at}" y1="${top}" y2="${bottom}" ${inside ? "" : 'visibility="hidden"'}/>`);
+  const shown = series.map((line) => ({ ...line, points: line.points.filter(([, b]) => b !== null && Number.isFinite(b)) }));
+  const id = rememberPlot({ x, series: shown, px, top, bottom });
   return `<figure class="lab-plot"><figcaption><b>${title}</b> <span>${y.label}</span></figcaption>
-    <svg viewBox="0 0 ${PLOT_W} ${PLOT_H}" role="img" aria-label="${title.replace(/<[^>]*>/g, "")}">${parts.join("")}</svg></figure>`;
+    <svg viewBox="0 0 ${width} ${PLOT_H}" data-plot="${id}" role="img" aria-label="${title.replace(/<[^>]*>/g, "")}">${parts.join("")}</svg></figure>`;
 }
 
 function legendOf(series) {

@@ -110,7 +110,10 @@ function mountGrid(root, { trigger, props, watch }) {
   const enlarge = enlargeButton(root);
   const button = root.querySelector("[data-ask=png]");
   for (const each of root.querySelectorAll("[data-ask]")) {
-    each.addEventListener("click", () => trigger("select", { ask: each.dataset.ask }));
+    each.addEventListener("click", () => {
+      trigger("select", { ask: each.dataset.ask });
+      if (each.dataset.ask !== "enlarge") working(each); // which says how far it is
+    });
   }
   let grid = null;
 
@@ -262,7 +265,9 @@ function mountMorph(root, { trigger, props, watch, tab }) {
 
   root.addEventListener("click", (event) => {
     const ask = event.target.closest("[data-ask]");
-    if (ask) trigger("select", { ask: ask.dataset.ask });
+    if (!ask) return;
+    trigger("select", { ask: ask.dataset.ask });
+    if (ask.dataset.ask !== "enlarge") working(ask);
     else if (event.target.closest("[data-play]")) play();
     const figure = event.target.closest(".lab-frames figure");
     if (figure) go([...figure.parentElement.children].indexOf(figure));

@@ -127,7 +127,9 @@ function mountStrip(root, { trigger, props, watch, tab }) {
     const figure = event.target.closest("figure");
     if (figure) share(tab, { goto: Number(figure.textContent) });
     const button = event.target.closest("[data-ask]");
-    if (button) trigger("select", { ask: button.dataset.ask });
+    if (!button) return;
+    trigger("select", { ask: button.dataset.ask });
+    working(button);
   });
   follow(root, tab, ["t", "material", "fresh", "moments"], show);
   receiveBy({ props, watch }, { download: save });

@@ -168,6 +168,13 @@ function rangeLater(lines) {
   return rest.length ? [low < high / 2 ? 0 : low - room, high + room] : [0, 1];
 }
 
+// The width of a drawing over both columns whose letters are as large as in one; PLOT_W in one column.
+function widthOverTwo(box) {
+  const { gridTemplateColumns, columnGap } = getComputedStyle(box);
+  const [one, two] = gridTemplateColumns.split(" ").map(parseFloat);
+  return two ? Math.round((PLOT_W * (one + two + parseFloat(columnGap))) / one) : PLOT_W;
+}
+
 function trainPlots(box, curves, marker) {
   if (!curves) {
     box.innerHTML = "";
@@ -178,15 +185,15 @@ function trainPlots(box, curves, marker) {
   const points = ([steps, values]) => steps.map((step, i) => [step / unit, values[i]]);
   const x = { label: unit > 1 ? "thousand steps" : "steps", range: [0, (1.03 * last) / unit] }; // room for the last number
   const at = marker === null ? null : marker / unit;
-  const plot = (title, y, series) =>
-    `<div>${plotSvg({ title, x, y, series, marker: at, mark: "--accent" })}${legendOf(series)}</div>`;
+  const plot = (title, y, series, width = PLOT_W) =>
+    `<div>${plotSvg({ title, x, y, series, marker: at, mark: "--accent", width })}${legendOf(series)}</div>`;
   const inside = (line, range) => points(line).filter(([, value]) => value <= range[1]);
   const range = rangeLater([curves.loss]);
   const loss = [
     { name: "as it comes", colour: "--loaded-colour", points: inside(curves.loss, range) },
     { name: "smoothed", colour: "--accent", points: inside(curves.smoothed, range) },
   ];
-  const parts = [plot("loss", { label: "mean square of ε̂ − ε", range }, loss)];
+  const parts = [plot("loss", { label: "mean square of ε̂ − ε", range }, loss, widthOverTwo(box))];
   const quarters = curves.quarters
     .map((line, i) => ({ name: QUARTERS[i], colour: COLOURS[i], points: points(line) }))
     .filter((line) => line.points.length);

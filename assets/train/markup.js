@@ -23,7 +23,10 @@ const TRAIN_MARKUP = `
         <figure class="train-enlarged" hidden><img alt="the sample, enlarged">
           <figcaption><span role="status"></span><a class="lab-quiet" role="button">Save</a></figcaption></figure>
       </div>
-      <div class="train-plots lab-plots"></div>
+      <div>
+        <div class="train-plots lab-plots"></div>
+        <button type="button" class="lab-quiet train-curves" data-ask="curves" hidden>Curves as CSV</button>
+      </div>
     </div>
     <div class="train-likeness" hidden></div>
     <details class="train-facts"><summary>settings</summary><dl></dl></details>

@@ -4,6 +4,10 @@ const LOOK_EVERY = 1000; // ms, while anything goes on
 const REST = 4; // times as long while nothing does
 const AT_REST = ["done", "stopped", "failed"];
 const OF_A_MODEL = ["paint", "download"];
+const SLOW = ["download", "compare", "enlarge", "curves"]; // which a message answers
+
+// What is being saved names its state itself.
+const stateOf = ({ state, words }) => (state === "saving" ? words : `${state} · ${words}`);
 
 function mountTrain(root, { trigger, props, watch }) {
   root.innerHTML = TRAIN_MARKUP;
@@ -15,6 +19,7 @@ function mountTrain(root, { trigger, props, watch }) {
   let curves = null;
   let marker = null;
   let asking = "";
+  let noLikeness = ""; // why "Did it copy?" has no answer
   const blank = () => ({ listing: "", detail: "", curves: "", log: "" });
   let marks = blank();
   const samples = trainSamples(find(".train-samples"), (step) => {
@@ -22,6 +27,14 @@ function mountTrain(root, { trigger, props, watch }) {
     trainPlots(find(".train-plots"), curves, marker);
     showWhich();
   });
+
+  // The loss lies over as many columns as there are.
+  let columns = "";
+  new ResizeObserver(() => {
+    const now = getComputedStyle(find(".train-plots")).gridTemplateColumns;
+    if (now !== columns) trainPlots(find(".train-plots"), curves, marker);
+    columns = now;
+  }).observe(find(".train-plots"));
 
   const lineOf = (id) => lines.find((line) => line.id === id);
   const seen = () => ({
@@ -38,7 +51,7 @@ function mountTrain(root, { trigger, props, watch }) {
   function turnTo(id) {
     current = id;
     marks = { ...blank(), listing: marks.listing };
-    [curves, marker] = [null, null];
+    [curves, marker, noLikeness] = [null, null, ""];
     samples.clear();
     ask("");
     find(".train-likeness").hidden = find(".train-enlarged").hidden = true;
@@ -62,7 +75,7 @@ function mountTrain(root, { trigger, props, watch }) {
       row.dataset.state = line.state;
       row.style.setProperty("--share", line.share);
       row.querySelector("b").textContent = line.name;
-      row.querySelector(".train-words").textContent = `${line.state} · ${line.words}`;
+      row.querySelector(".train-words").textContent = stateOf(line);
     });
     find(".train-none").hidden = lines.length > 0 || !marks.listing;
     find(".train-log").hidden = current === "example";
@@ -76,7 +89,7 @@ function mountTrain(root, { trigger, props, watch }) {
     root.dataset.job = line ? current : "";
     if (!line) return;
     find("h3").textContent = line.name;
-    find(".train-state").textContent = `${line.state} · ${line.words}`;
+    find(".train-state").textContent = stateOf(line);
     find(".train-share").style.setProperty("--share", line.share);
     panel.dataset.state = line.state;
     const button = (deed, name, kind = "") => `<button type="button" class="lab-quiet ${kind}" data-ask="${deed}" title="${TITLES[deed] ?? ""}">${name}</button>`;
@@ -87,8 +100,10 @@ function mountTrain(root, { trigger, props, watch }) {
       .filter(([deed]) => line.may.includes(deed))
       .map(([deed, name]) => button(deed, name, MARKS[deed])).join("");
     find(".train-result").innerHTML = line.may.includes("paint")
-      ? `${button("paint", "Paint with this", "train-paint")}${button("download", "Download")}${button("compare", "Did it copy?")}${button("enlarge", "× 4")}<p class="train-which"></p>`
+      ? `${button("paint", "Paint with this", "train-paint")}${button("download", "Download")}${button("compare", "Did it copy?")}${button("enlarge", "× 4")}<p class="train-which"></p>
+        <p class="train-which train-why"></p>`
       : "";
+    find(".train-curves").hidden = !line.may.includes("curves");
     showWhich();
   }
 
@@ -105,6 +120,9 @@ function mountTrain(root, { trigger, props, watch }) {
     const [step, { models }] = [modelStep(), lineOf(current)];
     const steps = counted(step ?? models.at(-1) ?? 0, "step");
     const missing = samples.scrubbed !== null && step === null ? "not kept here; " : "";
+    const why = noLikeness || (samples.steps.length ? "" : "no samples are painted yet");
+    find("[data-ask=compare]").disabled = Boolean(why);
+    find(".train-why").textContent = why ? `“Did it copy?” can't be told: ${why}.` : "";
     which.textContent = step === null ? `${missing}the newest model, after ${steps}` : `the model after ${steps}`;
   }
 
@@ -125,6 +143,7 @@ function mountTrain(root, { trigger, props, watch }) {
   root.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
+    if (SLOW.includes(button.dataset.ask)) working(button);
     const { job, old, ask: deed } = button.dataset;
     if (job || old) {
       if ((job ?? old) !== current) {
@@ -155,6 +174,8 @@ function mountTrain(root, { trigger, props, watch }) {
       find(".train-facts dl").innerHTML = detail.facts
         .map(([name, value]) => `<div><dt>${escaped(name)}</dt><dd>${escaped(value)}</dd></div>`).join("");
       samples.expect(detail.first_sample);
+      noLikeness = detail.no_likeness ?? "";
+      showWhich();
     }
     if (drawn) {
       curves = drawn;
@@ -175,6 +196,7 @@ function mountTrain(root, { trigger, props, watch }) {
 
   function showExample() {
     lines = [example.line];
+    find(".train-room").textContent = "";
     turnTo(example.line.id);
     return take(example);
   }

@@ -83,4 +83,4 @@ def test_the_shell_paints_with_any_kept_model_of_any_job(
     assert len(list(Path(out).glob(f"{job}-3-*.png"))) == 1
     with pytest.raises(SystemExit):
         main(["paint", "--model", f"{job}-5", "--steps", "2", "--out", out])
-    assert "newer model took the place" in capsys.readouterr().err
+    assert "newer model took this one's place" in capsys.readouterr().err

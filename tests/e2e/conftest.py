@@ -8,6 +8,7 @@ import gradio as gr
 import pytest
 from playwright.sync_api import Page
 
+from app.ui.served import ROUTES
 from app.ui.theme import STUDIO_CSS, STUDIO_HEAD, StudioTheme
 from tests.workers import end_workers
 from tools.server import Server, running_server
@@ -56,6 +57,7 @@ def serve() -> Iterator[Serve]:
             theme=StudioTheme(),
             css=STUDIO_CSS,
             head=STUDIO_HEAD,
+            app_kwargs={"routes": [*ROUTES]},
         )
         return f"http://127.0.0.1:{port}/"
 

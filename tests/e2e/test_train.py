@@ -217,6 +217,52 @@ def test_a_training_longer_than_a_visitors_may_be_is_refused(
     expect(tab.get_by_role("heading", name="An example")).to_be_visible()
 
 
+@pytest.mark.slow
+def test_what_a_training_can_not_do_is_said_before_and_its_model_goes_with_it(
+    chromium: Browser, studio: Server, tmp_path: Path
+) -> None:
+    context = chromium.new_context(accept_downloads=True)
+    page = context.new_page()
+    page.goto(studio.url)
+    [cookie] = [each for each in context.cookies() if each.get("name") == COOKIE]
+    client = visitor(studio, cookie.get("value", ""), tmp_path)
+    for i, view in enumerate(landscapes(12, 20, seed=2)):
+        (tmp_path / f"{i}.png").write_bytes(png_bytes(view))
+    files = [handle_file(tmp_path / f"{i}.png") for i in range(12)]
+    found = client.predict(files, api_name="/upload_pictures")
+    changes = {"steps": 6, "save_every": 3, "sample_every": 3, "sample_steps": 2}
+    job = client.predict(found["id"], name="mine", changes=changes, api_name="/start_training")
+    until_done(client, job["id"])
+    table = Path(client.predict(job["id"], api_name="/training_curves"))
+    assert [line.split(",")[0] for line in table.read_text().splitlines()] == [
+        "step", "1", "2", "3", "4", "5", "6",
+    ]  # fmt: skip
+
+    tab = open_tab(page, studio, "Train")
+    expect(tab.get_by_role("button", name="Did it copy?")).to_be_disabled(timeout=PATIENCE)
+    expect(tab.locator(".train-why")).to_contain_text("16 to 10,000 pictures, not 12")
+    with page.expect_download() as download:
+        tab.get_by_role("button", name="Curves as CSV").click()
+    assert download.value.suggested_filename == "mine-curves.csv"
+    assert download.value.path().read_text() == table.read_text()
+    expect(tab.locator(".train-room")).to_contain_text("Jobs take")
+    tab.get_by_role("button", name="Paint with this").click()
+    model = page.get_by_label("model", exact=True)
+    expect(model).to_have_value(re.compile("^mine, step 6"))
+    examples = page.locator(".studio-examples")
+    expect(examples).to_contain_text("painted by impressionist-64")
+
+    page.get_by_role("tab", name="Train", exact=True).click()
+    tab.get_by_role("button", name="Delete", exact=True).click()
+    tab.get_by_role("button", name="Delete for good").click()
+    expect(tab.get_by_role("heading", name="An example")).to_be_visible()
+    expect(model).to_have_value(re.compile("^tiny"))
+    expect(tab.locator(".train-room")).to_be_empty()
+    with pytest.raises(AppError, match="no model of that training any more"):
+        client.predict(model=f"{job['id']}-6", steps=2, api_name="/paint")
+    context.close()
+
+
 def visitor(studio: Server, token: str, folder: Path) -> Client:
     cookies = {"cookies": {COOKIE: token}}
     return Client(studio.url, verbose=False, httpx_kwargs=cookies, download_files=folder)
@@ -289,7 +335,7 @@ def test_a_visitor_has_nothing_of_another_one(
 
 
 def until_done(client: Client, job: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while (state := client.predict(job, api_name="/training")["state"]) != "done":
         assert state in {"queued", "running"}
         assert time.monotonic() < deadline
@@ -316,3 +362,24 @@ def test_the_tab_does_not_scroll_sideways(browser_page: Page, studio: Server, si
     upload(tab, pictures(5))
     expect(tab.locator(".train-thumbs i")).to_have_count(5)
     assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_plots_tell_their_values_and_have_letters_of_one_size(
+    browser_page: Page, tab: Locator
+) -> None:
+    plots = tab.locator(".train-plots svg[data-plot]")
+    expect(plots).to_have_count(3)
+    for width in (1440, 1024, 390):
+        browser_page.set_viewport_size({"width": width, "height": 900})
+        browser_page.wait_for_timeout(400)
+        heights = tab.locator(".train-plots .lab-plot text.name").evaluate_all(
+            "texts => texts.map(text => text.getBoundingClientRect().height)"
+        )
+        assert max(heights) - min(heights) < 0.5, (width, heights)
+    values = browser_page.locator(".plot-values")
+    plots.first.hover()
+    expect(values).to_contain_text("steps")
+    expect(values.locator("li")).to_have_count(2)
+    expect(values.locator("li").last).to_contain_text(re.compile(r"smoothed 0\.0\d"))
+    browser_page.get_by_role("tab", name="Theory", exact=True).hover()
+    expect(values).to_be_hidden()

@@ -36,11 +36,11 @@ def photo(megapixels: float) -> bytes:
 def test_a_reader_gives_what_reading_here_would(readers: Readers, tmp_path: Path) -> None:
     data = photo(0.1)
     (tmp_path / "a.jpg").write_bytes(data)
-    here = read_picture(data)
+    here, needed = read_picture(data), read_picture(data, needed_side=64)
     for picture in (data, tmp_path / "a.jpg"):
         there = readers.squares(picture, [(64, fit) for fit in FITS])
         for fit, image in zip(FITS, there, strict=True):
-            assert image.tobytes() == square(here, 64, fit).tobytes()
+            assert image.tobytes() == square(needed, 64, fit).tobytes()
     assert readers.whole(data, 1024).tobytes() == here.tobytes()
 
 
@@ -138,3 +138,18 @@ def test_two_are_read_at_once_and_the_worst_take_no_memory_here(readers: Readers
     assert all("(" not in answer.result() for answer in answers[:3])
     assert max(grown) < 20_000_000
     assert max(children) == 2
+
+
+def test_of_a_large_jpeg_no_more_is_decoded_than_is_needed(readers: Readers) -> None:
+    small = np.random.default_rng(0).integers(0, 256, (15, 20, 3)).astype(np.uint8)
+    large = Image.fromarray(small).resize((6000, 4500), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    large.save(buffer, "jpeg", quality=92)
+    data = buffer.getvalue()
+    decoded = read_picture(data, needed_side=256)
+    assert decoded.size == (750, 563), "an eighth, and still over twice the side that is needed"
+    wanted = square(large, 256)
+    (found,) = readers.squares(data, [(256, "crop")])
+    difference = np.asarray(found, np.int16) - np.asarray(wanted, np.int16)
+    assert np.abs(difference).mean() < 1.5
+    assert read_picture(data).size == large.size

@@ -1,11 +1,20 @@
 """Curves grow with the run, stay short, and follow it back to a checkpoint."""
 
+import csv
+import io
 import json
 from pathlib import Path
 
 import pytest
 
-from app.jobs.curves import MAX_POINTS, MAX_READERS, CurveReader, CurveReaders, last_step
+from app.jobs.curves import (
+    MAX_POINTS,
+    MAX_READERS,
+    CurveReader,
+    CurveReaders,
+    curves_csv,
+    last_step,
+)
 
 
 def step(number: int, loss: float, speed: float = 1.0) -> str:
@@ -96,3 +105,16 @@ def test_the_last_whole_step_is_found(tmp_path: Path) -> None:
     found = last_step(path)
     assert found is not None
     assert found["step"] == 2
+
+
+def test_the_table_has_a_row_for_each_step_and_what_was_measured_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    assert curves_csv(path) == "step\n"
+    lines = [held_out(0, "raw", 1.0), step(1, 0.5), step(2, 0.25), held_out(2, "ema-0.050", 0.125)]
+    path.write_text("".join(lines) + '{"kind": "st')
+    rows = list(csv.DictReader(io.StringIO(curves_csv(path))))
+    assert [row["step"] for row in rows] == ["0", "1", "2"]
+    assert [row["loss"] for row in rows] == ["", "0.5", "0.25"]
+    assert [row["held_out_raw_mean"] for row in rows] == ["1.0", "", ""]
+    assert rows[2]["held_out_ema-0.050_by_quarter_4"] == "0.125"
+    assert rows[2]["held_out_ema-0.050_by_quarter_3"] == "", "no picture lay there"

@@ -56,7 +56,7 @@ def test_a_trainer_that_dies_again_and_again_fails_its_job(
         return -signal.SIGKILL
 
     monkeypatch.setattr(trainer, "_run", dies)
-    ending, message, hint = train(folder, settings, never)
+    ending, message, hint = train(folder, settings, never, never)
     assert (ending, deaths) == (Ending.FAILED, 2 + MAX_DEATHS)
     assert "killed" in message
     assert "memory" in hint
@@ -67,7 +67,7 @@ def test_a_full_disk_is_told_though_the_log_took_nothing(
 ) -> None:
     monkeypatch.setattr(trainer, "_run", lambda *_: 1)
     monkeypatch.setattr(trainer, "MIN_FREE", shutil.disk_usage(folder.path).free * 2)
-    ending, message, hint = train(folder, settings, never)
+    ending, message, hint = train(folder, settings, never, never)
     assert (ending, message) == (Ending.FAILED, "The disk is full.")
     assert "resume" in hint
 
@@ -103,7 +103,7 @@ def test_a_trainers_last_words_are_told_without_code_and_paths(
     folder.log.write_text("Traceback (most recent call last):\nOSError: before\n")
     monkeypatch.setattr(trainer, "_run", fails)
     monkeypatch.setattr(trainer, "MIN_FREE", 0)
-    assert train(folder, settings, never) == (Ending.FAILED, *told)
+    assert train(folder, settings, never, never) == (Ending.FAILED, *told)
 
 
 def test_a_log_that_is_too_long_begins_anew(
@@ -112,7 +112,7 @@ def test_a_log_that_is_too_long_begins_anew(
     folder.log.write_bytes(bytes(trainer_process.LOG_BYTES + 1))
     monkeypatch.setattr(trainer, "_run", lambda *_: folder.log.write_text("One.\nTwo.\n"))
     monkeypatch.setattr(trainer, "MIN_FREE", 0)
-    assert train(folder, settings, never) == (Ending.FAILED, "One.", "Two.")
+    assert train(folder, settings, never, never) == (Ending.FAILED, "One.", "Two.")
 
 
 def test_a_trainer_that_ended_early_by_itself_is_followed_by_another(
@@ -125,7 +125,7 @@ def test_a_trainer_that_ended_early_by_itself_is_followed_by_another(
         return 0
 
     monkeypatch.setattr(trainer, "_run", saves_and_ends)
-    assert train(folder, settings, never)[0] is Ending.DONE
+    assert train(folder, settings, never, never)[0] is Ending.DONE
     assert folder.saved_step() == 41
 
 
@@ -133,7 +133,8 @@ def test_a_job_that_is_asked_to_end_starts_no_trainer(
     folder: JobFolder, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(trainer, "_run")
-    assert train(folder, settings, lambda: True)[0] is Ending.ASKED
+    assert train(folder, settings, lambda: True, never)[0] is Ending.ASKED
+    assert train(folder, settings, never, lambda: True)[0] is Ending.ASKED
 
 
 def test_a_training_takes_its_processors_from_the_painting(settings: Settings) -> None:

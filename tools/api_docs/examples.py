@@ -59,6 +59,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "training": _JOB,
     "training_samples": _JOB,
     "training_model": _JOB,
+    "training_curves": _JOB,
     "stop_training": _JOB,
     "resume_training": _JOB,
     "extend_training": {**_JOB, "steps": 50},

@@ -48,7 +48,7 @@ def bound_tab(studio: Studio, header: Header, tab: gr.Tab) -> LabTab:
     note(INTRO, "lab-intro")
     with gr.Row(elem_classes="studio-easel"):
         with gr.Column(elem_classes="studio-controls", scale=0, min_width=300):
-            lab = LabTab(studio, header, TAB, "many")
+            lab = LabTab(studio, header, TAB, tab, "many")
             del lab.shared["precision"]  # all of it is exact
             total = lab.info.num_train_timesteps
             own = {

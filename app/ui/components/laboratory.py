@@ -72,14 +72,17 @@ class LabTab:
         studio: The studio that does the work.
         header: The page's model and precision.
         tab: The tab's id.
+        opened: The tab itself.
         info: The model that the page opens with.
         picker: The picker of the pictures.
         shared: The controls that all panels share.
         forms: The controls that make experiments of each kind.
     """
 
-    def __init__(self, studio: Studio, header: Header, tab: str, mode: Mode) -> None:
-        self.studio, self.header, self.tab = studio, header, tab
+    def __init__(
+        self, studio: Studio, header: Header, tab: str, opened: gr.Tab, mode: Mode
+    ) -> None:
+        self.studio, self.header, self.tab, self.opened = studio, header, tab, opened
         self.info = studio.models.describe(studio.settings.default_model)
         self.picker = Picker(studio, tab, mode)
         self.shared = Controls(
@@ -117,12 +120,21 @@ class LabTab:
     def follow_choice(
         self, do: Callable[..., Message], instrument: BrowserComponent, *controls: Any
     ) -> None:
-        """Send what `do` makes of the pictures, the model and `controls`, whenever one changes."""
+        """Send what `do` makes of the pictures, the model and `controls`, whenever one changes.
+
+        It is first sent when the tab is opened, so that it needn't come with the page.
+        """
         inputs, doing = [self.picker.state, self.header.model, *controls], errors_to_page(do)
         self.picker.changed(doing, inputs, instrument)
-        changes = [control.change for control in (self.header.model, *controls)]
-        for event in (self.header.page.load, *changes):
-            event(doing, inputs, instrument, **light())
+        for control in (self.header.model, *controls):
+            control.change(doing, inputs, instrument, **light())
+        opened = gr.State(False)
+
+        def first(opened: bool, *values: Any) -> tuple[bool, Any]:
+            return True, gr.skip() if opened else do(*values)
+
+        event = self.opened.select
+        event(errors_to_page(first), [opened, *inputs], [opened, instrument], **light())
 
     def add_player(
         self,

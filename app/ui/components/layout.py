@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 import gradio as gr
 
+from app.errors import ModelError
 from app.settings import ASSETS
 from app.studio import Studio
 from app.ui.components.instrument import BrowserComponent
@@ -28,6 +29,14 @@ def chosen_model(studio: Studio, model_id: str) -> Any:
     if all(model_id != known for _, known in choices):
         choices.append((studio.models.describe(model_id).summary, model_id))
     return gr.update(choices=choices, value=model_id)
+
+
+def kept_model(studio: Studio, model_id: str) -> Any:
+    """Return the update that lists the models anew: one that is gone gives way to the default."""
+    try:
+        return chosen_model(studio, model_id)
+    except ModelError:
+        return chosen_model(studio, studio.settings.default_model)
 
 
 Kept = TypeVar("Kept")

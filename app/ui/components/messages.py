@@ -135,11 +135,30 @@ class Frames(Message):
 
 
 @dataclass(frozen=True)
+class Thumb:
+    """A picture to choose, and its name."""
+
+    src: str
+    name: str
+
+
+@dataclass(frozen=True)
+class ExampleRow(Message):
+    """Finished runs to open, under a title."""
+
+    kind: ClassVar[str] = "examples"
+    title: str
+    examples: tuple[Thumb, ...]
+
+
+@dataclass(frozen=True)
 class FilmMessage(Message):
     """A stored run of one picture, at once: columns of a sheet are frames, rows are views.
 
     Attributes:
-        sheets: A JPEG for each stage.
+        sheets: The address of a JPEG for each stage.
+        previews: The same in few bytes, to open with until somebody turns to the player; none
+            where the sheets are small enough.
         second: The index at which the second stage begins; None where there is none.
         small: A picture's width and height before that.
         kept: Whether the run is only there to open with: one that a person began meanwhile stays.
@@ -160,6 +179,7 @@ class FilmMessage(Message):
     views: tuple[str, ...] = VIEWS
     kept: bool = False
     enlarges: bool = False
+    previews: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from gradio.events import Dependency
 from PIL import Image
 
 from app.errors import PictureError, StudioError
-from app.images.encoding import image_of, jpeg_uri
+from app.images.encoding import image_of, jpeg_bytes, jpeg_uri
 from app.images.reader import READERS
 from app.images.reading import FITS, Fit, own_picture, square
 from app.painting.examples import load_examples
@@ -24,17 +24,10 @@ from app.ui.callers import finish
 from app.ui.components.films import recipe_of
 from app.ui.components.instrument import LabComponent
 from app.ui.components.layout import fit_control, light, quiet, streaming
-from app.ui.components.messages import Message
+from app.ui.components.messages import Message, Thumb
 from app.ui.components.upload import UploadButton
 from app.ui.errors import errors_to_page
-
-
-@dataclass(frozen=True)
-class Thumb:
-    """A picture to choose, and its name."""
-
-    src: str
-    name: str
+from app.ui.served import served
 
 
 @dataclass(frozen=True)
@@ -148,9 +141,14 @@ class Choice:
 
     def message(self) -> PickerPictures:
         """Return the message that the picker shows."""
-        thumbs = tuple(
-            Thumb(jpeg_uri(square(p.fitted(self.fit), THUMB_SIDE)), p.name) for p in self.shelf
-        )
+        small = [square(p.fitted(self.fit), THUMB_SIDE) for p in self.shelf]
+        # The page's own pictures have addresses; people's aren't to be found under any.
+        sources = [
+            served(jpeg_bytes(image), "jpg") if place < self.fixed else jpeg_uri(image)
+            for place, image in enumerate(small)
+        ]
+        names = (picture.name for picture in self.shelf)
+        thumbs = tuple(map(Thumb, sources, names))
         return PickerPictures(self.mode, thumbs, self.chosen, self.key, self.slot)
 
 

@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.errors import StudioError
 from app.images.video import HOW, NO_VIDEO, makes_videos
 from app.painting.film import PictureView
-from app.settings import ASSETS
 from app.ui.components.instrument import BrowserComponent
 from app.ui.components.messages import Message
 
@@ -26,11 +25,6 @@ FILES: Final = ("animate", "strip", "zip")
 
 MAX_RUN: Final = 10_000
 """The most characters of a run's name, which may carry the run's recipe."""
-
-_JS: Final = "\n".join(
-    (ASSETS / "components" / name).read_text(encoding="utf-8")
-    for name in ("film.js", "player_view.js", "player_controls.js", "player.js")
-)
 
 
 class FromPage(BaseModel):
@@ -136,7 +130,7 @@ class Player(BrowserComponent):
             value,
             label=label,
             html_template='<div class="player-root"></div>',
-            js_on_load=f"{_JS}\nmountPlayer(element, trigger, props, watch, {how});",
+            js_on_load=f"pleinAir.player(element, trigger, props, watch, {how});",
             elem_classes=["plein-air-player"],
             **kwargs,
         )

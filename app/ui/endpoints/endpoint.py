@@ -150,7 +150,8 @@ def _describe(components: Sequence[int], things: Sequence[EndpointValue]) -> Non
     # Gradio takes names and ranges from components alone, and `api` can't be told any.
     for number, thing in zip(components, things, strict=True):
         component: Any = context.blocks[number]
-        component.label = thing.name
+        # Gradio's browser part would look up "label" and "file" as its own words, and warn.
+        component.label = thing.name.capitalize()
         known = {key: thing.schema[key] for key in _SHOWN if key in thing.schema}
         component._api_info |= known | {"description": thing.words}
         component._api_info["additional_description"] = thing.words

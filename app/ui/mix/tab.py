@@ -56,7 +56,7 @@ def mix_tab(studio: Studio, header: Header, tab: gr.Tab) -> LabTab:
     note(INTRO, "lab-intro")
     with gr.Row(elem_classes="studio-easel"):
         with gr.Column(elem_classes="studio-controls", scale=0, min_width=300):
-            lab = LabTab(studio, header, TAB, "pair")
+            lab = LabTab(studio, header, TAB, tab, "pair")
             shared = lab.shared
             shared["mix"] = easel.control(
                 Mixing, "mix", info="0 is A, 1 is B", elem_classes="lab-lambda"

@@ -118,12 +118,12 @@ def _sheet(*pictures: Pixels) -> tuple[str, tuple[int, int]]:
     return png_uri(np.concatenate(pictures, axis=1)), (width, height)
 
 
-def noise_tab(studio: Studio, header: Header, _: gr.Tab) -> LabTab:
+def noise_tab(studio: Studio, header: Header, tab: gr.Tab) -> LabTab:
     """Build the tab."""
     note(INTRO, "lab-intro")
     with gr.Row(elem_classes="studio-easel"):
         with gr.Column(elem_classes="studio-controls", scale=0, min_width=300):
-            lab = LabTab(studio, header, TAB, "one")
+            lab = LabTab(studio, header, TAB, tab, "one")
             enlarge = _enlarge_button(lab)
             lab.shared["seed"] = easel.seed_control()
             fresh = easel.control(ForwardStrip, "fresh")

@@ -1,10 +1,14 @@
 """Paintings and their files as messages to the player of Paint."""
 
+import io
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from functools import cache, partial
+from typing import Final
 
-from app.images.encoding import data_uri
+from PIL import Image
+
 from app.images.reading import own_picture
 from app.painting.examples import Example
 from app.painting.recipe import Recipe
@@ -23,6 +27,9 @@ from app.ui.components.films import (
 from app.ui.components.messages import FilmMessage, FrameInfo, Message, Waiting
 from app.ui.components.player import PlayerEvent
 from app.ui.components.recipe_controls import can_enlarge
+from app.ui.served import served
+
+PREVIEW_QUALITY: Final = 25
 
 
 def paint_messages(
@@ -62,6 +69,8 @@ def film_message(studio: Studio, example: Example) -> FilmMessage:
     small = own_picture(example.small_path).size if recipe.size else None
     if small:
         finished = with_small(finished, example.small_path.read_bytes(), example.small_name)
+        finished = replace(finished, small=served(example.small_path.read_bytes(), "png"))
+    finished = replace(finished, src=served(example.png, "png"))
     return FilmMessage(
         run=run_name(recipe),
         title=summary(recipe),
@@ -71,12 +80,25 @@ def film_message(studio: Studio, example: Example) -> FilmMessage:
             FrameInfo(m.index, m.t, float("inf") if m.snr_db is None else m.snr_db, m.signal)
             for m in example.moments
         ),
-        sheets=tuple(data_uri(film, "image/jpeg") for film in example.films),
+        sheets=tuple(served(film, "jpg") for film in example.films),
         finished=(finished,),
         second=example.second,
         small=small,
         enlarges=can_enlarge(studio, studio.models.describe(recipe.model)),
     )
+
+
+def with_previews(film: FilmMessage, example: Example) -> FilmMessage:
+    """Let the stored `film` open with previews, a third of its sheets in bytes."""
+    sheets = (Image.open(io.BytesIO(sheet)) for sheet in example.films)
+    previews = tuple(served(_coarse(sheet), "jpg") for sheet in sheets)
+    return replace(film, previews=previews)
+
+
+def _coarse(sheet: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    sheet.save(buffer, "jpeg", quality=PREVIEW_QUALITY, optimize=True)
+    return buffer.getvalue()
 
 
 def file_messages(

@@ -13,6 +13,7 @@ import gradio as gr
 from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.diffusion.seeds import MAX_SEED
 from app.fields import whole
+from app.images.encoding import jpeg_bytes
 from app.images.reading import own_picture, square
 from app.painting.examples import Example, load_examples
 from app.painting.recipe import GUIDANCE_FIELDS, STAGE_FIELDS, Recipe, read_recipe
@@ -20,14 +21,16 @@ from app.settings import ASSETS
 from app.studio import Studio
 from app.ui.components import recipe_controls as easel
 from app.ui.components.films import LatestRun, failure, recipe_of, run_key
+from app.ui.components.instrument import LabComponent
 from app.ui.components.laboratory import experiment_in
 from app.ui.components.layout import Header, chosen_model, light, quiet, restarted
-from app.ui.components.messages import Message
+from app.ui.components.messages import ExampleRow, Message, Thumb
 from app.ui.components.numbers import Slider
 from app.ui.components.player import FILES, Opening, Player, PlayerEvent, Visit
 from app.ui.components.recipe_controls import Controls, follow_model, following, in_pixels
 from app.ui.errors import errors_to_page
-from app.ui.paint.stream import file_messages, film_message, paint_messages
+from app.ui.paint.stream import file_messages, film_message, paint_messages, with_previews
+from app.ui.served import served
 
 DEFAULT_SEED: Final = 42
 
@@ -54,11 +57,9 @@ def paint_tab(studio: Studio, header: Header, _: gr.Tab) -> None:
                 # Not inside "more": what is folded away is not on the page, and can't take a drop.
                 header.drop.render()
         with gr.Column(elem_classes="studio-pictures", scale=1):
-            player = Player(
-                film_message(studio, examples[0]) if examples else None,
-                label="painting",
-                keeps=True,
-            )
+            first = examples[0] if examples else None
+            opening = with_previews(film_message(studio, first), first) if first else None
+            player = Player(opening, label="painting", keeps=True)
             if examples:
                 _example_row(studio, examples, fields, player)
     header.page.load(None, None, folded, js=FOLDED)
@@ -131,15 +132,15 @@ def _wire_presets(
 def _example_row(
     studio: Studio, examples: tuple[Example, ...], fields: Controls, player: Player
 ) -> None:
-    gallery = gr.Gallery(
-        [(square(own_picture(e.path), THUMB_SIDE), f"seed {e.recipe.seed}") for e in examples],
-        format="jpeg",
-        label="painted by this model",
-        columns=len(examples),
-        allow_preview=False,
-        show_label=True,
-        interactive=False,
-        height="auto",
+    thumbs = [jpeg_bytes(square(own_picture(e.path), THUMB_SIDE), 75) for e in examples]
+    names = [f"seed {e.recipe.seed}" for e in examples]
+    shown = (Thumb(served(data, "jpg"), name) for data, name in zip(thumbs, names, strict=True))
+    # Gradio's gallery brings 170 KB for videos, which there are none of.
+    gallery = LabComponent(
+        "examples",
+        ExampleRow(f"painted by {examples[0].recipe.model}", tuple(shown)),
+        tab="paint",
+        label="finished paintings",
         elem_classes="studio-examples",
     )
 

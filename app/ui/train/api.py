@@ -17,7 +17,7 @@ from app.ui.endpoints.endpoint import expose
 from app.ui.endpoints.experiments import plain
 from app.ui.endpoints.files import saved_file, served_file
 from app.ui.middleware import asker
-from app.ui.train.download import model_zip
+from app.ui.train.download import curves_file, model_zip
 from app.ui.train.pictures import called_files, discard_all
 
 
@@ -126,14 +126,22 @@ def _add_training_api(studio: Studio) -> None:
             raise JobError("step is no whole number.", "Give one of the training's model_steps.")
         return served_file(model_zip(workshop.jobs, asker(studio.settings), job, step))
 
-    _add(start_training, trainings, training, training_samples, training_model)
+    def training_curves(job: arg.Job) -> gr.FileData:
+        """Fetch a training's curves.
+
+        Returns:
+            file: A CSV: a row a step, with its loss, its speed and what was measured after it.
+        """
+        return curves_file(workshop.jobs, asker(studio.settings), job)
+
+    _add(start_training, trainings, training, training_samples, training_model, training_curves)
 
 
 def _add_changing_api(studio: Studio) -> None:
     workshop = studio.workshop
 
     def stop_training(job: arg.Job) -> Json:
-        """Stop a training; it saves, and ends within five seconds.
+        """Stop a training; it ends its step and saves, and is "saving" until then.
 
         Returns:
             training: As `trainings` lists it.

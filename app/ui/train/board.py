@@ -56,35 +56,48 @@ def job_line(job: Job) -> JobLine:
     model: tuple[Ask, ...] = (
         ("paint", "download", "compare", "enlarge") if job.saved_step >= 0 else ()
     )
+    curves: tuple[Ask, ...] = ("curves",) if job.step else ()
     keep: Ask = "unkeep" if job.kept else "keep"
     return JobLine(
         id=job.id,
         name=job.name,
         state=str(job.state),
         words=progress(job) + (" · kept" if job.kept else ""),
-        share=round(min(1.0, job.step / max(1, job.total_steps)), 4),
-        may=(*model, *_MAY[job.state], keep),
+        share=round(min(1.0, job.kept_step / max(1, job.total_steps)), 4),
+        may=(*model, *curves, *_MAY[job.state], keep),
         models=job.model_steps,
     )
 
 
 def progress(job: Job) -> str:
     """Say how far a job is: "step 37 of 200 · 14.2 pictures/s · 1 min left"."""
-    at = f"step {job.step:,} of {job.total_steps:,}"
+    at = f"step {job.kept_step:,} of {job.total_steps:,}"
+    place = f"at {at}"
+    if lost := job.step - job.kept_step:
+        at = place = f"kept at {at}, not the {lost:,} after it"
     match job.state:
         case JobState.QUEUED:
-            return f"waits for its turn{', at ' + at if job.step else ''}"
-        case JobState.RUNNING if not job.step:
-            return "reads its pictures"
-        case JobState.RUNNING if job.seconds_left is not None:
-            left = f"{duration(job.seconds_left)} left"
-            return f"{at} · {job.pictures_per_second:.3g} pictures/s · {left}"
+            return f"waits for its turn{f', {place}' if job.step else ''}"
+        case JobState.RUNNING:
+            return _running(job, at)
+        case JobState.SAVING:
+            # Where nothing else is being done, the step under way comes first.
+            return f"stopping: saving step {job.step if job.doing else job.step + 1:,}"
         case JobState.INTERRUPTED:
-            return f"at {at}; goes on by itself"
+            return f"{place}; goes on by itself"
         case JobState.DONE:
             return counted(job.total_steps, "step", ",")
         case _:
             return at
+
+
+def _running(job: Job, at: str) -> str:
+    if not job.step:
+        return job.doing or "reads its pictures"
+    if job.seconds_left is None:
+        return at
+    doing = job.doing or f"{job.pictures_per_second:.3g} pictures/s"
+    return f"{at} · {doing} · {duration(job.seconds_left)} left"
 
 
 def duration(seconds: float) -> str:
@@ -151,7 +164,8 @@ class TrainView:
         return _mark(repr((lines, room))), lines, room
 
     def _detail(self, owner: str, job: Job, seen: Seen) -> Detail | None:
-        mark = _mark(f"{job.total_steps} {job.state is JobState.FAILED} {job.message}")
+        why = self._workshop.jobs.why_no_likeness(owner, job.id)
+        mark = _mark(f"{job.total_steps} {job.state is JobState.FAILED} {job.message} {why}")
         if mark == seen.detail:
             return None
         config = self._workshop.jobs.config(owner, job.id)
@@ -169,7 +183,7 @@ class TrainView:
             "seed": str(config.seed),
         }
         fault = f"{job.message} {job.hint}".strip()
-        return Detail(mark, fault, tuple(facts.items()), config.sample_every)
+        return Detail(mark, fault, tuple(facts.items()), config.sample_every, why)
 
     def _curves(self, owner: str, job: Job, seen: Seen) -> CurveLines | None:
         mark = f"{job.step}-{job.saved_step}-{job.state}"

@@ -1,4 +1,4 @@
-"""A job's model as a file to fetch."""
+"""A job's model, and its curves, as files to fetch."""
 
 import hashlib
 import os
@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app.ui.endpoints.files import upload_folder
+import gradio as gr
+
+from app.ui.endpoints.files import saved_file, upload_folder
 
 if TYPE_CHECKING:
     from app.jobs.jobs import Jobs
@@ -29,7 +31,7 @@ def model_zip(jobs: "Jobs", owner: str, job_id: str, step: int | None = None) ->
     Raises:
         JobError: If there is no such job, it has saved no model yet, or keeps none of that step.
     """
-    name = re.sub(r"[^A-Za-z0-9]+", "-", jobs.show(owner, job_id).name).strip("-").lower()
+    name = _slug(jobs, owner, job_id)
     after = "" if step is None else f"-step-{step}"
     root = upload_folder() / "models"
     root.mkdir(parents=True, exist_ok=True)
@@ -40,12 +42,28 @@ def model_zip(jobs: "Jobs", owner: str, job_id: str, step: int | None = None) ->
     folder = root / hashlib.sha256(f"{model.id} {written}".encode()).hexdigest()[:32]
     folder.mkdir(exist_ok=True)
     os.utime(folder)
-    target = folder / f"{name or 'model'}{after}.zip"
+    target = folder / f"{name}{after}.zip"
     if not target.is_file():
         unfinished = folder / secrets.token_hex(8)
         jobs.download(owner, job_id, unfinished, step)
         os.replace(unfinished, target)
     return target
+
+
+def curves_file(jobs: "Jobs", owner: str, job_id: str) -> gr.FileData:
+    """Write the curves of one of the owner's jobs as CSV, where the server serves files from.
+
+    Raises:
+        JobError: If there is no such job.
+    """
+    table = jobs.curves_csv(owner, job_id)
+    return saved_file(f"{_slug(jobs, owner, job_id)}-curves.csv", table.encode())
+
+
+def _slug(jobs: "Jobs", owner: str, job_id: str) -> str:
+    """Make a file's name of the job's."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", jobs.show(owner, job_id).name).strip("-").lower()
+    return name or "model"
 
 
 def _sweep(root: Path) -> None:

@@ -16,7 +16,7 @@ from app.ui.components.player import FromPage
 
 Ask = Literal[
     "stop", "resume", "extend", "keep", "unkeep", "rename", "delete",
-    "paint", "download", "compare", "enlarge",
+    "paint", "download", "compare", "enlarge", "curves",
 ]  # fmt: skip
 
 
@@ -103,12 +103,14 @@ class Detail:
         fault: Why the job failed, and what to do.
         facts: The job's settings, by name.
         first_sample: The step at which the job first paints samples.
+        no_likeness: Why its samples can't be compared with its pictures; empty if they can.
     """
 
     mark: str
     fault: str
     facts: tuple[tuple[str, str], ...]
     first_sample: int
+    no_likeness: str = ""
 
 
 Line = tuple[tuple[int, ...], tuple[float, ...]]

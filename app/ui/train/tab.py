@@ -22,6 +22,7 @@ from app.ui.components.instrument import LabComponent
 from app.ui.components.layout import (
     Header,
     chosen_model,
+    kept_model,
     light,
     model_choices,
     note,
@@ -34,7 +35,7 @@ from app.ui.components.numbers import Number, Slider
 from app.ui.errors import errors_to_page, explained
 from app.ui.middleware import owner_of
 from app.ui.train.board import CopyCheckMessage, TrainView, duration, enlarged_sample
-from app.ui.train.download import model_zip
+from app.ui.train.download import curves_file, model_zip
 from app.ui.train.messages import News, Seen, Wish
 from app.ui.train.pictures import TAB, PictureDesk
 
@@ -236,7 +237,7 @@ def train_tab(studio: Studio, header: Header, tab: gr.Tab) -> None:
         _wire_place(studio, form, place)
     _wire_presets(studio, form)
     _wire_starting(studio, form, view, board)
-    _wire_board(studio, header, view, board)
+    _wire_board(studio, header, form, view, board)
 
 
 def _form(studio: Studio) -> _Form:
@@ -334,13 +335,16 @@ def _wire_starting(studio: Studio, form: _Form, view: TrainView, board: LabCompo
 
 
 def _wire_opening(studio: Studio, tab: gr.Tab, form: _Form) -> None:
-    def opened(chosen: str | None, request: gr.Request) -> list[Any]:
-        return [gr.update(choices=model_choices(studio)), form.desk.opened(chosen, request)]
+    def opened(base: str, chosen: str | None, request: gr.Request) -> list[Any]:
+        return [kept_model(studio, base), form.desk.opened(chosen, request)]
 
-    tab.select(errors_to_page(opened), form.desk.chosen, [form.base, form.desk.chosen], **light())
+    outputs: list[Any] = [form.base, form.desk.chosen]
+    tab.select(errors_to_page(opened), outputs, outputs, **light())
 
 
-def _wire_board(studio: Studio, header: Header, view: TrainView, board: LabComponent) -> None:
+def _wire_board(
+    studio: Studio, header: Header, form: _Form, view: TrainView, board: LabComponent
+) -> None:
     def look(event: gr.EventData, request: gr.Request) -> Any:
         if not studio.workshop.can_train:
             return gr.skip()
@@ -351,9 +355,11 @@ def _wire_board(studio: Studio, header: Header, view: TrainView, board: LabCompo
             return gr.skip()
         return gr.skip() if news is None else news
 
-    def act(precision: Precision, event: gr.EventData, request: gr.Request) -> list[Any]:
+    def act(
+        precision: Precision, model: str, base: str, event: gr.EventData, request: gr.Request
+    ) -> list[Any]:
         wish, owner = Wish.of(event), owner_of(studio.settings, request)
-        jobs, nothing = studio.workshop.jobs, [gr.skip(), gr.skip()]
+        jobs, others = studio.workshop.jobs, [gr.skip(), gr.skip(), gr.skip()]
         match wish.ask:
             case "stop":
                 jobs.stop(owner, wish.job)
@@ -368,22 +374,34 @@ def _wire_board(studio: Studio, header: Header, view: TrainView, board: LabCompo
                 jobs.rename(owner, wish.job, wish.name)
             case "delete":
                 jobs.delete(owner, wish.job)
+                others = [kept_model(studio, model), gr.skip(), kept_model(studio, base)]
             case "download":
                 path = model_zip(jobs, owner, wish.job, wish.step)
-                return [Download(path.name, f"file={path}"), *nothing]
+                return [Download(path.name, f"file={path}"), *others]
+            case "curves":
+                file: Any = curves_file(jobs, owner, wish.job)  # which Gradio wants as a dictionary
+                return [Download(file["orig_name"], f"file={file['path']}"), *others]
             case "compare":
                 found = jobs.likenesses(owner, wish.job)
-                return [CopyCheckMessage.of(wish.job, found), *nothing]
+                return [CopyCheckMessage.of(wish.job, found), *others]
             case "enlarge":
-                return [enlarged_sample(studio, owner, wish, precision), *nothing]
+                return [enlarged_sample(studio, owner, wish, precision), *others]
             case "paint":
-                model = jobs.model(owner, wish.job, wish.step).id
-                return [gr.skip(), chosen_model(studio, model), gr.Tabs(selected="paint")]
+                wished = jobs.model(owner, wish.job, wish.step).id
+                return [
+                    gr.skip(),
+                    chosen_model(studio, wished),
+                    gr.Tabs(selected="paint"),
+                    gr.skip(),
+                ]
         news = view.news(owner, wish.seen)
-        return [gr.skip() if news is None else news, *nothing]
+        return [gr.skip() if news is None else news, *others]
 
     # Not through the queue: ten pages that look every second would keep it busy with nothing.
     board.input(look, None, board, queue=False, **quiet())
     board.select(
-        errors_to_page(act), header.precision, [board, header.model, header.tabs], **light()
+        errors_to_page(act),
+        [header.precision, header.model, form.base],
+        [board, header.model, header.tabs, form.base],
+        **light(),
     )

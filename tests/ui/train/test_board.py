@@ -35,7 +35,7 @@ from app.ui.train.messages import CurveLines, News, Seen, Wish
 from app.ui.train.tab import FIELDS, place_words, plan_from, preset_changes, preset_values, times
 
 JOB = Job(
-    "id", "a garden", "tiny", "set", 0.0, JobState.RUNNING, 37, 200, -1, 14.23, 75.0, "", "",
+    "id", "a garden", "tiny", "set", 0.0, JobState.RUNNING, 37, 200, 37, 14.23, 75.0, "", "",
     False, (),
 )  # fmt: skip
 
@@ -49,10 +49,26 @@ def event(data: object) -> gr.EventData:
     [
         ({}, "step 37 of 200 · 14.2 pictures/s · 1 min left"),
         ({"step": 0}, "reads its pictures"),
+        ({"step": 0, "doing": "saving"}, "saving"),
+        ({"doing": "painting samples"}, "step 37 of 200 · painting samples · 1 min left"),
+        ({"state": JobState.SAVING}, "stopping: saving step 38"),
+        ({"state": JobState.SAVING, "doing": "saving"}, "stopping: saving step 37"),
         ({"state": JobState.QUEUED, "step": 0}, "waits for its turn"),
         ({"state": JobState.QUEUED}, "waits for its turn, at step 37 of 200"),
         ({"state": JobState.STOPPED}, "step 37 of 200"),
+        (
+            {"state": JobState.STOPPED, "saved_step": 30},
+            "kept at step 30 of 200, not the 7 after it",
+        ),
         ({"state": JobState.INTERRUPTED}, "at step 37 of 200; goes on by itself"),
+        (
+            {"state": JobState.INTERRUPTED, "saved_step": -1},
+            "kept at step 0 of 200, not the 37 after it; goes on by itself",
+        ),
+        (
+            {"state": JobState.QUEUED, "saved_step": 30},
+            "waits for its turn, kept at step 30 of 200, not the 7 after it",
+        ),
         ({"state": JobState.DONE, "total_steps": 12_000}, "12,000 steps"),
     ],
 )
@@ -114,7 +130,7 @@ def test_a_sample_that_is_not_there_is_not_enlarged(
 
 @pytest.mark.parametrize("state", JobState)
 def test_a_state_offers_what_can_be_done_in_it(state: JobState) -> None:
-    may = job_line(replace(JOB, state=state)).may
+    may = job_line(replace(JOB, state=state, saved_step=-1)).may
     ended = state in {JobState.DONE, JobState.STOPPED, JobState.FAILED}
     assert ("delete" in may) == ended
     assert not {"stop"} & set(may) or not ended
