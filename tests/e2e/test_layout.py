@@ -122,8 +122,9 @@ def test_a_projector_shows_every_caption_and_scrolls_down_alone(
 SMALL = """() => [...document.querySelectorAll("body *")]
     .filter((it) => !it.closest("svg, sub, sup, .katex, [aria-hidden=true]"))
     .filter((it) => [...it.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
-    .filter((it) => it.checkVisibility() && parseFloat(getComputedStyle(it).fontSize) < 12)
-    .map((it) => it.textContent)"""
+    .filter((it) => it.checkVisibility())
+    .map((it) => [parseFloat(getComputedStyle(it).fontSize), it.textContent])
+    .filter(([size]) => size > 0 && size < 12)"""
 
 
 @pytest.mark.parametrize("size", ["desk", "phone"])

@@ -41,7 +41,7 @@ class Slider(gr.Slider, metaclass=QuietMeta):
         return number
 
 
-def _checked(field: Number | Slider, value: Any, is_whole: bool) -> Any:
+def _checked(field: Number | Slider, value: Any, is_whole: bool) -> float:
     least, largest, value = field.minimum, field.maximum, whole(value)
     if value is None:
         raise page_error(RecipeError(f"{field.label} is empty.", "Write a number there."))
