@@ -45,8 +45,8 @@ class UnchangedPage:
                 headers["ETag"], headers["Cache-Control"] = tag, "no-cache"
                 if tag in known:
                     del headers["content-length"]
-                    start, content = start | {"status": 304}, b""
-            await send(dict(start) | {"headers": headers.raw})
+                    start, content = {**start, "status": 304}, b""
+            await send({**start, "headers": headers.raw})
             await send({"type": "http.response.body", "body": content})
 
         await self.app(scope, receive, collect)

@@ -377,8 +377,8 @@ def _wire_board(
                 path = model_zip(jobs, owner, wish.job, wish.step)
                 return [Download(path.name, f"file={path}"), *others]
             case "curves":
-                file = curves_file(jobs, owner, wish.job)
-                return [Download(file["orig_name"], f"file={file['path']}"), *others]
+                path = curves_file(jobs, owner, wish.job)
+                return [Download(path.name, f"file={path}"), *others]
             case "compare":
                 found = jobs.likenesses(owner, wish.job)
                 return [CopyCheckMessage.of(wish.job, found), *others]
