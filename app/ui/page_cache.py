@@ -46,7 +46,7 @@ class UnchangedPage:
                 if tag in known:
                     del headers["content-length"]
                     start, content = {**start, "status": 304}, b""
-            await send(dict(start) | {"headers": headers.raw})
+            await send({**start, "headers": headers.raw})
             await send({"type": "http.response.body", "body": content})
 
         await self.app(scope, receive, collect)

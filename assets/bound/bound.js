@@ -59,7 +59,7 @@ function mountBound(root, { trigger, props, watch, tab }) {
   }
 
   function table() {
-    const head = ["", maths("L", { sub: "T" }), `${maths("L", { sub: "1" })} … ${maths("L", { sub: "T−1" })}`, maths("L", { sub: "0" }), "sum", "±"];
+    const head = ["picture", maths("L", { sub: "T" }), `${maths("L", { sub: "1" })} … ${maths("L", { sub: "T−1" })}`, maths("L", { sub: "0" }), "sum", "±"];
     const body = run.lines.map(({ name, colour, dash }, n) => {
       const last = rows[n].at(-1);
       const swatch = `<svg viewBox="0 0 22 8" aria-hidden="true"><line x1="0" x2="22" y1="4" y2="4" stroke="var(${COLOURS[colour]})" stroke-width="2.4" stroke-dasharray="${DASHES[dash]}"/></svg>`;

@@ -48,8 +48,8 @@ const MARKUP = `
     </div>
     <div class="player-segments player-views" role="group" aria-label="views">
       <button type="button" data-show="all">three views</button
-      ><button type="button" data-show="x_0_hat" aria-label="only the painting it expects">${MATHS.x_0_hat}</button
-      ><button type="button" data-show="x_t" aria-label="only the picture so far">${MATHS.x_t}</button>
+      ><button type="button" data-show="x_0_hat" aria-label="x0, only the painting it expects">${MATHS.x_0_hat}</button
+      ><button type="button" data-show="x_t" aria-label="xt, only the picture so far">${MATHS.x_t}</button>
     </div>
     <button type="button" class="player-quiet player-compare" aria-pressed="false" hidden
       title="the small picture, enlarged, beside the large one, with a divider to drag">compare</button>

@@ -7,7 +7,7 @@ const TRAIN_MARKUP = `
   <ul class="train-list" aria-label="trainings"></ul>
   <p class="train-room"></p>
   <section class="train-job" hidden>
-    <header><h3></h3><p class="train-state" role="status"></p><div class="train-actions"></div></header>
+    <header><h2></h2><p class="train-state" role="status"></p><div class="train-actions"></div></header>
     <div class="train-share"><i></i></div>
     <form class="train-ask" hidden></form>
     <p class="train-fault" hidden></p>

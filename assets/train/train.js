@@ -88,7 +88,7 @@ function mountTrain(root, { trigger, props, watch }) {
     root.dataset.state = line?.state ?? "";
     root.dataset.job = line ? current : "";
     if (!line) return;
-    find("h3").textContent = line.name;
+    find("h2").textContent = line.name;
     find(".train-state").textContent = stateOf(line);
     find(".train-share").style.setProperty("--share", line.share);
     panel.dataset.state = line.state;

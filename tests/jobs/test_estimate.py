@@ -1,6 +1,7 @@
 """What a job will take is told from real steps."""
 
 import shutil
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -73,9 +74,7 @@ def test_what_took_too_long_is_not_measured_again_at_once(
     monkeypatch.setattr(estimate, "SECONDS", 0.1)
     with pytest.raises(JobError, match="isn't known"):
         stopwatch.pace(config)
-    monkeypatch.setattr(
-        "app.jobs.estimate.subprocess.run", lambda *_, **__: pytest.fail("measured again")
-    )
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("measured again"))
     with pytest.raises(JobError, match="isn't known"):
         stopwatch.pace(config)
 

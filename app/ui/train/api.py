@@ -132,7 +132,7 @@ def _add_training_api(studio: Studio) -> None:
         Returns:
             file: A CSV: a row a step, with its loss, its speed and what was measured after it.
         """
-        return curves_file(workshop.jobs, asker(studio.settings), job)
+        return served_file(curves_file(workshop.jobs, asker(studio.settings), job))
 
     _add(start_training, trainings, training, training_samples, training_model, training_curves)
 

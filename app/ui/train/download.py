@@ -7,9 +7,7 @@ import secrets
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-import gradio as gr
+from typing import TYPE_CHECKING, Any, Final
 
 from app.ui.endpoints.files import saved_file, upload_folder
 
@@ -50,14 +48,15 @@ def model_zip(jobs: "Jobs", owner: str, job_id: str, step: int | None = None) ->
     return target
 
 
-def curves_file(jobs: "Jobs", owner: str, job_id: str) -> gr.FileData:
+def curves_file(jobs: "Jobs", owner: str, job_id: str) -> Path:
     """Write the curves of one of the owner's jobs as CSV, where the server serves files from.
 
     Raises:
         JobError: If there is no such job.
     """
     table = jobs.curves_csv(owner, job_id)
-    return saved_file(f"{_slug(jobs, owner, job_id)}-curves.csv", table.encode())
+    file: Any = saved_file(f"{_slug(jobs, owner, job_id)}-curves.csv", table.encode())
+    return Path(file["path"])
 
 
 def _slug(jobs: "Jobs", owner: str, job_id: str) -> str:
