@@ -344,11 +344,11 @@ def test_one_step_has_small_moments_and_is_called_a_step(page: Page) -> None:
 
 
 def test_a_links_card_is_the_pages_own(studio: Server) -> None:
-    metas = re.findall(r"<meta\s[^>]*>", httpx.get(studio.url).text)
+    metas = re.findall(r"<meta\s[^>]*>", httpx.get(studio.url, timeout=60).text)
     cards = dict(re.findall(r'(?:property|name)="([a-z]+:\w+)" content="([^"]*)"', "".join(metas)))
     assert (cards["og:title"], cards["twitter:card"]) == ("Plein Air", "summary_large_image")
     assert not any("radio" in meta for meta in metas)
     assert cards["og:image"].startswith(studio.url)
-    picture = httpx.get(cards["og:image"])
+    picture = httpx.get(cards["og:image"], timeout=60)
     assert picture.headers["content-type"] == "image/jpeg"
     assert picture.content.startswith(b"\xff\xd8")
