@@ -540,6 +540,27 @@ def test_a_model_with_classes_shows_its_labels_and_the_recipe_has_one(page: Page
     assert painted(page).label is None
 
 
+def test_guidance_has_an_interval_where_a_model_can_be_guided(page: Page) -> None:
+    page.get_by_role("button", name="more").locator("visible=true").click()
+    scale = page.get_by_label("number input for guidance", exact=True)
+    first = page.get_by_label("number input for guidance from t", exact=True)
+    expect(page.get_by_label("spacing", exact=True)).to_be_visible()
+    expect(scale).to_be_hidden()
+    expect(first).to_be_hidden()
+    page.get_by_label("model", exact=True).click()
+    page.get_by_role("option", name=re.compile("^classes")).click()
+    expect(first).to_have_value("1000")
+    choose(page, "class", "river · 41")
+    set_number(page, "guidance", 3)
+    set_number(page, "guidance from t", 200)
+    set_number(page, "guidance to t", 900)
+    page.get_by_role("button", name="Paint", exact=True).click()
+    expect(page.get_by_text("to a smaller one, not from 200 to 900")).to_be_visible()
+    set_number(page, "guidance from t", 950)
+    recipe = painted(page)
+    assert (recipe.guidance_scale, recipe.guidance_from, recipe.guidance_to) == (3, 950, 900)
+
+
 def test_the_bundled_model_paints_in_the_browser(page: Page) -> None:
     page.get_by_label("model", exact=True).click()
     page.get_by_role("option", name=re.compile("^impressionist-64")).click()
