@@ -31,6 +31,7 @@ from app.ui.components.layout import (
     stored,
 )
 from app.ui.components.messages import Download
+from app.ui.components.numbers import Number, Slider
 from app.ui.errors import errors_to_page, explained
 from app.ui.middleware import owner_of
 from app.ui.train.board import CopyCheckMessage, TrainView, duration, enlarged_sample
@@ -49,7 +50,7 @@ EMA: Final = {
     "long (0.10)": (0.10,),
     "short to longest (0.05, 0.10, 0.15)": (0.05, 0.10, 0.15),
 }
-UNMEASURED: Final = "how long that is here is measured when pictures come"
+UNMEASURED: Final = "how long each takes on this machine is measured once there are pictures"
 PRESET_NAMES: Final = {"taste": "a taste", "evening": "an evening", "long": "long"}
 
 
@@ -57,35 +58,36 @@ def plan_controls() -> dict[str, Any]:
     """Build the controls under "more" by their names in FIELDS, as the first preset has them."""
     values = preset_values(PRESETS[0], 0)
     return {
-        "steps": gr.Number(values["steps"], label="steps", precision=0, minimum=1),
-        "batch_size": gr.Slider(
+        "steps": Number(values["steps"], label="steps", precision=0, minimum=1),
+        "batch_size": Slider(
             1, 64, value=values["batch_size"], step=1, label="batch", info="pictures a step"
         ),
-        "learning_rate": gr.Number(
+        "learning_rate": Number(
             values["learning_rate"], label="learning rate", minimum=0, maximum=1, step=1e-5
         ),
         "ema": gr.Dropdown(
             list(EMA), value=values["ema"], label="EMA",
             info="averages of the weights, by how far they look back",
         ),
-        "save_every": gr.Number(
+        "save_every": Number(
             values["save_every"], label="checkpoint every", info="steps", precision=0, minimum=1
         ),
-        "samples": gr.Slider(
+        "samples": Slider(
             1, 20, value=values["samples"], step=1, label="samples every", info="checkpoints"
         ),
-        "held_out_share": gr.Slider(
+        "held_out_share": Slider(
             0, 0.5, value=values["held_out_share"], step=0.01, label="held out",
             info="share of the pictures that is only measured on",
         ),
         "immiscible": gr.Checkbox(
-            values["immiscible"], label="immiscible", info="match noise to pictures in a batch"
+            values["immiscible"], label="immiscible noise",
+            info="within a batch, each picture is trained with the noise that lies nearest to it",
         ),
         "labels": gr.Checkbox(
             values["labels"], label="classes from the zip's folders",
             info="for a base model with the same classes",
         ),
-        "seed": gr.Number(values["seed"], label="seed", precision=0, minimum=0, maximum=MAX_SEED),
+        "seed": Number(values["seed"], label="seed", precision=0, minimum=0, maximum=MAX_SEED),
     }  # fmt: skip
 
 
