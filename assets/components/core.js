@@ -21,7 +21,7 @@ const OPENING_FRAMES = 120; // in which a panel opens, even on a slow machine
 async function showPlayer(tab) {
   for (let frame = 0; frame < OPENING_FRAMES; frame += 1) {
     const player = document.querySelector(`#${tab} .player`);
-    if (player?.offsetParent) {
+    if (player?.checkVisibility()) {
       const { top, bottom } = player.querySelector(".player-box").getBoundingClientRect();
       if (top < 0 || bottom > window.innerHeight) player.scrollIntoView();
       return;

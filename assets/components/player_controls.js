@@ -16,7 +16,7 @@ function wireKeys(root, slider, actions) {
     root.contains(target) || target === document.body || target.matches("button:not([role])");
   const listen = (event) => {
     if (!root.isConnected) return document.removeEventListener("keydown", listen);
-    if (!root.offsetParent || !isHere(event.target)) return;
+    if (!root.checkVisibility() || !isHere(event.target)) return;
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const key = PLAYER_KEYS[event.key];
     const vertical = event.key === "ArrowUp" || event.key === "ArrowDown";

@@ -148,7 +148,7 @@ function createRecorder(runs, tell) {
       timer ||= setTimeout(save, SAVED_EVERY);
     },
     end(state, { run = about?.run, seq = about?.seq, pictures } = {}) {
-      if (run !== about?.run) return saved;
+      if (!about || run !== about.run) return saved;
       about.seq = seq;
       return change(state, pictures);
     },

@@ -295,7 +295,7 @@ function mountMorph(root, { trigger, props, watch, tab }) {
     if (t === asked) return;
     asked = t;
     clearTimeout(rests);
-    rests = setTimeout(() => root.offsetParent && trigger("input"), REST_MS);
+    rests = setTimeout(() => root.checkVisibility() && trigger("input"), REST_MS);
   });
 
   receiveBy({ props, watch }, {

@@ -249,7 +249,7 @@ function mountTrain(root, { trigger, props, watch }) {
     ticks += 1;
     const rests = marks.listing && lines.every(({ state }) => AT_REST.includes(state));
     if (rests && ticks % REST) return;
-    if (!document.hidden && root.offsetParent !== null) look();
+    if (!document.hidden && root.checkVisibility()) look();
   }, LOOK_EVERY);
 }
 

@@ -31,7 +31,14 @@ ENDPOINTS = {
     ),
     *("/bound", "/bound_weights"),
     *("/upload_pictures", "/picture_sets", "/delete_pictures", "/start_training", "/trainings"),
-    *("/training", "/training_samples", "/training_model", "/stop_training", "/resume_training"),
+    *(
+        "/training",
+        "/training_samples",
+        "/training_model",
+        "/training_curves",
+        "/stop_training",
+        "/resume_training",
+    ),
     *("/extend_training", "/rename_training", "/delete_training"),
     *("/keep_training", "/unkeep_training"),
 }

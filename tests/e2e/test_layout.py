@@ -49,7 +49,7 @@ def test_nothing_moves_while_the_page_loads(browser_page: Page, studio: Server, 
     resize(browser_page, size)
     browser_page.add_init_script(COUNT_SHIFTS)
     opened(browser_page, studio)
-    examples = browser_page.locator(".studio-examples")
+    examples = browser_page.locator(".block.studio-examples")
     examples.scroll_into_view_if_needed()
     expect(examples.locator("img")).to_have_count(8)
     assert browser_page.evaluate("shifts.reduce((sum, value) => sum + value, 0)") < 0.1
@@ -80,7 +80,7 @@ def test_after_paint_the_picture_is_in_view_on_a_phone(browser_page: Page, studi
     resize(page, "phone")
     player = opened(page, studio)
     page.locator(FOLD).click()
-    page.get_by_text("painted by this model").scroll_into_view_if_needed()
+    page.get_by_text("painted by impressionist-64").scroll_into_view_if_needed()
     page.get_by_role("button", name="Paint", exact=True).click()
     expect(player.locator(".player-pictures button")).to_have_count(4, timeout=PATIENCE)
     picture = box(player.locator(".player-box").first)
@@ -96,7 +96,7 @@ def test_a_phone_shows_thumbnails_whole_and_the_nearest_line_in_full(
     line = player.locator(".player-nearest")
     expect(line).not_to_be_empty()
     assert line.evaluate("(it) => it.scrollHeight <= it.clientHeight")
-    examples = page.locator(".studio-examples")
+    examples = page.locator(".block.studio-examples")
     examples.scroll_into_view_if_needed()
     expect(examples.locator("img")).to_have_count(8)
     for thumbnail in examples.locator(".gallery-item").all():
@@ -137,7 +137,7 @@ def test_no_words_are_smaller_than_12_px(browser_page: Page, studio: Server, siz
         closed.evaluate_all("(labels) => labels.forEach((label) => label.click())")
         expect(closed).to_have_count(0)
         shown = browser_page.locator(f"#{tab.lower()}").locator(".player, .lab-root")
-        expect(shown.first).to_be_visible(timeout=PATIENCE)
+        expect(shown.locator("visible=true").first).to_be_visible(timeout=PATIENCE)
         assert browser_page.evaluate(SMALL) == []
 
 

@@ -115,7 +115,7 @@ def test_a_painting_is_noised_by_its_address(server: Server) -> None:
     ("tool", "given", "says"),
     [
         ("paint", {"model": "nobody"}, "no model 'nobody'"),
-        ("paint", {"steps": 0}, "minimum"),
+        ("paint", {"steps": 0}, "steps is 0, but must be at least 1"),
         ("model_view", {"picture": "http://192.0.2.1/x.png"}, "no uploaded file"),
     ],
 )

@@ -209,6 +209,7 @@ def test_a_stopped_run_is_saved_linked_and_painted_whole(
 ) -> None:
     visitor.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("radio", name=SMALL).click()
+    page.get_by_label("keep", exact=True).check()
     paint(page, steps=1000, pictures=2)
     expect(page.locator(".player-moments button").nth(1)).to_be_enabled(timeout=PATIENCE)
     page.get_by_role("button", name="Stop").click()
@@ -294,6 +295,7 @@ def test_a_saved_png_paints_its_picture_again(page: Page, tmp_path: Path) -> Non
 def test_the_form_follows_what_is_shown(page: Page) -> None:
     seed, model = page.get_by_label("seed", exact=True), page.get_by_label("model", exact=True)
     page.get_by_role("radio", name=SMALL).click()
+    page.get_by_label("keep", exact=True).check()
     painted(page, steps=5, pictures=2)
     expect(page.locator(".player-title")).to_have_text(re.compile("seed 42"))
     page.get_by_role("button", name="picture 2").click()

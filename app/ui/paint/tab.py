@@ -7,6 +7,7 @@ from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import gradio as gr
 
@@ -235,7 +236,7 @@ def _wire_recipes(
     header: Header,
     runs: LatestRun,
 ) -> None:
-    restored = gr.State("")
+    restored = gr.State(("", ""))  # a new token each time, and a recipe
 
     def restore(recipe: Recipe) -> dict[Any, Any]:
         studio.painter.complete(recipe)
@@ -243,14 +244,18 @@ def _wire_recipes(
             gr.Warning(difference)
         elif not recipe.parent:
             gr.Info("The recipe is restored, and painted again.")
-        return {**followed(recipe), settings["keep"]: True, restored: recipe.to_json()}
+        return {
+            **followed(recipe),
+            settings["keep"]: True,
+            restored: (uuid4().hex, recipe.to_json()),
+        }
 
     def followed(recipe: Recipe) -> dict[Any, Any]:
         return dict(zip(fields.all, _updates(studio, fields, recipe), strict=True))
 
     def dropped(png: Path) -> dict[Any, Any]:
         if experiment_in(png) is not None:
-            return {restored: ""}  # a laboratory's PNG; the laboratory's tab deals with it
+            return {restored: gr.skip()}  # a laboratory's PNG, with which its tab deals
         with png.open("rb") as file:
             return restore(read_recipe(file))
 
@@ -259,7 +264,7 @@ def _wire_recipes(
         if opening.link:
             return restore(Recipe.from_link(opening.link))
         if opening.settings is None:
-            return {restored: ""}
+            return {restored: gr.skip()}
         values = {
             name: whole(opening.settings[name]) for name in fields if name in opening.settings
         }
@@ -267,24 +272,22 @@ def _wire_recipes(
         if (number := whole(opening.settings.get("variations"))) in range(1, MAX_VARIATIONS + 1):
             updates[settings["variations"]] = number
         updates[settings["keep"]] = opening.settings.get("keep") is True
-        return {**updates, restored: ""}
+        return updates
 
     def visited(event: gr.EventData) -> list[Any]:
         return _updates(studio, fields, recipe_of(Visit.of(event).run))
 
-    def paint_restored(recipe: str, request: gr.Request) -> Iterator[Message]:
+    def paint_restored(restored: tuple[str, str], request: gr.Request) -> Iterator[Message]:
         # The controls can't say where a branch began, nor which picture is meant.
-        if recipe:
-            run = paint_messages(studio, partial(Recipe.from_json, recipe))
-            yield from runs.follow(request, run)
+        run = paint_messages(studio, partial(Recipe.from_json, restored[1]))
+        yield from runs.follow(request, run)
 
     told = gr.Textbox(visible=False, label="what the page opens with")
     outputs = [*settings.all, restored]
     tell = "async () => [await pleinAir.openingWords()]"
-    for event in (
-        header.drop.upload(errors_to_page(dropped), header.drop, outputs, **quiet()),
-        header.page.load(errors_to_page(opened), told, outputs, js=tell, **quiet()),
-    ):
-        painting = event.success(paint_restored, restored, player, **restarted())
-        player.stop(fn=None, cancels=[painting], api_visibility="private")
+    header.drop.upload(errors_to_page(dropped), header.drop, outputs, **quiet())
+    header.page.load(errors_to_page(opened), told, outputs, js=tell, **quiet())
+    # Only what changes it: a page that opens with no recipe needn't wait in the network's line.
+    painting = restored.change(paint_restored, restored, player, **restarted())
+    player.stop(fn=None, cancels=[painting], api_visibility="private")
     player.input(errors_to_page(visited), None, fields.all, **light())
