@@ -1,5 +1,6 @@
 """The page's start."""
 
+import json
 import os
 import signal
 import socket
@@ -85,6 +86,12 @@ def test_the_form_opens_with_the_seed_of_the_example_that_is_shown(tmp_path: Pat
     seeds = [it for it in built.blocks.values() if getattr(it, "label", "") == "seed"]
     assert shown.model == Settings().default_model
     assert [getattr(it, "value", None) for it in seeds[:1]] == [shown.seed]
+
+
+def test_a_page_is_the_same_whoever_gets_it(tmp_path: Path) -> None:
+    built = page.build(Studio(Settings(data_dir=tmp_path)))
+    told = json.dumps(built.get_config_file(), default=str)
+    assert " object at 0x" not in told, "a browser would have to get it anew"
 
 
 def test_no_studio_is_open_where_a_readers_memory_has_no_limit(

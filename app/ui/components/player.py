@@ -134,3 +134,4 @@ class Player(BrowserComponent):
             elem_classes=["plein-air-player"],
             **kwargs,
         )
+        self.keeps = keeps  # Gradio puts what a constructor takes into the page.
