@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import BrowserContext, Locator, Page, Request, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.images.encoding import png_bytes
@@ -20,8 +20,6 @@ from tests.e2e.mouse import drag
 from tools.server import Server
 
 pytestmark = pytest.mark.e2e
-
-FIRST_VIEW_BYTES = 1_500_000
 
 
 @pytest.fixture
@@ -68,21 +66,6 @@ def saved(page: Page) -> Recipe:
     with page.expect_download() as download:
         page.locator(".player-save").click()
     return read_recipe(Path(download.value.path()).read_bytes())
-
-
-def test_first_sight_is_a_finished_run_and_light(browser_page: Page, studio: Server) -> None:
-    finished: list[Request] = []
-    # Playwright takes no built-in as a handler.
-    browser_page.on("requestfinished", lambda request: finished.append(request))  # noqa: PLW0108
-    browser_page.goto(studio.url)
-    expect_state(browser_page, "finished")
-    examples = browser_page.locator(".studio-examples img")
-    expect(examples).to_have_count(8)
-    browser_page.wait_for_function("[...document.images].every((image) => image.complete)")
-    # Gradio's own scripts are the same for every page and stay in the browser's cache.
-    own = [request for request in finished if "/assets/" not in request.url]
-    # As they are sent: the page is compressed.
-    assert 100_000 < sum(each.sizes()["responseBodySize"] for each in own) < FIRST_VIEW_BYTES
 
 
 def test_one_click_paints(page: Page) -> None:
