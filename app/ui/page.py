@@ -71,7 +71,7 @@ def build(studio: Studio, tabs: Sequence[Tab] = TABS) -> gr.Blocks:
             gr.HTML(NIGHT_SWITCH, elem_classes="studio-switch")
         keep_usable(studio, model)
         hub_panel(studio, model, hub, page)
-        with gr.Tabs() as shown:
+        with gr.Tabs(elem_classes="studio-tabs") as shown:
             drop = UploadButton(
                 "Open a saved PNG, or drop it anywhere",
                 file_types=[".png"],

@@ -135,6 +135,8 @@ def test_the_oldest_runs_make_room(browser_page: Page, serve: Serve) -> None:
 def test_tabs_and_panels_have_addresses_and_back_and_forward_follow(page: Page) -> None:
     page.get_by_role("tab", name="Mix", exact=True).click()
     expect(page).to_have_url(at("#mix"))
+    # A click while Gradio builds the panels is lost.
+    expect(page.locator("#mix .player").locator("visible=true")).to_be_visible()
     page.get_by_role("tab", name="The grid", exact=True).click()
     expect(page).to_have_url(at("#mix/grid"))
     page.get_by_role("tab", name="Theory", exact=True).click()
