@@ -37,8 +37,8 @@ class Easel:
         buttons = {id_ for id_, props in known.items() if props.get("value") == "Paint"}
         # The click draws a seed in the browser; what paints follows it.
         events = config["dependencies"]
-        drawn = next(it["id"] for it in events if any(of in buttons for of, _ in it["targets"]))
-        self._event = next(it for it in events if it["trigger_after"] == drawn)
+        clicked = {it["id"] for it in events if any(of in buttons for of, _ in it["targets"])}
+        self._event = next(it for it in events if it["trigger_after"] in clicked)
         self._fields = [known[id_] for id_ in self._event["inputs"]]
         self._model = model
         self._session = uuid4().hex
