@@ -1,6 +1,5 @@
 """A caller who cancels a call or hangs up ends its work, be it under way or in the queue."""
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,8 +25,8 @@ MINUTES: Final[dict[str, Any]] = {
     "steps": 1000,
     "pictures": 4,
 }
-LAST: Final = re.compile(r"^in line: (\d+) of \1$")
-"""What is said to the last in the line."""
+FIRST: Final = "in line: 1 of 2"
+"""What is said to a visitor who comes anew: their turn is before another's second."""
 
 CALLS: Final[dict[str, dict[str, Any]]] = {
     "paint": MINUTES,
@@ -138,12 +137,12 @@ def test_who_waits_in_the_page_sees_their_place_and_may_leave_the_line(
         for seed in range(PLACES + 1):
             others.enter_context(listening(studio, "paint", **MINUTES, seed=seed))
         paint.click()
-        expect(words).to_have_text(LAST, timeout=PATIENCE)
+        expect(words).to_have_text(FIRST, timeout=PATIENCE)
         player.get_by_role("button", name="Stop", exact=True).click()
         expect(words).to_have_text("", timeout=PATIENCE)
         assert queued(studio) == 1  # the other's
         paint.click()
-        expect(words).to_have_text(LAST, timeout=PATIENCE)
+        expect(words).to_have_text(FIRST, timeout=PATIENCE)
     expect(player).to_have_attribute("data-state", "live", timeout=PATIENCE)
     expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
     expect(words).to_have_text("", timeout=PATIENCE)
