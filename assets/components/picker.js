@@ -1,12 +1,29 @@
 // Choosing pictures: one, two (A and B), or several, among the model's paintings and the uploads.
 
 const ANSWER_MS = 2000; // for so long a click waits for the answer to the one before
+const MAX_OFFERED = 4;
+const uploads = []; // what was uploaded in this page: {file, source, tabs}, the newest first
+const pickers = new Set();
+
+// A file that one laboratory was given is offered in the others, for as long as the page is open.
+document.addEventListener("change", ({ target }) => {
+  const file = target.matches?.(PICKER) && target.files[0];
+  const tab = file && target.closest("[role=tabpanel]")?.id;
+  if (!tab || !isPicture(file)) return;
+  const known = uploads.find((it) => it.file === file);
+  if (known) known.tabs.add(tab);
+  else uploads.unshift({ file, source: URL.createObjectURL(file), tabs: new Set([tab]) });
+  for (const { source } of uploads.splice(MAX_OFFERED)) URL.revokeObjectURL(source);
+  for (const offer of pickers) offer();
+}, { capture: true });
 
 function mountPicker(root, { trigger, props, watch, tab, label }) {
   root.innerHTML = `<div class="lab-picker" role="group" aria-label="${label}">
-    <div class="lab-slots" hidden></div><div class="lab-thumbs"></div></div>`;
+    <div class="lab-slots" hidden></div><div class="lab-thumbs"></div>
+    <div class="lab-offered"></div></div>`;
   const slots = root.querySelector(".lab-slots");
   const thumbs = root.querySelector(".lab-thumbs");
+  const offered = root.querySelector(".lab-offered");
   const asked = [];
   let waiting = 0;
   let shown = null;
@@ -33,6 +50,16 @@ function mountPicker(root, { trigger, props, watch, tab, label }) {
     }).join("");
   }
 
+  const elsewhere = () => uploads.filter(({ tabs }) => !tabs.has(tab));
+
+  function offer() {
+    offered.innerHTML = elsewhere().map(({ file, source }, n) => {
+      const about = escaped(`${file.name}, which another tab was given`);
+      return `<button type="button" data-upload="${n}" title="${about}" aria-label="${about}">
+        <img src="${source}" alt=""></button>`;
+    }).join("");
+  }
+
   // As the model sees them, once that is known; until then as they were chosen.
   function asSeen({ pair }) {
     if (!pair || pair.key !== shown?.key) return;
@@ -47,7 +74,11 @@ function mountPicker(root, { trigger, props, watch, tab, label }) {
   root.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
-    const { slot, picture } = button.dataset;
+    const { slot, picture, upload } = button.dataset;
+    if (upload !== undefined) {
+      give(root.closest("[role=tabpanel]").querySelector(PICKER), [elsewhere()[upload].file]);
+      return;
+    }
     asked.push(slot === undefined ? { picture: Number(picture) } : { slot: Number(slot) });
     if (!waiting) ask();
   });
@@ -59,6 +90,8 @@ function mountPicker(root, { trigger, props, watch, tab, label }) {
     if (asked.length) trigger("select", asked.shift());
   }
 
+  pickers.add(offer);
+  offer();
   follow(root, tab, ["pair"], asSeen);
   receiveBy({ props, watch }, {
     pictures(message) {

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.lab_page import EXAMPLES, PATIENCE, wide_picture
+from tests.e2e.lab_page import EXAMPLES, PATIENCE, upload, wide_picture
 from tools.server import Server
 
 pytestmark = pytest.mark.e2e
@@ -64,3 +64,20 @@ def test_a_file_that_is_no_picture_is_refused_as_before(page: Page) -> None:
     question = drop(page, "notes.txt", "text/plain")
     expect(page.locator(".toast-body").first).to_be_visible()
     expect(question).to_have_count(0)
+
+
+def test_what_one_laboratory_was_given_is_offered_in_the_other(page: Page) -> None:
+    page.get_by_role("tab", name="Noise", exact=True).click()
+    upload(page.locator("#noise"), wide_picture(), "holiday.png")
+    expect(page.locator("#noise .lab-thumbs button")).to_have_count(
+        len(EXAMPLES) + 1, timeout=PATIENCE
+    )
+    expect(page.locator("#noise .lab-offered button")).to_have_count(0)
+    page.get_by_role("tab", name="Mix", exact=True).click()
+    offered = page.locator("#mix .lab-offered button")
+    expect(offered).to_have_accessible_name("holiday.png, which another tab was given")
+    offered.click()
+    thumbs = page.locator("#mix .lab-thumbs button")
+    expect(thumbs).to_have_count(len(EXAMPLES) + 1, timeout=PATIENCE)
+    expect(thumbs.last).to_have_attribute("aria-pressed", "true")
+    expect(offered).to_have_count(0)
