@@ -100,7 +100,7 @@ STUDIO_CSS: Final = _assets(["page.css"])
 
 _FILES: Final = (
     *("components/player.css", "components/labs.css", "components/present.css"),
-    *("components/print.css", "components/present.js"),
+    *("components/tour.css", "components/print.css", "components/present.js", "components/tour.js"),
     *("components/film.js", "components/player_view.js", "components/core.js"),
     *("components/runs.js", "components/address.js", "components/seed.js"),
     *("components/player_controls.js", "components/player.js", "components/examples.js"),

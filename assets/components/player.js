@@ -113,7 +113,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     paintMoments();
     find(".player-progress").textContent = "";
     showLoaded();
-    show(film.frames.length - 1);
+    show(follow ? film.frames.length - 1 : wanted);
   }
 
   // A run that the browser kept, as far as it came.
@@ -127,7 +127,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     if (pictures.length) await end({ pictures, run: about.run });
     paintMoments();
     showLoaded();
-    if (film.frames.length) show(film.frames.length - 1);
+    if (film.frames.length) show(follow ? film.frames.length - 1 : wanted);
   }
 
   // Show a run that was here before; false where it isn't kept any more.
@@ -473,9 +473,13 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     toOrigin: () => visit(run.source),
     saveMoment,
     pictures: () => run?.pictures ?? 1,
+    hasRun: () => Boolean(film?.frames.length),
+    isEnlarged: () => second() < Infinity,
+    toFirstStage: (share) => actions.toFrame(Math.round(share * Math.min(second() - 1, run.steps))),
     notify,
   };
   wireControls(root, actions);
+  if (keeps) wireTour(root, actions);
   const dividers = wireDividers(root, () => paintStage());
   new ResizeObserver(() => requestAnimationFrame(repaint)).observe(stage);
 

@@ -171,6 +171,34 @@ def test_a_player_is_presented_over_the_whole_screen_with_large_labels(
     assert font_size(caption) == before
 
 
+def test_a_tour_goes_through_six_moments_of_the_run(browser_page: Page, studio: Server) -> None:
+    page = browser_page
+    player = opened(page, studio)
+    button = player.get_by_role("button", name="tour", exact=True)
+    button.click()
+    card = page.get_by_role("region", name="guided tour")
+    back, onwards = (card.get_by_role("button", name=name) for name in ("Back", "Next"))
+    expect(player).to_have_attribute("data-i", "0")
+    expect(back).to_be_disabled()
+    moments, headings = [0], {card.get_by_role("heading").inner_text()}
+    for place in range(2, 7):
+        page.keyboard.press("Enter")
+        expect(card).to_contain_text(f"{place} of 6")
+        expect(player).not_to_have_attribute("data-i", str(moments[-1]))
+        moments.append(int(player.get_attribute("data-i") or -1))
+        headings.add(card.get_by_role("heading").inner_text())
+    assert len(headings) == 6
+    assert moments == sorted(moments)
+    last = player.get_by_role("slider").first.get_attribute("aria-valuemax")
+    expect(player).to_have_attribute("data-i", last or "")
+    expect(onwards).to_be_disabled()
+    expect(back).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(card).to_be_hidden()
+    expect(button).to_be_focused()
+    expect(button).to_have_attribute("aria-pressed", "false")
+
+
 def test_paper_shows_the_pictures_by_day_and_no_controls(
     browser_page: Page, studio: Server
 ) -> None:
