@@ -1,4 +1,4 @@
-"""What axe-core finds in each tab at rest, by day and at night, at a desk and on a phone."""
+"""What axe-core finds in each tab at rest and after a run, by day, at night, and on a phone."""
 
 from pathlib import Path
 
@@ -17,6 +17,16 @@ FOREIGN = [".upload-container"]
 """Gradio's own button round a drop zone: it names itself otherwise than what is written in it."""
 
 
+def violations(page: Page) -> list[list[str]]:
+    """Return the rules that the page breaks, each with the elements that break it."""
+    found: list[list[str]] = page.evaluate(
+        """async (foreign) => (await axe.run({ exclude: foreign })).violations
+            .map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html.slice(0, 120))])""",
+        [FOREIGN],
+    )
+    return found
+
+
 @pytest.mark.parametrize("size", ["desk", "phone"])
 @pytest.mark.parametrize("night", [False, True])
 def test_axe_finds_no_violation(
@@ -25,7 +35,8 @@ def test_axe_finds_no_violation(
     page = browser_page
     resize(page, size)
     page.goto(studio.url)
-    expect(page.locator(".player").first).to_be_visible(timeout=PATIENCE)
+    player = page.locator("#paint .player")
+    expect(player).to_be_visible(timeout=PATIENCE)
     if night:
         page.locator(".studio-night").click()
     page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
@@ -35,9 +46,11 @@ def test_axe_finds_no_violation(
             page.get_by_role("tab", name="The grid", exact=True).click()
             expect(page.locator(".lab-grid canvas[data-filled]").first).to_be_visible()
         page.wait_for_timeout(500)
-        found = page.evaluate(
-            """async (foreign) => (await axe.run({ exclude: foreign })).violations
-                .map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html.slice(0, 120))])""",
-            [FOREIGN],
-        )
-        assert found == [], name
+        assert violations(page) == [], name
+    page.get_by_role("tab", name="Paint", exact=True).click()
+    page.get_by_role("button", name="Paint", exact=True).click()
+    expect(player).to_have_attribute("data-state", "live", timeout=PATIENCE)
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    assert violations(page) == [], "after a run"
+    page.get_by_role("button", name="tour", exact=True).click()
+    assert violations(page) == [], "on the tour"

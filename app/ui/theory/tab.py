@@ -20,7 +20,7 @@ def theory_tab(_: Studio, header: Header, __: gr.Tab) -> None:
     the tab Noise. In a part that is marked so, neighbouring equations stand beside each other.
     """
     text = Path(__file__).with_name("theory.md").read_text(encoding="utf-8")
-    *parts, references = re.split(r"^(?=###)", text, flags=re.M)[1:]
+    *parts, references = re.split(r"^(?=##)", text, flags=re.M)[1:]
     with gr.Column(elem_classes="lab-theory"):
         for part in parts:
             words, links = part.strip().rsplit("\n\n", maxsplit=1)
