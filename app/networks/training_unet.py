@@ -25,7 +25,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from app.networks.unet import is_plain_attention, is_plain_resnet
+from app.networks.blocks import is_plain_attention, is_plain_resnet
 
 _PART: Final = 1 << 18
 """The elements that a norm takes at once: in fp32, a processor's own cache holds them."""
