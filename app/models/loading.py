@@ -21,7 +21,7 @@ from app.diffusion.variance import Variance, VarianceName
 from app.models.files import ModelFiles, describe, unwrapped
 from app.models.stages import StageFiles, bands_of, describe_stage
 from app.networks.executor import NetworkExecutor
-from app.networks.unet import Precision, SharedDenoiser, UNetDenoiser
+from app.networks.unet import Engine, Precision, SharedDenoiser, UNetDenoiser
 
 _BUILDING: Final = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
@@ -181,6 +181,10 @@ class LoadedNetwork:
         forward = self._network(precision).forward
         how = self._executor, self._target, self.channels
         return SharedDenoiser(forward, *how, keep=self, name=self.files.id)
+
+    def engine(self, precision: Precision) -> Engine:
+        """Tell what the network computes with in `precision`."""
+        return self._network(precision).engine
 
     def _network(self, precision: Precision) -> UNetDenoiser:
         key = self._device.type, precision
