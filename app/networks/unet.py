@@ -28,19 +28,18 @@ weights one way, wants them another, and converts them at each call up to 75 tim
 than the convolution itself takes: so each is timed once and kept only if it is no slower.
 """
 
+from __future__ import annotations
+
 import copy
 import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from platform import machine
-from typing import Final, Literal, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.attention_processor import Attention
-from diffusers.models.resnet import ResnetBlock2D
-from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 
 from app.diffusion.conditioning import Condition
@@ -48,6 +47,11 @@ from app.diffusion.denoiser import Prediction, Target, require_finite
 from app.networks.blocks import is_plain_attention, is_plain_resnet
 from app.networks.devices import fast_dtype
 from app.networks.executor import NetworkExecutor
+
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
+    from diffusers.models.resnet import ResnetBlock2D
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
 Precision = Literal["exact", "fast"]
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
@@ -122,7 +126,7 @@ class UNetDenoiser:
     def features(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the bottleneck's activations (B, D), float32 on the CPU, of `exact` alone."""
         x = x.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
-        return bottleneck(cast(UNet2DModel, self._net), x, t.to(self.device)).to(
+        return bottleneck(cast("UNet2DModel", self._net), x, t.to(self.device)).to(
             "cpu", torch.float32
         )
 
@@ -148,7 +152,7 @@ def _openvino_unet(unet: UNet2DModel) -> nn.Module | None:
     if machine() not in _X86 or find_spec("openvino") is None:
         return None
     # Takes half a second to import, which only its first network need wait for.
-    from app.networks.openvino_unet import OpenVinoUNet  # noqa: PLC0415
+    from app.networks.openvino_unet import OpenVinoUNet
 
     try:
         return OpenVinoUNet(unet)
