@@ -49,9 +49,9 @@ test-faults: ## kill trainings, workers and their network, for minutes
 	@bash .ci/postgres
 	.venv/bin/python -m pytest -m faults $(ARGS)
 
-bench: ## time a step and a picture against diffusers' own pipeline
+bench: ## time the studio against diffusers' own pipeline (PART=base, grid, stage, page, ...)
 	@bash .ci/install run
-	@exec .venv/bin/python -m tools.bench
+	@exec .venv/bin/python -m tools.bench $(PART)
 
 showcase: ## repaint the examples and the README's pictures with the current weights
 	@bash .ci/install test

@@ -1,13 +1,14 @@
 """Models and second stages in memory: a network and its schedule, read from its files."""
 
+from __future__ import annotations
+
 import copy
 import threading
 from collections import OrderedDict
 from functools import cached_property
-from typing import Final, Self, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -21,7 +22,10 @@ from app.diffusion.variance import Variance, VarianceName
 from app.models.files import ModelFiles, describe, unwrapped
 from app.models.stages import StageFiles, bands_of, describe_stage
 from app.networks.executor import NetworkExecutor
-from app.networks.unet import Precision, SharedDenoiser, UNetDenoiser
+from app.networks.unet import Engine, Precision, SharedDenoiser, UNetDenoiser
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
 _BUILDING: Final = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
@@ -52,6 +56,8 @@ def empty_network(files: ModelFiles) -> UNet2DModel:
     Raises:
         ModelError: If no such network can be built.
     """
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
     try:
         with torch.device("meta"):
             return cast(UNet2DModel, UNet2DModel.from_config(files.unet_config))
@@ -181,6 +187,10 @@ class LoadedNetwork:
         forward = self._network(precision).forward
         how = self._executor, self._target, self.channels
         return SharedDenoiser(forward, *how, keep=self, name=self.files.id)
+
+    def engine(self, precision: Precision) -> Engine:
+        """Tell what the network computes with in `precision`."""
+        return self._network(precision).engine
 
     def _network(self, precision: Precision) -> UNetDenoiser:
         key = self._device.type, precision

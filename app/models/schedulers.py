@@ -6,13 +6,14 @@ doesn't have stays behind where one scheduler was made from another's configurat
 default of any class that has it.
 """
 
-import inspect
+import ast
 from collections.abc import Mapping
 from functools import cache
+from importlib.util import find_spec
+from math import inf
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
-
-import diffusers
 
 DDPM: Final = "DDPMScheduler"
 
@@ -43,13 +44,36 @@ _WITHOUT_EFFECT: Final = ("dynamic_thresholding_ratio", "sample_max_value")
 
 @cache
 def defaults(name: str) -> Mapping[str, Any]:
-    """Return the fields of a class in TRAINED_AS_DDPM with their defaults."""
+    """Return the fields of a class in TRAINED_AS_DDPM with their defaults.
+
+    They are read in diffusers' source, for it takes seconds to import and the page only looks here.
+    """
     # diffusers has this class only beside torchsde; its fields are the other's, and a seed.
     sde = name == "DPMSolverSDEScheduler"
-    kind = getattr(diffusers, "KDPM2DiscreteScheduler" if sde else name)
-    fields = inspect.signature(kind.__init__).parameters
-    found = {field: it.default for field, it in fields.items() if field != "self"}
+    arguments = _constructor("KDPM2DiscreteScheduler" if sde else name).args
+    fields = [it.arg for it in arguments.args if it.arg != "self"]
+    values = map(_value, arguments.defaults)
+    found: dict[str, Any] = dict(zip(fields, values, strict=True))
     return MappingProxyType(found | ({"noise_sampler_seed": None} if sde else {}))
+
+
+def _value(default: ast.expr) -> object:
+    # The one that isn't a literal.
+    return -inf if ast.unparse(default) == "-float('inf')" else ast.literal_eval(default)
+
+
+def _constructor(name: str) -> ast.FunctionDef:
+    """Parse the constructor of diffusers' scheduler class called `name`."""
+    spec = find_spec("diffusers")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        for file in sorted(Path(folder, "schedulers").glob("scheduling_*.py")):
+            source = file.read_text(encoding="utf-8")
+            if f"\nclass {name}(" in source:
+                classes = (it for it in ast.parse(source).body if isinstance(it, ast.ClassDef))
+                body = next(it.body for it in classes if it.name == name)
+                methods = (it for it in body if isinstance(it, ast.FunctionDef))
+                return next(it for it in methods if it.name == "__init__")
+    raise LookupError(f"this diffusers has no {name}")
 
 
 def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from app.networks.devices import choose_device
 from app.networks.executor import DeviceExecutor
 from app.networks.unet import PRECISIONS
 from app.networks.zero_gpu import ZeroGpuExecutor, lease_seconds
+from app.settings import BUNDLED_MODELS
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -207,7 +208,10 @@ class ModelStore:
         for files in found:
             with suppress(ModelError):  # What loads it says what is wrong to whoever asks by name.
                 info = described(files)
-                self._check(files)
+                # Checking takes diffusers, whose import the page needn't wait for: those that the
+                # studio brings along are checked when they are loaded.
+                if files.folder.parent != BUNDLED_MODELS:
+                    self._check(files)
                 infos.append(info)
         return tuple(infos)
 

@@ -14,18 +14,21 @@ computes the same:
 Blocks of any other kind stay as diffusers wrote them. Dropout is never applied.
 """
 
-from typing import Any, Final
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.attention_processor import Attention
-from diffusers.models.embeddings import GaussianFourierProjection
-from diffusers.models.resnet import ResnetBlock2D
-from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from app.networks.unet import is_plain_attention, is_plain_resnet
+from app.networks.blocks import is_plain_attention, is_plain_resnet
+
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
+    from diffusers.models.resnet import ResnetBlock2D
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
 _PART: Final = 1 << 18
 """The elements that a norm takes at once: in fp32, a processor's own cache holds them."""
@@ -35,6 +38,8 @@ _FEW_TOKENS: Final = 256
 
 def make_trainable(unet: UNet2DModel) -> UNet2DModel:
     """Rebuild `unet` in place and return it: channels-last, with gradients, the same state_dict."""
+    from diffusers.models.embeddings import GaussianFourierProjection
+
     module: nn.Module = unet
     module.requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for child in module.modules():

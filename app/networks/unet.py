@@ -1,8 +1,12 @@
 """A diffusers UNet2DModel made ready for one device and one precision.
 
-`exact` computes in fp32. `fast` computes in 16 bits where the hardware does that well, and
-falls back to fp32 where it doesn't. Either way what goes in and comes out is float32 on the
-CPU. The CPU path is measured and tested; those for CUDA and MPS are written but untried.
+`exact` computes in fp32. `fast` computes in 16 bits where the hardware does that well; on an x86
+processor where it doesn't, OpenVINO computes in fp32, if it is installed and knows the network's
+blocks (`openvino_unet.py`); elsewhere `fast` is `exact`. Either way what goes in and comes out is
+float32 on the CPU. The CPU path is measured and tested; those for CUDA and MPS are written but
+untried.
+
+What follows is the network in torch.
 
 The weights, the configuration and the wiring stay diffusers' own; only the two kinds of
 block that nearly all the time is spent in are replaced, each by one that computes the same:
@@ -24,38 +28,53 @@ weights one way, wants them another, and converts them at each call up to 75 tim
 than the convolution itself takes: so each is timed once and kept only if it is no slower.
 """
 
+from __future__ import annotations
+
 import copy
 import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal, TypeGuard, cast, get_args
+from importlib.util import find_spec
+from platform import machine
+from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.attention_processor import Attention, AttnProcessor2_0
-from diffusers.models.resnet import ResnetBlock2D
-from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 
 from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import Prediction, Target, require_finite
+from app.networks.blocks import is_plain_attention, is_plain_resnet
 from app.networks.devices import fast_dtype
 from app.networks.executor import NetworkExecutor
 
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
+    from diffusers.models.resnet import ResnetBlock2D
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
 Precision = Literal["exact", "fast"]
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
+
+Engine = Literal["torch", "OpenVINO"]
+
+_X86: Final = ("x86_64", "AMD64")
 
 
 class UNetDenoiser:
     """The raw output of `unet`, with each picture at its own timestep.
 
-    Holds a copy of the weights in its own dtype and layout; `unet` is left alone and may be
-    freed. Keeps no state between calls, so any thread may call it, and several at once.
+    Holds a copy of the weights in its own dtype and layout, or with OpenVINO `unet` itself, which
+    is left alone. Any thread may call it, and several at once.
 
     Args:
         unet: Of any size and block types, with or without classes or a learned variance.
         device: Where the network runs.
         precision: `fast` falls back to fp32 where the device is no faster; see `dtype`.
+
+    Attributes:
+        dtype: What the network computes in.
+        engine: What it computes with.
     """
 
     def __init__(self, unet: UNet2DModel, *, device: torch.device, precision: Precision) -> None:
@@ -67,7 +86,10 @@ class UNetDenoiser:
             torch.backends.cudnn.allow_tf32 = False
         self._enlarges = unet.config["in_channels"] > unet.config["out_channels"]
         self._has_classes = unet.class_embedding is not None and not self._enlarges
-        self._net = lean_unet(unet, self.dtype).to(device)
+        plain = self.dtype == torch.float32 and precision == "fast" and device.type == "cpu"
+        openvino = _openvino_unet(unet) if plain else None
+        self.engine: Engine = "torch" if openvino is None else "OpenVINO"
+        self._net = openvino or lean_unet(unet, self.dtype).to(device)
         # Only bf16: timing decides what is packed, and `exact` owes the same bits every time.
         if device.type == "cpu" and self.dtype == torch.bfloat16 and unet.config["sample_size"]:
             pack_convolutions(self._net, lambda: self._paint_nothing(unet))
@@ -102,9 +124,9 @@ class UNetDenoiser:
 
     @torch.inference_mode()
     def features(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the bottleneck's activations (B, D), float32 on the CPU; see `forward`."""
+        """Return the bottleneck's activations (B, D), float32 on the CPU, of `exact` alone."""
         x = x.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
-        return bottleneck(cast(UNet2DModel, self._net), x, t.to(self.device)).to(
+        return bottleneck(cast("UNet2DModel", self._net), x, t.to(self.device)).to(
             "cpu", torch.float32
         )
 
@@ -123,6 +145,19 @@ class UNetDenoiser:
         elif self._has_classes:
             shown = Condition(torch.zeros_like(t))
         self.forward(x, t, shown)
+
+
+def _openvino_unet(unet: UNet2DModel) -> nn.Module | None:
+    """Return `unet` for OpenVINO, or None where that isn't installed or can't run it."""
+    if machine() not in _X86 or find_spec("openvino") is None:
+        return None
+    # Takes half a second to import, which only its first network need wait for.
+    from app.networks.openvino_unet import OpenVinoUNet
+
+    try:
+        return OpenVinoUNet(unet)
+    except NotImplementedError:
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,25 +259,6 @@ def _replace_blocks(module: nn.Module) -> None:
             setattr(module, name, LeanAttention(child))
         else:
             _replace_blocks(child)
-
-
-def is_plain_resnet(module: nn.Module) -> TypeGuard[ResnetBlock2D]:
-    """Tell whether `module` is a residual block with a timestep, and no more."""
-    return type(module) is ResnetBlock2D and isinstance(module.time_emb_proj, nn.Linear)
-
-
-def is_plain_attention(module: nn.Module) -> TypeGuard[Attention]:
-    """Tell whether `module` is self-attention over a map, added to its input, and no more."""
-    if type(module) is not Attention or not isinstance(module.processor, AttnProcessor2_0):
-        return False
-    extras = (module.spatial_norm, module.norm_q, module.norm_k, module.norm_cross)
-    return (
-        not any(extras)
-        and module.residual_connection
-        and module.to_k is not None
-        and module.to_q.out_features == module.to_k.out_features
-        and module.to_q.in_features == module.to_k.in_features == module.to_out[0].out_features
-    )
 
 
 def _group_norm(norm: nn.GroupNorm, x: Tensor) -> Tensor:

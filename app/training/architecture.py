@@ -1,15 +1,14 @@
 """The network to train, new or from a model's folder, and the model written to a folder."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
-from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor, nn
 
 from app.datasets.labels import Classes
@@ -23,6 +22,9 @@ from app.models.files import ModelFiles
 from app.models.loading import load_unet
 from app.models.stages import BANDS_FILE, StageFiles
 from app.training.config import NetworkConfig, ScheduleConfig, TrainConfig
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
 _WEIGHTS: Final = 2
 
@@ -101,6 +103,8 @@ class Architecture:
 
     def network(self) -> UNet2DModel:
         """Build the network on the meta device: its weights get storage when they are loaded."""
+        from diffusers.models.unets.unet_2d import UNet2DModel
+
         # diffusers notes which folder it read a model from; that folder is private.
         config = {name: value for name, value in self.unet.items() if name != "_name_or_path"}
         with torch.device("meta"):
@@ -121,6 +125,8 @@ def new_initial_model(config: TrainConfig, classes: Classes | None) -> InitialMo
     Raises:
         StudioError: If diffusers can't build the network.
     """
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
     wish = config.network or NetworkConfig()
     channels: dict[str, Any] = {
         "in_channels": wish.channels,
@@ -183,10 +189,12 @@ def grown(initial: InitialModel, config: TrainConfig, classes: Classes | None) -
     for name, weight in network.state_dict().items():
         weights[name][: len(weight)] = weight
     larger.load_state_dict(weights, assign=True)
-    return InitialModel(model, cast(UNet2DModel, larger))
+    return InitialModel(model, cast("UNet2DModel", larger))
 
 
 def _scheduler_config(schedule: ScheduleConfig, config: TrainConfig) -> dict[str, Any]:
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+
     name = next(theirs for theirs, ours in SCHEDULES.items() if ours == schedule.name)
     scheduler = DDPMScheduler(
         num_train_timesteps=schedule.num_train_timesteps,
@@ -286,6 +294,9 @@ def export_model(
     Raises:
         OSError: If the model can't be written.
     """
+    from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+
     network = architecture.network()
     module: nn.Module = network
     dtype = torch.float16 if half else torch.float32

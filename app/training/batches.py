@@ -18,7 +18,6 @@ from typing import Final, Protocol
 import numpy as np
 import torch
 from PIL import Image
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from app.datasets.folder import DecodedPictures
@@ -117,6 +116,9 @@ def _permutation(seed: int, epoch: int, pictures: int) -> Tensor:
 
 def immiscible(x_0: Tensor, eps: Tensor) -> Tensor:
     """Reorder `eps` (B, C, H, W) so that the sum of ||x_0 - eps||^2 is least."""
+    # Not at the top, for the page has batches timed, and needn't wait for it to be imported.
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415
+
     # ||x - e||^2 = ||x||^2 + ||e||^2 - 2 x.e, and any assignment has the same sum of the first two.
     cost = -(x_0.flatten(1).double() @ eps.flatten(1).double().T)
     _, columns = linear_sum_assignment(cost.numpy())

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from diffusers.models.unets.unet_2d import UNet2DModel
 
 from app.datasets.labels import paintings
 from app.images.arrays import Pixels
@@ -27,6 +26,8 @@ MOST: Final = 10_000
 
 def stored_bottleneck(folder: Path) -> Bottleneck:
     """Read the U-Net in a model's `folder`, on the CPU, for its bottleneck."""
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
     unet = UNet2DModel.from_pretrained(folder / UNET, use_safetensors=True, local_files_only=True)
     return partial(bottleneck, unet.eval().requires_grad_(False))
 

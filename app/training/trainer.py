@@ -1,13 +1,14 @@
 """Algorithm 1 of Ho et al. (2020): training, as a generator that its caller drives."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import AdamW
@@ -23,6 +24,9 @@ from app.training.distributed import Processes
 from app.training.objective import Objective
 from app.training.optimisers import Muon, PowerEma
 from app.training.stage_objective import StageObjective
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
 T = TypeVar("T")
 
@@ -74,7 +78,7 @@ class TrainState:
     step: int = 0
 
     @classmethod
-    def new(cls, initial: InitialModel, config: TrainConfig, device: torch.device) -> "TrainState":
+    def new(cls, initial: InitialModel, config: TrainConfig, device: torch.device) -> TrainState:
         """Make the state at step 0, which takes over the initial model's network."""
         network = make_trainable(initial.network)
         network.to(device)  # type: ignore[arg-type] # diffusers' decorator hides the method

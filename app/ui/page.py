@@ -113,11 +113,8 @@ def serve(settings: Settings) -> NoReturn:
     studio = Studio(settings)
     page = build(studio)
     READERS.warm_up()
-    # The network is loaded while the page is opened, so the first painting needn't wait.
     if settings.zero_gpu:
         studio.warm_up()  # ZeroGPU takes networks from this thread alone, and before the launch.
-    else:
-        threading.Thread(target=studio.warm_up, daemon=True).start()
     ending = threading.Event()
     threading.Thread(target=studio.workshop.tend, args=(ending,), daemon=True).start()
     try:
@@ -212,4 +209,7 @@ def _launch(studio: Studio, page: gr.Blocks) -> None:
     # Every open page holds its connection for good; waiting for them all would take longer than
     # a container is given to end.
     page.server.config.timeout_graceful_shutdown = GRACE_SECONDS
+    if not settings.zero_gpu:
+        # Once the page answers: whoever opens it finds the network by the time of the first click.
+        threading.Thread(target=studio.warm_up, daemon=True).start()
     page.block_thread()

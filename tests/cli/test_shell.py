@@ -117,15 +117,15 @@ def test_paint_gives_the_picture_of_diffusers_own_pipeline(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_bench_prints_ratios_and_what_the_page_costs(model_root: Path) -> None:
-    done = run(
-        "--model", "tiny", "--steps", "2", "--rounds", "1", "--paintings", "1",
-        models=model_root, module="tools.bench",
-    )  # fmt: skip
+    few = ("--model", "tiny", "--steps", "2", "--rounds", "1", "--paintings", "1")
+    done = run("base", *few, models=model_root, module="tools.bench")
     assert done.returncode == 0, done.stderr
     for name in ("diffusers", "exact", "fast"):
         rows = [line.split() for line in done.stdout.splitlines() if line.startswith(name)]
         assert len(rows) == 2
         assert all(float(row[1].removesuffix("x")) > 0 for row in rows)
+    done = run("page", *few, models=model_root, module="tools.bench")
+    assert done.returncode == 0, done.stderr
     for figure in ("s after its start", "ms after the click", "of the time", "memory"):
         assert figure in done.stdout
 

@@ -1,5 +1,6 @@
 """What a scheduler's file says is followed or refused, never skipped."""
 
+import inspect
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from app.errors import ModelError
 from app.models.files import ModelFiles
 from app.models.loading import schedule_of
-from app.models.schedulers import DDPM, TRAINED_AS_DDPM
+from app.models.schedulers import DDPM, TRAINED_AS_DDPM, defaults
 from app.models.store import ModelStore
 
 GOOGLE: dict[str, dict[str, Any]] = {
@@ -49,6 +50,14 @@ def test_the_first_models_are_followed(folder: Path, name: str) -> None:
     scheduler: Any = diffusers.DDPMScheduler()
     theirs = scheduler.alphas_cumprod.double()
     assert torch.allclose(schedule_of(files).alphas_cumprod, theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", [n for n in TRAINED_AS_DDPM if "SDE" not in n])
+def test_defaults_read_in_the_source_are_those_of_the_class(name: str) -> None:
+    fields = inspect.signature(getattr(diffusers, name).__init__).parameters
+    assert dict(defaults(name)) == {
+        field: it.default for field, it in fields.items() if field != "self"
+    }
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # diffusers' own

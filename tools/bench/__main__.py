@@ -1,17 +1,22 @@
-"""`python -m tools.bench`: the studio's speed on this machine, beside diffusers' own pipeline.
+"""`python -m tools.bench PART`: the studio's speed on this machine, beside diffusers' own pipeline.
 
 The contenders take turns in one process, so a busy machine slows all of them alike; the ratios
-printed first are medians over the rounds.
+printed first are medians over the rounds. `all` gives each part a process of its own, one after
+another, and joins what they told in a table.
 """
 
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from app.settings import ROOT
 from tools.run import run
 
 if TYPE_CHECKING:
@@ -23,47 +28,89 @@ DIFFUSERS: Final = "diffusers"
 Painters = dict[str, Callable[[int], object]]
 
 
+class Part(StrEnum):
+    """What can be timed by itself."""
+
+    ALL = "all"
+    BASE = "base"
+    GRID = "grid"
+    STAGE = "stage"
+    PAGE = "page"
+    VIEWERS = "viewers"
+    TRAINING = "training"
+    SHARING = "sharing"
+
+
 def command(
+    part: Annotated[Part, typer.Argument(help="What to time.")] = Part.ALL,
     model: Annotated[str, typer.Option(help="A model's id.")] = "impressionist-64",
-    steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of each picture.")] = 20,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each contender.")] = 5,
-    grid: Annotated[bool, typer.Option(help="Also time Mix's grid, in its bare steps.")] = True,
-    stages: Annotated[bool, typer.Option(help="Also time paintings with a second stage.")] = True,
-    page: Annotated[bool, typer.Option(help="Also time the page, served by a process.")] = True,
-    paintings: Annotated[int, typer.Option(min=1, help="Paintings for the page's memory.")] = 50,
-    train: Annotated[bool, typer.Option("--train", help="Time training instead.")] = False,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of each picture.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each contender.")] = 3,
+    paintings: Annotated[int, typer.Option(min=1, help="Paintings for the page's memory.")] = 20,
 ) -> None:
-    """Time a step and a picture against diffusers' DDPMPipeline, a grid, the stages, streaming.
+    """Time a part of the studio, or all of them.
 
-    With --train: the training engine's pictures per second against a bare loop's, and what a
-    painting and a training take from each other.
+    base: a step and a picture against diffusers' DDPMPipeline. grid: Mix's grid against its bare
+    network steps. stage: paintings with a second stage. page: the page, served by a process.
+    viewers: eight streams at once. training: the engine's pictures per second against a bare
+    loop's. sharing: what a painting and a training take from each other.
     """
-    if train:
-        from tools.bench import sharing as bench_sharing
-        from tools.bench import training as bench_training
+    if part is Part.ALL:
+        _all("--model", model, "--steps", steps, "--rounds", rounds, "--paintings", paintings)
+    elif part is Part.PAGE:
+        from tools.bench.page import report_page
 
-        bench_training.report()
-        bench_sharing.report()
-        return
+        report_page(model, steps, rounds, paintings)
+    elif part is Part.TRAINING:
+        from tools.bench import training
+
+        training.report(rounds)
+    elif part is Part.SHARING:
+        from tools.bench import sharing
+
+        sharing.report(rounds)
+    else:
+        _in_a_studio(part, model, steps, rounds)
+
+
+def _in_a_studio(part: Part, model: str, steps: int, rounds: int) -> None:
     from app.settings import Settings
     from app.studio import Studio
-    from tools.bench import grid as bench_grid
-    from tools.bench import stages as bench_stages
-    from tools.bench.page import report_page
+    from tools.bench import grid, stages, viewers
 
     studio = Studio(Settings.from_environment())
-    painters, flop = _contenders(studio, model, steps)
-    typer.echo(_machine(studio, model, flop))
-    for batch in BATCHES:
-        typer.echo(_network_table(_turns(painters, batch, rounds), batch, steps, flop))
-    if grid:
-        typer.echo("")
-        bench_grid.report(studio, model, steps, rounds)
-    if stages:
-        typer.echo("")
-        bench_stages.report(studio, model, rounds)
-    if page:
-        report_page(model, steps, rounds, paintings)
+    if part is Part.GRID:
+        grid.report(studio, model, steps, rounds)
+    elif part is Part.STAGE:
+        stages.report(studio, model, rounds)
+    elif part is Part.VIEWERS:
+        viewers.report(studio, model, steps, rounds)
+    else:
+        painters, flop = _contenders(studio, model, steps)
+        typer.echo(_machine(studio, model, flop))
+        for batch in BATCHES:
+            typer.echo(_network_table(_turns(painters, batch, rounds), batch, steps, flop))
+
+
+def _all(*options: object) -> None:
+    """Time every part in a process of its own, and print a table of all that they told."""
+    table = ["", "| part | |", "|---|---|"]
+    for part in Part:
+        if part is Part.ALL:
+            continue
+        typer.echo(f"{part}:")
+        arguments = (sys.executable, "-m", "tools.bench", part, *map(str, options))
+        with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                for line in process.stdout or ():
+                    typer.echo(line, nl=False)
+                    if line.strip():
+                        table.append(f"| {part} | {line.strip()} |")
+            finally:
+                process.terminate()
+        if process.returncode:
+            table.append(f"| {part} | ended with {process.returncode} |")
+    typer.echo("\n".join(table))
 
 
 def _contenders(studio: "Studio", model: str, steps: int) -> tuple[Painters, int]:
@@ -134,10 +181,12 @@ def _machine(studio: "Studio", model: str, flop: int) -> str:
     from app.networks.devices import choose_device, fast_dtype
 
     device = choose_device(studio.settings.device)
+    fast = studio.models.load(model).engine("fast")
     return (
         f"{studio.models.describe(model).summary} · {flop / 1e9:.2f} GFLOP a step · "
         f"torch {torch.__version__} on {device}, {studio.models.executor.threads} threads · "
-        f"fast is {str(fast_dtype(device)).removeprefix('torch.')}"
+        f"fast is {str(fast_dtype(device)).removeprefix('torch.')} by {fast} · "
+        f"{torch.backends.cpu.get_cpu_capability()}"
     )
 
 

@@ -72,7 +72,7 @@ class Easel:
 def report_page(model: str, steps: int, rounds: int, paintings: int) -> None:
     """Print start-up, the first frame's delay, the cost of streaming, and the server's memory.
 
-    Streaming is measured on paintings of five times `steps` steps.
+    Streaming is measured on paintings of four times `steps` steps.
     """
     with running_server() as server:
         easel = Easel(server, model)
@@ -83,7 +83,7 @@ def report_page(model: str, steps: int, rounds: int, paintings: int) -> None:
             f"\nthe page\nanswers {server.startup_seconds:.1f} s after its start\n"
             f"first frame {first * 1e3:.0f} ms after the click"
         )
-        typer.echo(_streaming(easel, server, 5 * steps, rounds))
+        typer.echo(_streaming(easel, server, 4 * steps, rounds))
         typer.echo(_memory(easel, server, steps, paintings))
 
 

@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +28,6 @@ from app.errors import StudioError
 if TYPE_CHECKING:
     from app.settings import Settings
 
-ROUNDS: Final = 5
 WINDOW_SECONDS: Final = 6.0
 PICTURES: Final = 64
 SIDE: Final = 64
@@ -49,10 +47,11 @@ class Sharing:
     training: float
 
 
-def report() -> None:
+def report(rounds: int) -> None:
     """Print how much a painting and a training slow each other down."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
-        shared = process.submit(measure, ROUNDS).result()
+    # A pool ends its process on the way out; the trainer then ends, for its stdin closes.
+    with get_context("spawn").Pool(1) as pool:
+        shared = pool.apply(measure, (rounds,))
     typer.echo(
         f"While a job trains, a painting takes {shared.painting:.2f} times as long; "
         f"while it paints, the job keeps {shared.training:.0%} of its speed."

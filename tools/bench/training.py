@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from app.training.architecture import InitialModel
     from app.training.config import TrainConfig
 
-ROUNDS: Final = 7
 PICTURES: Final = 256
 FILES: Final = 5000
 FILE_SIDE: Final = 224
@@ -32,7 +31,7 @@ BARE: Final = "a bare loop, same network"
 DIFFUSERS: Final = "a bare loop, diffusers' network"
 
 
-def report() -> None:
+def report(rounds: int) -> None:
     """Print the time of reading, then pictures per second of the engine and of bare loops."""
     seconds, megabytes = measure_reading(FILES)
     typer.echo(
@@ -40,7 +39,7 @@ def report() -> None:
         f"holds {megabytes:.0f} MB more."
     )
     for files in _bundled():
-        rates = measure(ROUNDS, files)
+        rates = measure(rounds, files)
         typer.echo(f"{files.id}:")
         for name, rate in rates.items():
             typer.echo(f"{rate:6.2f} pictures/s  {name}")

@@ -6,14 +6,11 @@ some n, and its tables are float32. Estimates reach it already clipped, as x_0_h
 takes that, so clipping means the same for every sampler.
 """
 
-from typing import Any, Final
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
-from diffusers.schedulers.scheduling_euler_ancestral_discrete import (
-    EulerAncestralDiscreteScheduler,
-)
-from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from torch import Tensor
 
 from app.diffusion.denoiser import Estimate
@@ -21,7 +18,16 @@ from app.diffusion.samplers.base import SamplerKind, transitions
 from app.diffusion.schedule import NoiseSchedule
 from app.diffusion.seeds import SeededNoise
 
-Scheduler = DPMSolverMultistepScheduler | UniPCMultistepScheduler | EulerAncestralDiscreteScheduler
+if TYPE_CHECKING:
+    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+    from diffusers.schedulers.scheduling_euler_ancestral_discrete import (
+        EulerAncestralDiscreteScheduler,
+    )
+    from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
+
+    Scheduler = (
+        DPMSolverMultistepScheduler | UniPCMultistepScheduler | EulerAncestralDiscreteScheduler
+    )
 
 
 def _prepare(scheduler: Scheduler, schedule: NoiseSchedule, timesteps: Tensor) -> None:
@@ -65,6 +71,10 @@ class EulerAncestral:
     """Euler ancestral for one stream: diffusers' x is x_t / sqrt(alpha_bar), ours is x_t."""
 
     def __init__(self, schedule: NoiseSchedule, timesteps: Tensor) -> None:
+        from diffusers.schedulers.scheduling_euler_ancestral_discrete import (
+            EulerAncestralDiscreteScheduler,
+        )
+
         self.scheduler = EulerAncestralDiscreteScheduler(
             trained_betas=schedule.betas.tolist(), prediction_type="epsilon"
         )
@@ -94,6 +104,8 @@ def dpm_solver(
     Its deviation is `s_noise`: a little over 1 makes up for detail that few steps lose (Karras et
     al. 2022, https://arxiv.org/abs/2206.00364, section 4).
     """
+    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+
     scheduler = DPMSolverMultistepScheduler(
         trained_betas=schedule.betas.tolist(),
         algorithm_type="sde-dpmsolver++" if sde else "dpmsolver++",
@@ -104,6 +116,8 @@ def dpm_solver(
 
 
 def _unipc(schedule: NoiseSchedule, timesteps: Tensor) -> MultistepSolver:
+    from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
+
     scheduler = UniPCMultistepScheduler(
         trained_betas=schedule.betas.tolist(), prediction_type="sample", solver_order=2
     )
