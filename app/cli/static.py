@@ -33,12 +33,11 @@ def command(
         raise StudioError(f"{code!r} is no address of a page.", "Begin it with https://.")
     if out.exists() and any(out.iterdir()) and not (out / "card.json").exists():
         raise StudioError(f"{out} holds other files.", "Name a new folder.")
-    archive = runtime_archive(runtime)
     # Whoever has the shell may use all jobs' models.
     studio = Studio(Settings.from_environment().model_copy(update={"single_user": True}))
-    typer.echo("exporting the network, which takes about a minute", err=True)
     found = studio.models.find_stage(stage) if stage else None
-    files = studio.models.find(model)
+    files, archive = studio.models.find(model), runtime_archive(runtime)
+    typer.echo("exporting the network, which takes about a minute", err=True)
     if write_site(out, studio.painter, files, found, runtime=archive, code=code):
         typer.echo(
             "weights were rounded to 16 bits: pictures differ a little from those painted here",

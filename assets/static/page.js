@@ -103,6 +103,7 @@ async function wirePaint(card, painter, { recipes, diffusion }) {
   form.innerHTML = runFields(card, diffusion.SAMPLERS, card.steps) + seedField(pleinAir.newSeed())
     + field("pictures", "pictures", range("pictures", 1, 4, 1), "painted at once") + stageFields(card);
   wireForm(form);
+  panel.querySelector(".static-fold").open = matchMedia("(min-width: 961px)").matches;
 
   const ask = (what, about) => painter.ask(what, about, player.say);
   const player = component((event, { action, run, picture, frame, view } = {}) => {
@@ -155,7 +156,7 @@ async function wirePaint(card, painter, { recipes, diffusion }) {
   if (link) restore(() => recipes.fromLink(link));
 
   const examples = component((_, { index }) => {
-    player.say({ ...films[index], run: `${films[index].run}` });
+    player.say(films[index]);
     follow(card.examples[index].recipe);
     pleinAir.showPlayer("paint");
   });

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,8 +21,12 @@ from app.diffusion.reverse import SPACINGS, spaced_timesteps
 from app.diffusion.seeds import derived_seed
 from app.images.arrays import Pixels
 from app.images.encoding import png_bytes
+from app.laboratory.experiments import Denoising, Mixing
+from app.laboratory.mix import MixLab
+from app.laboratory.noise import NoiseLab
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe, read_recipe
+from app.painting.sources import PictureSource
 from tests.static.conftest import Serving, Shell
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -315,3 +320,73 @@ def test_without_headers_for_threads_one_paints(plain: str, studio: StaticPage) 
     (png,) = studio.paint(recipe(steps=3), plain)
     assert pixels_of(png).shape == (16, 16, 3)
     expect(studio.status).to_contain_text("one thread; several need headers")
+
+
+def started(studio: StaticPage, url: str, tab: str, **chosen: object) -> StaticPage:
+    """Open a laboratory and set its form."""
+    studio.open(url)
+    studio.ready()
+    studio.page.locator(f"#{tab}-button").click()
+    for name, value in chosen.items():
+        studio.page.locator(f"#{tab} [name={name}]").evaluate(
+            """(control, value) => {
+                control.value = value;
+                for (const kind of ["input", "change"]) {
+                    control.dispatchEvent(new Event(kind, { bubbles: true }));
+                }
+            }""",
+            str(value),
+        )
+    studio.page.locator(f"#{tab} .lab-act").click()
+    return studio
+
+
+def example_sources(site: Path, count: int) -> list[PictureSource]:
+    examples = json.loads((site / "card.json").read_text())["examples"][:count]
+    pngs = [(site / example["picture"]).read_bytes() for example in examples]
+    return [PictureSource(painted=read_recipe(png)) for png in pngs]
+
+
+HOW = {"model": "tiny", "steps": 20, "seed": 5}
+
+
+def test_denoising_gives_the_same_picture_as_here(
+    site: Path, serving: Serving, studio: StaticPage, painter: Painter
+) -> None:
+    started(studio, serving(site), "noise", sampler="ddpm", steps=20, seed=5)
+    (png,) = studio.finished(studio.page.locator("#noise .player"))
+    asked = Denoising.of(HOW | {"sampler": "ddpm", "t": 500}, example_sources(site, 1))
+    lab = NoiseLab(painter)
+    (right,) = lab.films.pictures(lab.complete(asked))
+    assert apart(pixels_of(png), right.pixels) <= LEVELS
+
+
+@pytest.mark.parametrize("rule", ["slerp", "variance_kept", "shared"])
+def test_mixing_gives_the_same_picture_as_here(
+    rule: str, site: Path, serving: Serving, studio: StaticPage, painter: Painter
+) -> None:
+    chosen = {"sampler": "ddim", "steps": 20, "seed": 5, "rule": rule, "mix": 0.35}
+    started(studio, serving(site), "mix", **chosen)
+    (png,) = studio.finished(studio.page.locator("#mix .player"))
+    fields = HOW | {"sampler": "ddim", "eta": 1.0, "t": 500, "mix": 0.35, "rule": rule}
+    lab = MixLab(painter)
+    (right,) = lab.films.pictures(lab.complete(Mixing.of(fields, example_sources(site, 2))))
+    assert apart(pixels_of(png), right.pixels) <= LEVELS
+
+
+def test_a_visitors_picture_is_noised_and_a_file_that_is_none_gets_a_sentence(
+    site: Path, serving: Serving, studio: StaticPage
+) -> None:
+    studio.open(serving(site))
+    studio.page.locator("#noise-button").click()
+    choose = studio.page.locator("#noise input[type=file]")
+    bad: FilePayload = {"name": "letter.png", "mimeType": "image/png", "buffer": b"dear"}
+    choose.set_input_files(bad)
+    words = studio.page.locator("#noise .static-status")
+    expect(words).to_contain_text("letter.png is no picture")
+    picture = png_bytes(np.full((40, 60, 3), (200, 40, 40), np.uint8))
+    choose.set_input_files({"name": "red.png", "mimeType": "image/png", "buffer": picture})
+    expect(words).to_contain_text("stays on this device")
+    chosen = studio.page.locator("#noise .plein-air-picker .lab-root")
+    expect(chosen).to_have_attribute("data-chosen", "6")
+    expect(studio.page.locator("#noise .lab-readout [data-read=signal]")).to_have_text("8 %")
