@@ -175,7 +175,8 @@ async function openStudio() {
     const card = await answer.json();
     document.querySelector(".static-model").textContent = card.summary;
     const code = document.querySelector(".static-code");
-    [code.hidden, code.href] = [!card.code, card.code];
+    const studio = card.studio ?? card.code; // the studio that serves this page, or its code
+    [code.hidden, code.href] = [!studio, studio];
     const painter = createPainter(card, status);
     await wirePaint(card, painter, { recipes, diffusion });
     wireNoise(card, painter, { recipes, diffusion });

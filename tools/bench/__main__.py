@@ -31,10 +31,14 @@ def command(
     stages: Annotated[bool, typer.Option(help="Also time paintings with a second stage.")] = True,
     page: Annotated[bool, typer.Option(help="Also time the page, served by a process.")] = True,
     paintings: Annotated[int, typer.Option(min=1, help="Paintings for the page's memory.")] = 50,
+    browser: Annotated[
+        bool, typer.Option("--browser", help="Time the page without a server instead.")
+    ] = False,
     train: Annotated[bool, typer.Option("--train", help="Time training instead.")] = False,
 ) -> None:
     """Time a step and a picture against diffusers' DDPMPipeline, a grid, the stages, streaming.
 
+    With --browser: the page without a server, which needs the extra static and Chromium.
     With --train: the training engine's pictures per second against a bare loop's, and what a
     painting and a training take from each other.
     """
@@ -52,6 +56,11 @@ def command(
     from tools.bench.page import report_page
 
     studio = Studio(Settings.from_environment())
+    if browser:
+        from tools.bench import browser as bench_browser
+
+        bench_browser.report(studio, model, steps, rounds)
+        return
     painters, flop = _contenders(studio, model, steps)
     typer.echo(_machine(studio, model, flop))
     for batch in BATCHES:
