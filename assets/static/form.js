@@ -59,7 +59,9 @@ function readForm(form) {
 function setForm(form, values) {
   for (const [name, value] of Object.entries(values)) {
     const control = form.elements[name];
-    if (control && value !== undefined) control.value = value;
+    // What was painted elsewhere may have a sampler that isn't here.
+    const there = control?.tagName !== "SELECT" || [...control.options].some((option) => option.value === String(value));
+    if (control && value !== undefined && there) control.value = value;
   }
   showForm(form);
 }

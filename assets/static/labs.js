@@ -129,7 +129,7 @@ function wireLab(tab, card, painter, { recipes, diffusion }, { sources, intro, i
       painter.ask("from", { recipe, x_t: planesOf(x_t, card.size, card.channels), t, title, file }, player.say);
       pleinAir.showPlayer(tab);
     } catch (error) {
-      player.say({ kind: "error", message: error.message, hint: error.hint ?? "", token: crypto.randomUUID() });
+      player.say({ kind: "error", message: error.message, hint: error.hint ?? "", token: token() });
     }
   }
   lab.find(".lab-act").addEventListener("click", paint);

@@ -3,6 +3,8 @@
 const TABS = ["paint", "noise", "mix"];
 const PAINT_LINE = "static:loading"; // the token of a wait for the network
 
+const token = () => crypto.getRandomValues(new Uint32Array(2)).join("-"); // randomUUID needs https
+
 // What Gradio is to the studio's components: a value that they watch, and events.
 function component(trigger) {
   const watchers = [];
@@ -45,7 +47,7 @@ function createPainter(card, status) {
     status(`${refused.message} ${refused.hint}`);
     listener(failure(refused));
   });
-  const failure = ({ message, hint }) => ({ kind: "error", message, hint, token: crypto.randomUUID() });
+  const failure = ({ message, hint }) => ({ kind: "error", message, hint, token: token() });
   const waitingWords = (words) => ({ kind: "waiting", words, progress: null, token: PAINT_LINE });
 
   (async () => {
@@ -108,7 +110,7 @@ async function wirePaint(card, painter, { recipes, diffusion }) {
   const ask = (what, about) => painter.ask(what, about, player.say);
   const player = component((event, { action, run, picture, frame, view } = {}) => {
     if (event === "stop") painter.stop();
-    else if (event === "input") recipes.fromLink(run.split(".")[0]).then(follow);
+    else if (event === "input") recipes.fromLink(run.split(".")[0]).then(follow, trouble);
     else if (action === "strip") painter.ask("strip", { run, picture, view }, player.say);
     else if (action === "whole") ask("whole", { run });
   });
@@ -120,7 +122,7 @@ async function wirePaint(card, painter, { recipes, diffusion }) {
     pleinAir.showPlayer("paint");
   }
 
-  const trouble = (error) => player.say({ kind: "error", message: error.message, hint: error.hint ?? "", token: crypto.randomUUID() });
+  const trouble = (error) => player.say({ kind: "error", message: error.message, hint: error.hint ?? "", token: token() });
 
   async function restore(read) {
     try {

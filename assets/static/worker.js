@@ -16,10 +16,11 @@ const WAY_BACK = 2; // a derived seed's purpose, as in app/painting/sampling.py
 let card = null;
 let networks = null; // a Promise
 let run = 0; // the number of the latest; another ends it
+let working = Promise.resolve(); // until the run before has heard of it: a network has one at a time
 let remembered = null; // of the latest whole run: {run, recipe, name, kept}
 
 const say = (message) => postMessage(JSON.stringify(message));
-const token = () => crypto.getRandomValues(new Uint32Array(2)).join("-");
+const token = () => Array.from(crypto.getRandomValues(new Uint8Array(4)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 const breathe = () => new Promise((resolve) => setTimeout(resolve)); // for a stop to be heard
 
 function fail(error) {
@@ -176,12 +177,24 @@ function fromXt(recipe, x_t, t) {
 // and whether pictures carry their recipe.
 async function paint(recipe, how, about, source = "") {
   const mine = (run += 1);
+  const before = working;
+  let over = null;
+  working = new Promise((resolve) => (over = resolve));
+  await before;
+  try {
+    if (mine === run) await painted(mine, recipe, how, about, source);
+  } finally {
+    over();
+  }
+}
+
+async function painted(mine, recipe, how, about, source) {
   const side = recipe.size ?? card.size;
   const before = how.timesteps.length;
   const steps = before + (recipe.size ? 1 + recipe.stage_steps : 0);
   const kept = new Set(keptFrames(before, recipe.pictures, card.size));
   if (recipe.size) for (const i of keptFrames(recipe.stage_steps, recipe.pictures, recipe.size)) kept.add(before + 1 + i);
-  const name = `${about.run}${crypto.randomUUID().slice(0, 8)}`;
+  const name = `${about.run}${token()}`;
   say({
     kind: "start", run: name, title: about.title(recipe), pictures: recipe.pictures, tile: [side, side], steps,
     T: card.network.alphas_cumprod.length, second: recipe.size ? before + 1 : null,

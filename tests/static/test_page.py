@@ -199,6 +199,22 @@ def test_paint_by_a_click_scrub_and_save_a_strip(
     expect(studio.player.locator(".player-title")).to_contain_text("DDIM")  # kept by the browser
 
 
+def test_a_click_during_a_run_begins_another(
+    site: Path, serving: Serving, studio: StaticPage
+) -> None:
+    studio.open(serving(site))
+    studio.ready()
+    steps = studio.page.locator("#paint [name=steps]")
+    paint = studio.page.get_by_role("button", name="Paint", exact=True)
+    for count in (900, 800, 7):
+        steps.evaluate("(control, value) => { control.value = value; }", str(count))
+        paint.click()
+    expect(studio.player.locator(".player-title")).to_contain_text("7 steps")
+    studio.finished()
+    assert studio.player.get_attribute("data-frames") == "8"
+    expect(studio.player.locator(".player-notice")).to_be_hidden()
+
+
 def test_stop_keeps_what_is_there(site: Path, serving: Serving, studio: StaticPage) -> None:
     studio.open(f"{serving(site)}?recipe={recipe(sampler='ddpm', steps=1000).to_link()}")
     expect(studio.player.locator(".player-moments button:enabled").nth(1)).to_be_visible(
