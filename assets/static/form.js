@@ -37,7 +37,7 @@ function runFields(card, labels, steps) {
 
 const stageFields = (card) =>
   card.stage
-    ? field("size", "size", choice("size", [[card.size, `${card.size} px`], [4 * card.size, `${4 * card.size} px, painted by a second stage`]]),
+    ? field("size", "size", choice("size", [[card.size, `${card.size} px`], [4 * card.size, `${4 * card.size} px, by a second stage`]]),
         "the second stage's network is loaded when it is first asked for")
     : "";
 

@@ -25,7 +25,7 @@ function createPainter(card, status) {
   const worker = new Worker("worker.js", { type: "module" });
   let listener = () => {};
   let refused = null;
-  let ready = false;
+  let ready = ""; // what is said once the network is there
 
   worker.addEventListener("message", ({ data }) => {
     const message = JSON.parse(data);
@@ -33,14 +33,17 @@ function createPainter(card, status) {
       status(message.words);
       if (!ready) listener(waitingWords(message.words));
     } else if (message.kind === "ready") {
-      ready = true;
-      status(readyWords(message));
+      ready = readyWords(message);
+      status(ready);
       document.documentElement.dataset.backend = message.backend;
     } else if (message.kind === "refused") {
       refused = message;
       status(`${message.message} ${message.hint}`);
       listener(failure(refused));
-    } else listener(data);
+    } else {
+      if (ready) status(ready); // a second stage's loading is over
+      listener(data);
+    }
   });
   worker.addEventListener("error", (event) => {
     refused = { message: `What paints has stopped. ${event.message ?? ""}`, hint: "Reload the page." };

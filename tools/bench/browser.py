@@ -43,7 +43,6 @@ def report(studio: "Studio", model: str, steps: int, rounds: int) -> None:
     from playwright.sync_api import sync_playwright
 
     from app.static.runtime import runtime_archive
-    from app.static.serve import Handler
     from app.static.site import write_site
 
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -55,10 +54,20 @@ def report(studio: "Studio", model: str, steps: int, rounds: int) -> None:
         write_site(site, studio.painter, studio.models.find(model), None, runtime=archive)
         chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         typer.echo("without a server, in Chromium")
-        for handler in (Handler, PlainHandler):
-            with _served(site, handler) as address:
-                typer.echo(_measured(studio, model, chromium, address, steps, rounds))
+        for words in compared(studio, model, chromium, site, steps=steps, rounds=rounds):
+            typer.echo(words)
         chromium.close()
+
+
+def compared(
+    studio: "Studio", model: str, chromium: "Browser", site: Path, *, steps: int, rounds: int
+) -> Iterator[str]:
+    """Yield a line for each way of serving `site`: with the headers for threads, and without."""
+    from app.static.serve import Handler
+
+    for handler in (Handler, PlainHandler):
+        with _served(site, handler) as address:
+            yield _measured(studio, model, chromium, address, steps, rounds)
 
 
 class PlainHandler(SimpleHTTPRequestHandler):
