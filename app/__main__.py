@@ -16,7 +16,7 @@ from app.settings import ROOT, spin_briefly
 COMMANDS: Final = (
     "serve", "paint", "train", "export", "enlarge", "noise", "mix",
     "bound",    "models", "push", "evaluate", "index", "worker", "jobs", "preflight", "regroup",
-    "variances",
+    "variances", "static",
 )  # fmt: skip
 
 

@@ -206,6 +206,12 @@ class Settings(BaseSettings):
     hosts: Annotated[HostNames, NoDecode, Field(alias="PLEIN_AIR_HOSTS")] = ()
     """Names by which a single user's page may be asked, beside this machine's own."""
 
+    static_dir: Annotated[ExistingFolder | None, Field(alias="PLEIN_AIR_STATIC")] = None
+    """The folder of a page that paints in the visitor's own browser, which Paint then offers."""
+
+    static_first: Annotated[Switch, Field(alias="PLEIN_AIR_STATIC_FIRST")] = False
+    """Whether that page is what visitors come to first."""
+
     mcp: Annotated[Switch, Field(alias="PLEIN_AIR_MCP")] = False
     """Whether the page's calls are tools of an MCP server too."""
 

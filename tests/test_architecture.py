@@ -11,7 +11,7 @@ from app.settings import ROOT
 ORDER = (
     *("errors", "files", "locks", "owners", "settings", "confined", "limits", "documents"),
     *("fields", "diffusion", "networks", "images", "models", "datasets", "painting", "novelty"),
-    *("laboratory", "training", "evaluation", "jobs", "hub", "studio", "ui", "cli"),
+    *("laboratory", "training", "evaluation", "jobs", "hub", "static", "studio", "ui", "cli"),
     "__main__",
 )
 """What stands in app/, bottom to top: each may import itself and those before it."""

@@ -30,7 +30,7 @@ from app.laboratory.experiments import (
 from app.laboratory.mix import GridResult, MorphResult
 from app.novelty.nearest import Novelty
 from app.painting.examples import INDEX, Example, FilmMoment, load_examples
-from app.painting.film import FilmResult, Moment
+from app.painting.film import FilmResult, Moment, film_sheet
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe
 from app.painting.sources import PictureSource
@@ -172,18 +172,6 @@ def _save(painter: Painter, result: FilmResult[Recipe], novelty: Novelty, folder
 
 def _spread(moments: Sequence[Moment], most: int) -> list[Moment]:
     return [moments[i] for i in evenly_spaced(most, len(moments))]
-
-
-def film_sheet(moments: Sequence[Moment], picture: int) -> Pixels:
-    """Join the moments of one picture in one stage into a sheet, (3 H, n W, 3) uint8.
-
-    The moments lie from left to right; x_t, x_0_hat and eps_hat from top to bottom. The last
-    moment has no eps_hat; its place shows the last prediction there was.
-    """
-    last = next(m.eps_hat for m in reversed(moments) if m.eps_hat is not None)
-    noises = [last if m.eps_hat is None else m.eps_hat for m in moments]
-    rows = ([m.x_t for m in moments], [m.x_0_hat for m in moments], noises)
-    return joined(np.stack([[view[picture] for view in row] for row in rows]))
 
 
 PAIR: Final = (0, 4)

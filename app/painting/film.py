@@ -1,6 +1,6 @@
 """Films: the moments of a run as a person sees them, the runs that leave them, and their files."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Generic, Literal, Self, TypeVar
 
@@ -10,7 +10,7 @@ from app.diffusion.reverse import Frame
 from app.documents import Document
 from app.images.arrays import Pixels
 from app.images.encoding import AnimationFormat, animation, png_bytes
-from app.images.pixels import evenly_spaced, noise_pixels, picture_pixels
+from app.images.pixels import evenly_spaced, joined, noise_pixels, picture_pixels
 from app.images.sheets import film_strip
 from app.painting.recipe import Filmed, Recipe
 from app.painting.runs import CheckedRun, LoadedRun, Runs, at_once
@@ -121,6 +121,18 @@ def kept_moments(recipe: Recipe, steps: int, side: int) -> frozenset[int]:
         later = kept_frames(recipe.stage_steps, recipe.pictures, recipe.size)
         kept |= {steps + 1 + index for index in later}
     return frozenset(kept)
+
+
+def film_sheet(moments: Sequence[Moment], picture: int) -> Pixels:
+    """Join the moments of one picture in one stage into a sheet, (3 H, n W, 3) uint8.
+
+    The moments lie from left to right; x_t, x_0_hat and eps_hat from top to bottom. The last
+    moment has no eps_hat; its place shows the last prediction there was.
+    """
+    last = next(m.eps_hat for m in reversed(moments) if m.eps_hat is not None)
+    noises = [last if m.eps_hat is None else m.eps_hat for m in moments]
+    rows = ([m.x_t for m in moments], [m.x_0_hat for m in moments], noises)
+    return joined(np.stack([[view[picture] for view in row] for row in rows]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ from app.settings import Settings, quiet_matplotlib
 from app.studio import Studio
 from app.ui.blocks import StudioBlocks
 from app.ui.bodies import BodyLimit
+from app.ui.browser import browser_first, browser_routes
 from app.ui.card import CardPicture, show_card
 from app.ui.components.layout import NETWORK, Header, model_choices
 from app.ui.components.recipe_controls import keep_usable
@@ -188,6 +189,7 @@ def _launch(studio: Studio, page: gr.Blocks) -> None:
         state_session_capacity=MAX_SESSIONS,
         app_kwargs={
             "middleware": [
+                *browser_first(settings),
                 Middleware(VisitorCookie),
                 gate(studio, page),
                 Middleware(CardPicture),
@@ -198,7 +200,7 @@ def _launch(studio: Studio, page: gr.Blocks) -> None:
                 Middleware(GZipMiddleware, minimum_size=50_000),
                 Middleware(UnchangedPage),
             ],
-            "routes": [*ROUTES],
+            "routes": [*ROUTES, *browser_routes(settings)],
             "exception_handlers": {OSError: tell_full_disk},
             "lifespan": outermost(*_doors(settings)),
         },

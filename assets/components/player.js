@@ -541,9 +541,9 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     if (moment !== null && film.frames.length) go(film.nearest(moment));
   }
 
-  // Gradio tells the page of a lost connection, but no component.
+  // Gradio tells the page of a lost connection, but no component. A page without Gradio has none.
   async function listen() {
-    if (!root.isConnected) return clearInterval(listening);
+    if (!root.isConnected || !window.gradio_config) return clearInterval(listening);
     if (!(isLive() || waiting) || performance.now() - heard < SILENCE) return;
     heard = performance.now();
     const { root: studio, api_prefix } = window.gradio_config;

@@ -37,6 +37,7 @@ class Part(StrEnum):
     STAGE = "stage"
     PAGE = "page"
     VIEWERS = "viewers"
+    STATIC = "static"
     TRAINING = "training"
     SHARING = "sharing"
 
@@ -52,8 +53,9 @@ def command(
 
     base: a step and a picture against diffusers' DDPMPipeline. grid: Mix's grid against its bare
     network steps. stage: paintings with a second stage. page: the page, served by a process.
-    viewers: eight streams at once. training: the engine's pictures per second against a bare
-    loop's. sharing: what a painting and a training take from each other.
+    viewers: eight streams at once. static: the page without a server, in Chromium, which needs the
+    extra static. training: the engine's pictures per second against a bare loop's. sharing: what a
+    painting and a training take from each other.
     """
     if part is Part.ALL:
         _all("--model", model, "--steps", steps, "--rounds", rounds, "--paintings", paintings)
@@ -76,7 +78,7 @@ def command(
 def _in_a_studio(part: Part, model: str, steps: int, rounds: int) -> None:
     from app.settings import Settings
     from app.studio import Studio
-    from tools.bench import grid, stages, viewers
+    from tools.bench import browser, grid, stages, viewers
 
     studio = Studio(Settings.from_environment())
     if part is Part.GRID:
@@ -85,6 +87,8 @@ def _in_a_studio(part: Part, model: str, steps: int, rounds: int) -> None:
         stages.report(studio, model, rounds)
     elif part is Part.VIEWERS:
         viewers.report(studio, model, steps, rounds)
+    elif part is Part.STATIC:
+        browser.report(studio, model, steps, rounds)
     else:
         painters, flop = _contenders(studio, model, steps)
         typer.echo(_machine(studio, model, flop))

@@ -20,6 +20,7 @@ from app.painting.examples import Example, load_examples
 from app.painting.recipe import GUIDANCE_FIELDS, STAGE_FIELDS, Recipe, read_recipe
 from app.settings import ASSETS
 from app.studio import Studio
+from app.ui.browser import OFFER
 from app.ui.components import recipe_controls as easel
 from app.ui.components.films import LatestRun, failure, recipe_of, run_key
 from app.ui.components.instrument import LabComponent
@@ -57,6 +58,8 @@ def paint_tab(studio: Studio, header: Header, _: gr.Tab) -> None:
             with gr.Row(elem_id="recipe-drop"):
                 # Not inside "more": what is folded away is not on the page, and can't take a drop.
                 header.drop.render()
+            if studio.settings.static_dir:
+                gr.HTML(OFFER)
         with gr.Column(elem_classes="studio-pictures", scale=1):
             first = examples[0] if examples else None
             opening = with_previews(film_message(studio, first), first) if first else None
