@@ -61,6 +61,7 @@ def paint_tab(studio: Studio, header: Header, _: gr.Tab) -> None:
             first = examples[0] if examples else None
             opening = with_previews(film_message(studio, first), first) if first else None
             player = Player(opening, label="painting", keeps=True)
+            LabComponent("shelf", tab="paint", label="the runs that this browser keeps")
             if examples:
                 _example_row(studio, examples, fields, player)
     header.page.load(None, None, folded, js=FOLDED)
