@@ -29,6 +29,7 @@ from app.ui.components.numbers import Slider
 from app.ui.components.player import FILES, Opening, Player, PlayerEvent, Visit
 from app.ui.components.recipe_controls import Controls, follow_model, following, in_pixels
 from app.ui.errors import errors_to_page
+from app.ui.paint.sheet import sheet_panel
 from app.ui.paint.stream import file_messages, film_message, paint_messages, with_previews
 from app.ui.served import served
 
@@ -64,6 +65,7 @@ def paint_tab(studio: Studio, header: Header, _: gr.Tab) -> None:
             opening = with_previews(film_message(studio, first), first) if first else None
             player = Player(opening, label="painting", keeps=True)
             LabComponent("shelf", tab="paint", label="the runs that this browser keeps")
+            sheet_panel(studio, header, fields, partial(_followed, studio, fields))
             if examples:
                 _example_row(studio, examples, fields, player)
     header.page.load(None, None, folded, js=FOLDED)
