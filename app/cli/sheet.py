@@ -8,7 +8,7 @@ import typer
 from app.cli.pictures import ClassName, chosen_class, save, say_estimate, watch
 from app.errors import RecipeError
 from app.fields import Fields, Value, limited
-from app.laboratory.sheet_experiment import SETTINGS, Axis, Sheet
+from app.laboratory.sheet_experiment import SETTINGS, Sheet, SheetAxis
 from app.painting.recipe import Recipe
 from app.settings import Settings
 from app.studio import Studio
@@ -39,8 +39,8 @@ def command(
     save(out, f"{result.name}.png", result.png())
 
 
-def _axis(words: str) -> Axis:
+def _axis(words: str) -> SheetAxis:
     setting, equals, values = words.partition("=")
     if not equals:
         raise RecipeError(f"{words!r} names no values.", "Write steps=10,25,50, for example.")
-    return Axis.written(setting.strip(), values)
+    return SheetAxis.written(setting.strip(), values)

@@ -7,7 +7,7 @@ from app.images.arrays import Pixels
 from app.images.encoding import png_bytes
 from app.images.sheets import grid_sheet
 from app.laboratory.laboratory import TimeEstimate, step_seconds
-from app.laboratory.sheet_experiment import Axis, AxisValue, Sheet
+from app.laboratory.sheet_experiment import AxisValue, Sheet, SheetAxis
 from app.limits import STAGE_COST
 from app.models.files import ModelInfo, Stamp
 from app.painting.film import Moment
@@ -72,7 +72,7 @@ class SheetResult:
         return png_bytes(sheet, it)
 
 
-def _headings(axis: Axis) -> list[str]:
+def _headings(axis: SheetAxis) -> list[str]:
     return [axis.label(value) for value in axis.values]
 
 
@@ -112,7 +112,7 @@ class SheetLab:
         )
         first, weights = recipes[0], {recipe.model: recipe.weights for recipe in recipes}
 
-        def told(axis: Axis) -> Axis:
+        def told(axis: SheetAxis) -> SheetAxis:
             change: dict[str, object] = {}
             if axis.setting == "model":
                 change["weights"] = tuple(weights[str(model)] for model in axis.values)

@@ -35,7 +35,7 @@ _MATTERS: Final = {
 }
 
 
-class Axis(ExperimentPart):
+class SheetAxis(ExperimentPart):
     """A setting, and its value in each row, or in each column, of a sheet.
 
     Attributes:
@@ -118,8 +118,8 @@ class Sheet(Experiment):
 
     experiment: Literal["sheet"] = "sheet"
     run: Recipe
-    rows: Axis
-    columns: Axis
+    rows: SheetAxis
+    columns: SheetAxis
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -133,7 +133,7 @@ class Sheet(Experiment):
             raise ValueError(f"{idle[0]} changes nothing here: {_MATTERS[idle[0]]}")
         return self
 
-    def _matters(self, axis: Axis) -> bool:
+    def _matters(self, axis: SheetAxis) -> bool:
         match axis.setting:
             case "eta":
                 used = (SAMPLER_KINDS.get(cell.sampler) for cell in self.cells)

@@ -10,7 +10,7 @@ from PIL import Image
 from app.errors import LimitError, RecipeError
 from app.laboratory.experiments import parse_experiment, read_experiment
 from app.laboratory.sheet import SheetLab, SheetMoment, SheetResult
-from app.laboratory.sheet_experiment import Axis, Sheet
+from app.laboratory.sheet_experiment import Sheet, SheetAxis
 from app.limits import Limits
 from app.models.store import ModelStore
 from app.painting.painter import Painter
@@ -24,7 +24,7 @@ def painter(model_root: Path) -> Painter:
 
 def sheet(rows: str = "steps=2,3", columns: str = "sampler=ddpm,ddim", **run: object) -> Sheet:
     axes = {
-        name: Axis.written(*words.split("="))
+        name: SheetAxis.written(*words.split("="))
         for name, words in (("rows", rows), ("columns", columns))
     }
     return Sheet.of({"model": "tiny", "seed": 42} | run | axes)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import gradio as gr
 
 from app.fields import Fields, limited
-from app.laboratory.sheet_experiment import Axis, Sheet
+from app.laboratory.sheet_experiment import Sheet, SheetAxis
 from app.painting.recipe import Recipe, read_recipe
 from app.studio import Studio
 from app.ui.callers import Steps
@@ -81,7 +81,7 @@ def add_paint_api(studio: Studio, network: str) -> None:
         rows: tuple[str, list[Any]], columns: tuple[str, list[Any]], wish: dict[str, Any]
     ) -> Sheet:
         T = studio.models.describe(wish["model"]).num_train_timesteps
-        axes = {"rows": Axis.of(*rows), "columns": Axis.of(*columns)}
+        axes = {"rows": SheetAxis.of(*rows), "columns": SheetAxis.of(*columns)}
         return Sheet.of(limited(wish, T, Recipe) | axes)
 
     def recipe(png: arg.Painted) -> dict[str, Any]:

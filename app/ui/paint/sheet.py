@@ -12,7 +12,7 @@ import gradio as gr
 from app.errors import RecipeError
 from app.images.encoding import jpeg_uri
 from app.laboratory.sheet import SheetLab, SheetResult
-from app.laboratory.sheet_experiment import Axis, Setting, Sheet
+from app.laboratory.sheet_experiment import Setting, Sheet, SheetAxis
 from app.models.files import ModelInfo
 from app.painting.recipe import Recipe
 from app.studio import Studio
@@ -105,8 +105,8 @@ def sheet_panel(
     def wish(*values: Any) -> Sheet:
         *form, row, row_values, column, column_values = values
         axes = {
-            "rows": Axis.written(row, row_values),
-            "columns": Axis.written(column, column_values),
+            "rows": SheetAxis.written(row, row_values),
+            "columns": SheetAxis.written(column, column_values),
         }
         return Sheet.of(in_pixels(studio, fields.read(form)) | {"pictures": 1} | axes)
 
@@ -195,7 +195,7 @@ def suggestion(studio: Studio, setting: Setting, model: str) -> str:
     return ", ".join(map(str, values[:SHOWN]))
 
 
-def written(axis: Axis) -> str:
+def written(axis: SheetAxis) -> str:
     """Write an axis's values as people do."""
     return ", ".join(map(str, axis.values))
 
