@@ -14,7 +14,7 @@ from app.fields import bounds, choices, expanded, kinds, within
 from app.settings import ROOT, spin_briefly
 
 COMMANDS: Final = (
-    "serve", "paint", "train", "export", "enlarge", "noise", "mix",
+    "serve", "paint", "sheet", "train", "export", "enlarge", "noise", "mix",
     "bound",    "models", "push", "evaluate", "index", "worker", "jobs", "preflight", "regroup",
     "variances", "static",
 )  # fmt: skip

@@ -22,6 +22,7 @@ from app.jobs.trainer_process import free_processors
 from app.laboratory.bound import BoundLab
 from app.laboratory.mix import MixLab
 from app.laboratory.noise import NoiseLab
+from app.laboratory.sheet import SheetLab
 from app.limits import Limits
 from app.models.cache import MemoryBudget
 from app.models.files import ModelFiles, ModelInfo
@@ -240,6 +241,7 @@ class Studio:
         noise_lab: Takes the forward process apart.
         mix_lab: Mixes two pictures.
         bound_lab: Computes the bound.
+        sheet_lab: Paints the same seed side by side.
         novelty: Finds the training painting nearest to what was painted.
         hub: Brings models from the Hub. For strangers it asks the Hub without a token, never with
             the HF_TOKEN of whoever runs the studio.
@@ -255,6 +257,7 @@ class Studio:
         self.noise_lab = NoiseLab(self.painter)
         self.mix_lab = MixLab(self.painter)
         self.bound_lab = BoundLab(self.painter)
+        self.sheet_lab = SheetLab(self.painter)
         self.novelty = Novelty()
         token = None if settings.single_user else False
         self.hub = HubModels(HubLibrary(settings.data_dir), self.models, token=token)

@@ -11,6 +11,7 @@ from app.cli.pictures import (
     chosen_class,
     save,
     save_films,
+    say_estimate,
     source_named,
     watch,
     way_back,
@@ -73,10 +74,7 @@ def command(
 
 def _say_estimate(lab: MixLab, run: LoadedRun[FromXt]) -> int:
     estimate = lab.estimate(run)
-    typer.echo(
-        f"{estimate.network_steps} network steps, about {estimate.seconds:.0f} s "
-        f"({estimate.seconds_per_step * 1000:.0f} ms a step)"
-    )
+    say_estimate(estimate)
     return estimate.network_steps
 
 

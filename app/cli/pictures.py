@@ -13,6 +13,7 @@ from app.errors import PictureError, RecipeError
 from app.fields import Fields
 from app.images.reading import FITS, read_picture
 from app.laboratory.experiment import DECODING_STEPS
+from app.laboratory.laboratory import TimeEstimate
 from app.models.files import ModelInfo
 from app.painting.film import Films, Shown
 from app.painting.recipe import Recipe
@@ -89,6 +90,14 @@ def watch(stream: Iterable[object], steps: int, what: str) -> None:
         for _ in stream:
             if bar.n < steps:
                 bar.update()
+
+
+def say_estimate(estimate: TimeEstimate) -> None:
+    """Print how long a run will take."""
+    typer.echo(
+        f"{estimate.network_steps} network steps, about {estimate.seconds:.0f} s "
+        f"({estimate.seconds_per_step * 1000:.0f} ms a step)"
+    )
 
 
 def save(folder: Path, name: str, data: bytes) -> None:

@@ -52,8 +52,9 @@ def grid_sheet(
 ) -> Image.Image:
     """Draw pictures (H, W, 3) in rows and columns, with headings over columns and row labels.
 
-    A cell that is None, because its picture hasn't come yet, is left as a faint square. Some may
-    be larger than others by a whole factor; each gets their size.
+    A cell that is None, because its picture hasn't come yet, is left as a faint square. Headings
+    that are wider than a picture are written smaller. Some pictures may be larger than others by a
+    whole factor; each gets their size.
     """
     largest = max((cell for row in rows for cell in row if cell is not None), key=len)
     width, height = enlarge(largest, GRID_SIDE).size
@@ -70,7 +71,9 @@ def grid_sheet(
     draw.text((margin, 2 * gap), title, fill=INK, font=large, anchor="la")
     for column, heading in enumerate(columns):
         middle = margin + column * (width + gap) + width / 2
-        draw.text((middle, head - letter), heading, fill=INK, font=small, anchor="mm")
+        fit = min(1.0, (width + gap / 2) / max(1.0, small.getlength(heading)))
+        font = small if fit == 1 else ImageFont.load_default(size=letter * fit)
+        draw.text((middle, head - letter), heading, fill=INK, font=font, anchor="mm")
     for row, (label, cells) in enumerate(zip(row_labels, rows, strict=True)):
         top = head + row * (height + gap)
         draw.text((margin - 1.5 * gap, top + height / 2), label, fill=INK, font=small, anchor="rm")

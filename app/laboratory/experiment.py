@@ -72,6 +72,8 @@ class FromXt(Experiment):
     def _starts_anywhere(self) -> Self:
         if self.run.parent:
             raise ValueError("run: a run from x_t can't be a branch")
+        if self.run.variation_seed is not None:
+            raise ValueError("run: variation_seed is for paintings from noise; leave it out")
         if self.run.spacing in ("leading", "even"):
             raise ValueError(
                 f"run: {self.run.spacing} spacing doesn't start at t; choose trailing or linspace"

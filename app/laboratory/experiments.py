@@ -29,7 +29,9 @@ from app.laboratory.fields import (
     ScheduleChoice,
     ShareNoise,
     StartT,
+    Weights,
 )
+from app.laboratory.sheet_experiment import Sheet
 from app.models.files import ModelInfo
 from app.painting.recipe import Clip, Computed, Label, ModelName, Seed
 from app.painting.sources import ExperimentPart, PictureSource
@@ -47,8 +49,6 @@ ROWS: Final = 9
 MAX_SUBJECTS: Final = 8
 MAX_NOISED: Final = 64
 MAX_COMPARED: Final = 2
-
-Weights = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 
 
 class Subject(ExperimentPart):
@@ -375,7 +375,8 @@ AnyExperiment = Annotated[
     | Grid
     | Morph
     | SeedMorph
-    | BoundRequest,
+    | BoundRequest
+    | Sheet,
     Field(discriminator="experiment"),
 ]
 _ANY: Final[TypeAdapter[AnyExperiment]] = TypeAdapter(AnyExperiment)

@@ -17,6 +17,8 @@ MAX_STRIP: Final = 64
 MAX_BETWEEN: Final = MAX_PICTURES - 2
 
 
+Weights = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+
 NOTHING_TO_DO: Final = "at t = 0 the picture has no noise to take away; move t to 1 or more"
 
 

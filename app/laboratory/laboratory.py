@@ -1,11 +1,15 @@
 """The base of the laboratories: sources as a model sees them, and runs from some x_t."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from statistics import median
 from typing import Final, TypeVar
 
+import torch
 from torch import Tensor
 
+from app.diffusion.schedule import code_t
 from app.diffusion.seeds import derived_seed
 from app.errors import RecipeError
 from app.images.arrays import Pixels
@@ -15,20 +19,38 @@ from app.laboratory.experiments import BoundRequest, PosteriorStep
 from app.limits import STAGE_COST
 from app.models.files import ModelInfo
 from app.models.loading import LoadedModel, LoadedStage
-from app.models.store import lend
+from app.models.store import ModelStore, lend
+from app.networks.zero_gpu import lent_step_seconds
 from app.painting.film import Films, Moment, ReplayStep
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe
 from app.painting.runs import LoadedRun, at_once
-from app.painting.sampling import WAY_BACK, decode
+from app.painting.sampling import WAY_BACK, decode, denoiser_for
 from app.painting.sources import PictureSource, Replaying, Sources
 from app.painting.stages import HandOver, both_stages, stage_moments
 
 Started = TypeVar("Started", bound=FromXt)
 OneXt = TypeVar("OneXt", bound=FromOneXt)
 
+MEASURED_STEPS: Final = 4
+
 MAX_POINTS: Final = 500
 """The most points of a curve over t."""
+
+
+@dataclass(frozen=True)
+class TimeEstimate:
+    """The time that a run will take, estimated from the seconds of a network step.
+
+    Attributes:
+        network_steps: The number of steps, painting the sources included.
+        seconds_per_step: The time of one step of a whole batch.
+        seconds: The time of the whole run; the sources are painted singly.
+    """
+
+    network_steps: int
+    seconds_per_step: float
+    seconds: float
 
 
 class Laboratory:
@@ -152,6 +174,25 @@ def later_steps_of(
 def steps_of(info: ModelInfo, experiment: FromXt, *_: object) -> tuple[int, int]:
     """Count the network steps of an experiment's decodings, and the pictures in each."""
     return experiment.num_steps(info.num_train_timesteps), experiment.batch
+
+
+@torch.no_grad()
+def step_seconds(models: ModelStore, model: LoadedModel, run: Recipe, batch: int) -> float:
+    """Measure the seconds of a network step: the median of a few, after one to warm up."""
+    info = model.info
+    if models.gpu:  # which is lent for a run, and not to measure a step
+        return lent_step_seconds(batch, info.size)
+    denoiser = denoiser_for(run, model)
+    x = torch.zeros((batch, info.channels, info.size, info.size))
+    # Where it is guided, if it is: such a step takes the longest.
+    t = torch.full((batch,), code_t(min(max(1, run.guidance_to), info.num_train_timesteps)))
+    condition = model.condition(run.label, batch)
+    seconds = []
+    for _ in range(MEASURED_STEPS):
+        start = time.perf_counter()
+        denoiser.predict(x, t, condition)
+        seconds.append(time.perf_counter() - start)
+    return median(seconds[1:])
 
 
 def checked_model(painter: Painter, experiment: BoundRequest | PosteriorStep) -> LoadedModel:

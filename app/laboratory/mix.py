@@ -1,10 +1,8 @@
 """Mix: two pictures mixed at a chosen x_t, alone, in the paper's grid, or as a morph."""
 
-import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -30,40 +28,29 @@ from app.laboratory.experiments import (
     SeedMorph,
     read_experiment,
 )
-from app.laboratory.laboratory import Laboratory, later_steps_of, steps_of
+from app.laboratory.laboratory import (
+    Laboratory,
+    TimeEstimate,
+    later_steps_of,
+    step_seconds,
+    steps_of,
+)
 from app.laboratory.noise import ForwardMaterial, material_of
 from app.limits import STAGE_COST
 from app.models.loading import LoadedModel, LoadedStage
 from app.models.store import lend
-from app.networks.zero_gpu import lent_step_seconds
 from app.painting.film import MAX_BYTES, STRIP_PICTURES, Film, Films, Moment, ReplayStep
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe, file_stem
 from app.painting.runs import LoadedRun, Runs, at_once
-from app.painting.sampling import FIRST, SECOND, WAY_BACK, decode, denoiser_for, draw_eps
+from app.painting.sampling import FIRST, SECOND, WAY_BACK, decode, draw_eps
 from app.painting.sources import PictureSource, Replaying, decoded
 from app.painting.stages import HandOver, stage_moments
 
 Kept = TypeVar("Kept", Grid, Morph)
 Whole = TypeVar("Whole", "GridResult", "MorphResult")
 
-MEASURED_STEPS: Final = 4
 VARIANCE_POINTS: Final = 21
-
-
-@dataclass(frozen=True)
-class TimeEstimate:
-    """The time that a run will take, estimated from the seconds of a network step.
-
-    Attributes:
-        network_steps: The number of steps, painting the sources included.
-        seconds_per_step: The time of one step of a whole batch.
-        seconds: The time of the whole run; the sources are painted singly.
-    """
-
-    network_steps: int
-    seconds_per_step: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -348,11 +335,11 @@ class MixLab(Laboratory):
     def estimate(self, run: LoadedRun[FromXt]) -> TimeEstimate:
         """Estimate how long `run` will take: its steps times the seconds of a step of each kind."""
         experiment, model = run.request, run.model
-        each = self._step_seconds(model, experiment.run, experiment.batch)
+        each = step_seconds(self._models, model, experiment.run, experiment.batch)
         decoding = experiment.num_steps(model.info.num_train_timesteps)
         steps, later = self.network_steps(experiment), experiment.later_steps
         painting = steps - decoding - later
-        alone = self._step_seconds(model, experiment.run, 1) if painting else 0.0
+        alone = step_seconds(self._models, model, experiment.run, 1) if painting else 0.0
         seconds = (decoding + STAGE_COST * later) * each + painting * alone
         return TimeEstimate(steps, each, seconds)
 
@@ -432,21 +419,3 @@ class MixLab(Laboratory):
         for place, pictures in found.batches:
             yield MixMoment(place, steps, pictures, finished=True)
         return found
-
-    @torch.no_grad()
-    def _step_seconds(self, model: LoadedModel, run: Recipe, batch: int) -> float:
-        """Measure the seconds of a network step: the median of a few, after one to warm up."""
-        info = model.info
-        if self._models.gpu:  # which is lent for a run, and not to measure a step
-            return lent_step_seconds(batch, info.size)
-        denoiser = denoiser_for(run, model)
-        x = torch.zeros((batch, info.channels, info.size, info.size))
-        # Where it is guided, if it is: such a step takes the longest.
-        t = torch.full((batch,), code_t(min(max(1, run.guidance_to), info.num_train_timesteps)))
-        condition = model.condition(run.label, batch)
-        seconds = []
-        for _ in range(MEASURED_STEPS):
-            start = time.perf_counter()
-            denoiser.predict(x, t, condition)
-            seconds.append(time.perf_counter() - start)
-        return median(seconds[1:])

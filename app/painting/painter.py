@@ -13,7 +13,7 @@ from app.diffusion.cascade import RATIO
 from app.diffusion.reverse import Frame
 from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.diffusion.schedule import paper_t
-from app.diffusion.seeds import SeededNoise
+from app.diffusion.seeds import SeededNoise, VariedNoise
 from app.errors import RecipeError
 from app.images.pixels import to_unit
 from app.limits import STAGE_COST, Limits
@@ -42,7 +42,7 @@ class Painter:
         self.limits = limits or Limits()
         self._stream = lend(models, _moments, _steps)
         self.films: Films[Recipe] = Films(
-            self.complete, self.network_steps, self._painted, Film, MAX_BYTES
+            self.complete, self.network_steps, self.moments, Film, MAX_BYTES
         )
 
     def complete(self, recipe: Recipe) -> LoadedRun[Recipe]:
@@ -128,6 +128,33 @@ class Painter:
                 "picture": 0,
                 "parent": recipe.small.model_dump(),
                 "frame": frame,
+                "variation_seed": None,
+                "variation_strength": 0.0,
+            }
+        )
+
+    def variations(self, recipe: Recipe, count: int, seed: int, strength: float) -> Recipe:
+        """Return the recipe of `count` variations of the seed of `recipe`'s picture.
+
+        A variation's are those of the same first seed.
+
+        Raises:
+            RecipeError: If the picture is a branch's, or a value is out of range.
+        """
+        if recipe.parent:
+            raise RecipeError(
+                "A branch begins in a picture, and only what begins in noise is varied.",
+                "Go to its origin, and vary that.",
+            )
+        return Recipe.checked(
+            recipe.model_dump()
+            | {
+                "seed": recipe.picture_seed,
+                "stage_seed": recipe.stage_seeds[recipe.picture],
+                "pictures": count,
+                "picture": 0,
+                "variation_seed": seed,
+                "variation_strength": strength,
             }
         )
 
@@ -161,7 +188,8 @@ class Painter:
         """Count the network steps that painting `recipe` takes, its parents' included."""
         return _network_steps(self.models.describe(recipe.model), recipe)
 
-    def _painted(self, run: LoadedRun[Recipe]) -> Iterator[Moment | ReplayStep]:
+    def moments(self, run: LoadedRun[Recipe]) -> Iterator[Moment | ReplayStep]:
+        """Paint a run as `films` do, whose memory it leaves as it is."""
         recipe = run.request
         whole = run.stage and not recipe.is_truncated
         film = self.films.remembered(LoadedRun.of(recipe.small, run.model)) if whole else None
@@ -248,6 +276,8 @@ def _branched(model: LoadedModel, recipe: Recipe) -> Iterator[Frame | ReplayStep
 def _frames(model: LoadedModel, recipe: Recipe, x_start: Tensor | None = None) -> Iterator[Frame]:
     """Run `recipe`'s own steps, from `x_start` where it is a branch, else from noise."""
     noise = SeededNoise(recipe.noise_seeds)
+    if recipe.variation_seeds:
+        noise = VariedNoise(recipe.noise_seeds, recipe.variation_seeds, recipe.variation_strength)
     if x_start is None:
         side = model.info.size
         x_start = noise.draw((model.info.channels, side, side))

@@ -51,6 +51,9 @@ STAGE_FIELDS: Final = (
 )
 """The recipe's fields that say how a second stage enlarges its pictures."""
 
+VARIATION_FIELDS: Final = ("variation_seed", "variation_strength")
+"""The recipe's fields that turn the noise of one seed towards others'."""
+
 GUIDANCE_FIELDS: Final = ("guidance_scale", "guidance_from", "guidance_to")
 """The recipe's fields that say how hard a class pulls, and where."""
 
@@ -254,6 +257,20 @@ class Recipe(Filmed):
         le=MAX_T,
         description="The smallest t at which it pulls; steps after it take half the time.",
     )
+    variation_seed: Annotated[int | None, Control(everywhere=False)] = Field(
+        default=None,
+        ge=0,
+        le=MAX_SEED,
+        description="All pictures are variations of the one seed: the noise of picture i is turned "
+        "towards that of variation_seed + i, and all else stays. Null is none.",
+    )
+    variation_strength: Annotated[float, Control(everywhere=False)] = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="How far, along the arc: 0 is the seed's own picture, 1 the other seed's.",
+    )
     stage_weights: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     parent: "Recipe | None" = None
     frame: int | None = Field(default=None, ge=0, lt=MAX_STEPS)
@@ -289,6 +306,10 @@ class Recipe(Filmed):
                 f"guidance goes from a larger t to a smaller one, not from {self.guidance_from} "
                 f"to {self.guidance_to}"
             )
+        if self.parent and self.variation_seed is not None:
+            raise ValueError("a branch begins in a picture, and has no variation")
+        if self.variation_seed is None and self.variation_strength:
+            raise ValueError("variation_strength needs a variation_seed")
         if len(self.ancestry) > MAX_BRANCHES:
             raise ValueError(f"more than {MAX_BRANCHES} branches deep")
         return self
@@ -302,20 +323,24 @@ class Recipe(Filmed):
     def file_name(self) -> str:
         """The name of a picture's file without its ending: "impressionist-64-ddim-50-seed-42"."""
         branch = f"-from-{self.parent.seed}-{self.frame}" if self.parent else ""
-        seed = self.seed + self.picture
-        stem = f"{file_stem(self.model)}-{self.sampler}-{self.steps}-seed-{seed}{branch}"
+        vary = ""
+        if self.variation_seed is not None:
+            vary = f"-to-{self.variation_seed + self.picture}-by-{self.variation_strength:g}"
+        run = f"{self.sampler}-{self.steps}-seed-{self.picture_seed}"
+        stem = f"{file_stem(self.model)}-{run}{vary}{branch}"
         return f"{stem}{self.size_suffix}"
 
     @property
     def size_suffix(self) -> str:
         """What the second stage adds to a picture's file name: "-256px-0", or nothing."""
-        return f"-{self.size}px-{self.stage_seed + self.picture}" if self.size else ""
+        return f"-{self.size}px-{self.stage_seeds[self.picture]}" if self.size else ""
 
     @model_serializer(mode="wrap")
     def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what is said of a second stage, or of guidance, where there is none."""
+        """Leave out what is said of a second stage, guidance or variation where there is none."""
         unused: tuple[str, ...] = () if self.size else STAGE_FIELDS
         unused += () if self.guidance_scale != 1 else GUIDANCE_FIELDS[1:]
+        unused += () if self.variation_seed is not None else VARIATION_FIELDS
         return {name: value for name, value in write(self).items() if name not in unused}
 
     @property
@@ -335,9 +360,26 @@ class Recipe(Filmed):
         return bool(self.size and self.stage_truncation)
 
     @property
-    def stage_seeds(self) -> range:
-        """A seed for the brushwork of each picture."""
-        return range(self.stage_seed, self.stage_seed + self.pictures)
+    def stage_seeds(self) -> tuple[int, ...]:
+        """A seed for the brushwork of each picture; variations all take the same."""
+        return self._each(self.stage_seed)
+
+    @property
+    def picture_seed(self) -> int:
+        """The seed, said by a person or counted on from there, of this recipe's picture."""
+        return self._each(self.seed)[self.picture]
+
+    @property
+    def variation_seeds(self) -> range:
+        """The seed that the noise of each picture is turned to; none without variation."""
+        if self.variation_seed is None:
+            return range(0)
+        return range(self.variation_seed, self.variation_seed + self.pictures)
+
+    def _each(self, seed: int) -> tuple[int, ...]:
+        """Count on from `seed` for each picture; variations differ in nothing that is drawn."""
+        by = 1 if self.variation_seed is None else 0
+        return tuple(seed + by * i for i in range(self.pictures))
 
     def timesteps(self, num_train_timesteps: int) -> Tensor:
         """Return the code's timesteps of the recipe's own steps, (steps,) int64, descending."""
@@ -377,11 +419,12 @@ class Recipe(Filmed):
         """A seed for the noise of each picture.
 
         A run from x_T takes seed, seed + 1, ... themselves, as a list of torch generators for
-        diffusers would. A branch's are derived, for its parent has drawn from that seed already.
+        diffusers would; variations all take the seed. A branch's are derived, for its parent has
+        drawn from that seed already.
         """
-        seeds = range(self.seed, self.seed + self.pictures)
+        seeds = self._each(self.seed)
         if not self.parent:
-            return tuple(seeds)
+            return seeds
         depth = len(self.ancestry)
         return tuple(derived_seed(seed, depth) for seed in seeds)
 

@@ -192,6 +192,16 @@ function escaped(text) {
   return span.innerHTML;
 }
 
+// A table of pictures: `cell(row, column, words)` is a cell's HTML, and so are the headings.
+function gridTable(place, rows, columns, cell) {
+  place.style.setProperty("--columns", columns.length);
+  place.style.setProperty("--rows", rows.length);
+  const [said, above] = [rows, columns].map((names) => names.map((name) => name.replace(/<[^>]*>/g, "")));
+  const line = (cells) => `<div role="row" class="lab-grid-row">${cells.join("")}</div>`;
+  place.innerHTML = line(['<span role="cell"></span>', ...columns.map((name) => `<b role="columnheader">${name}</b>`)]) +
+    rows.map((name, row) => line([`<b role="rowheader">${name}</b>`, ...columns.map((_, n) => cell(row, n, `${said[row]}, ${above[n]}`))])).join("");
+}
+
 function save({ name, src }) {
   const anchor = document.createElement("a");
   anchor.href = src;

@@ -7,6 +7,7 @@ const SPOKEN_EVERY = 5000; // ms between two announcements of progress
 const SILENCE = 3000; // ms without a message, after which the server is asked for a sign of life
 const LOST = "The connection to the studio was lost.";
 const KEPT = "What came of the run is kept in this browser, and is here again when the page is loaded anew.";
+const LIVE = { here: "live", elsewhere: "elsewhere" }; // the state of a run that goes on, by where
 const UNKEPT = "What came of the run can be looked at here until the page is loaded anew.";
 
 // `keeps`: whether what is painted here is kept by the browser, and has an address. `noVideo`: why
@@ -73,7 +74,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
 
   function setState(state) {
     root.dataset.state = state;
-    const words = { live: "painting", finished: "finished", stopped: "stopped", failed: "stopped" };
+    const words = { live: "painting", finished: "finished", stopped: "stopped", failed: "stopped", elsewhere: "elsewhere" };
     find(".player-state").textContent = words[state] ?? "";
     showActions();
   }
@@ -118,24 +119,38 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
 
   // A run that the browser kept, as far as it came.
   async function openKept({ frames, finished: pictures, state, ...about }) {
-    const lives = recorder.isLive(about.id);
-    begin({ ...about, state: state === "live" && !lives ? "stopped" : state });
+    const now = state === "live" ? (LIVE[await runs.paintedIn(about.id)] ?? "stopped") : state;
+    begin({ ...about, state: now });
     lastSeq = about.seq;
     for (const frame of frames) film.add(frame);
     root.dataset.frames = film.frames.length;
-    if (!isLive() && state !== "finished") say(stoppedWords(), true);
+    if (now === "elsewhere") awaitElsewhere(about.id);
+    else if (!isLive() && state !== "finished") say(stoppedWords(), true);
     if (pictures.length) await end({ pictures, run: about.run });
     paintMoments();
     showLoaded();
     if (film.frames.length) show(follow ? film.frames.length - 1 : wanted);
   }
 
-  // Show a run that was here before; false where it isn't kept any more.
-  async function reopen(id) {
+  // What another tab paints is shown as far as it was kept, and again once it is over.
+  function awaitElsewhere(id) {
+    say("being painted in another tab of this browser", true);
+    runs.over(id).then(() => {
+      queue = queue.then(async () => {
+        const kept = root.dataset.state === "elsewhere" && keyOf(run.run) === id && (await runs.get(id));
+        if (kept) await openKept(kept);
+      });
+    }).catch((error) => console.error(error));
+  }
+
+  // Show a run that was here before, and the form with it; false where it isn't kept any more.
+  async function reopen(id, isNew) {
     await recorder.saved();
     const kept = films.has(id) ? null : await runs.get(id);
-    if (!kept && !films.has(id)) return false;
+    if (!kept && !films.has(id)) return notify("This browser has that run no more."), false;
+    address.shows(id, { isNew });
     await (kept ? openKept(kept) : openFilm(films.get(id)));
+    trigger("input", { run: run.run });
     return true;
   }
 
@@ -367,7 +382,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
 
   function showActions() {
     const about = finished[picture];
-    const over = run !== null && !isLive();
+    const over = run !== null && !isLive() && root.dataset.state !== "elsewhere";
     const save = find(".player-save");
     save.setAttribute("aria-disabled", String(!about));
     if (about) [save.href, save.download] = [about.src, about.name];
@@ -454,7 +469,8 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     ask(action, format) {
       const frame = film.frames[Math.max(at, 0)].i;
       if (format === "mp4" && noVideo) return notify(noVideo), false;
-      trigger("select", { action, run: run.run, picture, frame, view: smallView(), ...(format && { format }) });
+      trigger("select", { action, run: run.run, picture, frame, view: smallView(), ...(format && { format }),
+        ...(action === "vary" && { strength: Number(find(".player-strength").value) }) });
       if (FILES[action]) wait({ words: FILES[action], token: `file ${performance.now()}` });
       return true;
     },
@@ -509,23 +525,14 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
 
   const deal = { start: beginOnce, waiting: wait, frames: addFrames, film: openNew, end: endOf, error: fail, download };
 
-  // Go to a run that was here before, and the form with it.
   function visit(id) {
-    queue = queue.then(async () => {
-      if (!(await reopen(id))) return notify("This browser has that run no more.");
-      address.shows(id, { isNew: true });
-      trigger("input", { run: run.run });
-    });
+    queue = queue.then(() => reopen(id, true));
   }
 
   function followAddress({ detail: { run: id, moment } }) {
     if (!root.isConnected) return document.removeEventListener("plein-air:address", followAddress);
     queue = queue.then(async () => {
-      if (id && id !== keyOf(run?.run ?? "")) {
-        if (!(await reopen(id))) return notify("This browser has that run no more.");
-        address.shows(id, { isNew: false });
-        trigger("input", { run: run.run });
-      }
+      if (id && id !== keyOf(run?.run ?? "") && !(await reopen(id, false))) return;
       if (film?.frames.length) go(moment === null ? film.frames.length - 1 : film.nearest(moment));
     });
   }
@@ -587,6 +594,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
   watch("value", receive);
   if (keeps) {
     document.addEventListener("plein-air:address", followAddress);
+    window.pleinAir.openRun = visit;
     const first = props.value && JSON.parse(props.value);
     queue = openFirst().catch((error) => console.error(error));
     if (first?.kind === "film") {

@@ -13,7 +13,7 @@ const PLAYER_KEYS = {
 function wireKeys(root, slider, actions) {
   // Where nothing else would take the key: here, nowhere, or on a button such as "Paint".
   const isHere = (target) =>
-    root.contains(target) || target === document.body || target.matches("button:not([role])");
+    (root.contains(target) && !target.matches("input")) || target === document.body || target.matches("button:not([role])");
   const listen = (event) => {
     if (!root.isConnected) return document.removeEventListener("keydown", listen);
     if (!root.checkVisibility() || !isHere(event.target)) return;
@@ -126,6 +126,6 @@ function wireControls(root, actions) {
   on(".player-link", () => copyLink(root, actions));
   on("[data-ask]", (button) => {
     const asked = actions.ask(button.dataset.ask, button.dataset.format);
-    if (asked && !["branch", "enlarge", "whole"].includes(button.dataset.ask)) button.setAttribute("aria-busy", "true");
+    if (asked && !["branch", "vary", "enlarge", "whole"].includes(button.dataset.ask)) button.setAttribute("aria-busy", "true");
   });
 }

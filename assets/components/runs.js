@@ -2,9 +2,16 @@
 //
 //   await runs.put(about, frames, finished)  keep a run, or what came of it since; about has an id
 //   await runs.get(id)                       {...about, frames, finished}, or null
+//   await runs.last(id)                      its finished pictures, else its last frame, else null
 //   await runs.list()                        every about, the newest first
+//   await runs.star(id, on)                  starred ones don't make room for others
 //   await runs.delete(id)
 //   await runs.lasting                       whether they outlast the page
+//   runs.hold(id), runs.release(id)          this tab paints it, and no more
+//   await runs.paintedIn(id)                 "here", "elsewhere" (in another tab), or "" (nowhere)
+//   await runs.over(id)                      until no other tab paints it
+//
+// The document hears "plein-air:runs" whenever one of them has changed.
 
 const MOST_RUNS = 20;
 const MOST_BYTES = 100e6;
@@ -36,16 +43,19 @@ function onDisk(database) {
   };
   const partsOf = (id) => IDBKeyRange.bound([id], [id, []]);
   return {
-    async write(about, parts) {
+    // `make` turns what was said of the run before, if anything, into what is said now.
+    async write(id, make, parts) {
       const [runs, kept, done] = begin("readwrite");
-      runs.put(about);
-      for (const [name, part] of parts) kept.put(part, [about.id, name]);
+      runs.put(make(await answered(runs.get(id))));
+      for (const [name, part] of parts) kept.put(part, [id, name]);
       await done;
     },
     async read(id) {
       const [runs, kept] = begin("readonly");
       return Promise.all([answered(runs.get(id)), answered(kept.getAll(partsOf(id)))]);
     },
+    // Numbers come before words: the finished pictures are the last part.
+    last: async (id) => (await answered(begin("readonly")[1].openCursor(partsOf(id), "prev")))?.value,
     all: () => answered(begin("readonly")[0].getAll()),
     async drop(id) {
       const [runs, kept, done] = begin("readwrite");
@@ -60,10 +70,11 @@ function onDisk(database) {
 function inMemory() {
   const kept = new Map(); // id -> [about, parts by name]
   return {
-    async write(about, parts) {
-      const before = kept.get(about.id)?.[1] ?? [];
-      kept.set(about.id, [about, new Map([...before, ...parts])]);
+    async write(id, make, parts) {
+      const [about, before] = kept.get(id) ?? [undefined, []];
+      kept.set(id, [make(about), new Map([...before, ...parts])]);
     },
+    last: async (id) => [...(kept.get(id)?.[1].values() ?? [])].at(-1),
     read: async (id) => [kept.get(id)?.[0], [...(kept.get(id)?.[1].values() ?? [])]],
     all: async () => [...kept.values()].map(([about]) => about),
     drop: async (id) => kept.delete(id),
@@ -75,17 +86,36 @@ function createRuns() {
   const store = disk.then((found) => found ?? inMemory());
   const textBytes = (pictures) => pictures.reduce((sum, { src, small }) => sum + src.length + small.length, 0);
 
+  const changed = () => document.dispatchEvent(new CustomEvent("plein-air:runs"));
+
   async function put(about, frames = [], finished = null) {
-    const [kept, before] = [await store, (await list()).find(({ id }) => id === about.id)];
     const parts = frames.map((frame) => [frame.i, frame]);
     if (finished) parts.push(["finished", finished]);
     const added = frames.reduce((sum, { blob }) => sum + blob.size, finished ? textBytes(finished) : 0);
-    await kept.write({ ...about, bytes: (before?.bytes ?? 0) + added }, parts);
+    const make = (before) => ({
+      ...about,
+      starred: Boolean((before ?? about).starred),
+      bytes: (before?.bytes ?? 0) + added,
+    });
+    await (await store).write(about.id, make, parts);
+    await makeRoom(about.id);
+    changed();
+  }
+
+  // The oldest give way; starred ones don't, nor does the one that was put there last.
+  async function makeRoom(newest) {
+    const stays = ({ id, starred }) => id === newest || starred;
+    const [kept, all] = [await store, await list()];
     let [count, bytes] = [0, 0];
-    for (const run of await list()) {
+    for (const run of [...all.filter(stays), ...all.filter((run) => !stays(run))]) {
       [count, bytes] = [count + 1, bytes + run.bytes];
-      if (run.id !== about.id && (count > MOST_RUNS || bytes > MOST_BYTES)) await kept.drop(run.id);
+      if (!stays(run) && (count > MOST_RUNS || bytes > MOST_BYTES)) await kept.drop(run.id);
     }
+  }
+
+  async function star(id, starred) {
+    await (await store).write(id, (before) => ({ ...before, starred }), []);
+    changed();
   }
 
   async function get(id) {
@@ -99,9 +129,39 @@ function createRuns() {
     return (await (await store).all()).sort((a, b) => b.began - a.began);
   }
 
-  const remove = async (id) => (await store).drop(id);
+  const last = async (id) => (await (await store).last(id)) ?? null;
 
-  return { put, get, list, delete: remove, lasting: disk.then(Boolean) };
+  async function remove(id) {
+    await (await store).drop(id);
+    changed();
+  }
+
+  // Which runs this tab paints. It holds a lock for each, which other tabs see and which ends with
+  // it, where browsers have locks: not on a page that came unencrypted from another machine.
+  const here = new Map(); // id -> what lets go of its lock
+  const lockOf = (id) => `plein-air:${id}`;
+  const locks = disk.then((found) => found && navigator.locks);
+
+  async function hold(id) {
+    const over = new Promise((resolve) => here.set(id, resolve));
+    await (await locks)?.request(lockOf(id), () => over);
+  }
+
+  function release(id) {
+    here.get(id)?.();
+    here.delete(id);
+  }
+
+  async function paintedIn(id) {
+    if (here.has(id)) return "here";
+    const { held = [] } = (await (await locks)?.query()) ?? {};
+    return held.some(({ name }) => name === lockOf(id)) ? "elsewhere" : "";
+  }
+
+  const over = async (id) => (await locks)?.request(lockOf(id), { mode: "shared" }, () => {});
+
+  const lasting = disk.then(Boolean);
+  return { put, get, last, list, star, delete: remove, lasting, hold, release, paintedIn, over };
 }
 
 const SAVED_EVERY = 500; // ms, while a run goes on
@@ -129,16 +189,17 @@ function createRecorder(runs, tell) {
   function change(state, finished) {
     if (!about) return saved;
     about.state = state;
-    return save(finished);
+    const { id } = about;
+    return save(finished).then(() => runs.release(id)); // who waits for that finds the run as it ended
   }
 
   addEventListener("pagehide", () => save());
 
   return {
-    isLive: (id) => about?.id === id && about.state === "live",
     begin(message) {
       if (about?.state === "live") change("stopped");
       about = { ...message, id: keyOf(message.run), began: Date.now(), state: "live" };
+      runs.hold(about.id).catch(tell);
       save();
     },
     add({ run, seq }, frames) {

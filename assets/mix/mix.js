@@ -121,13 +121,8 @@ function mountGrid(root, { trigger, props, watch }) {
     if (!message.live && grid) return; // kept for the first sight
     grid = message;
     const { columns, rows } = message;
-    place.style.setProperty("--columns", columns.length);
-    place.style.setProperty("--rows", rows.length);
-    const [said, above] = [rows, columns].map((names) => names.map((name) => name.replace(/<[^>]*>/g, "")));
-    const cell = (row, column) => `<canvas role="cell" data-row="${row}" data-column="${column}" aria-label="${said[row]}, ${above[column]}"></canvas>`;
-    const line = (cells) => `<div role="row" class="lab-grid-row">${cells.join("")}</div>`;
-    place.innerHTML = line(['<span role="cell"></span>', ...columns.map((name) => `<b role="columnheader">${name}</b>`)]) +
-      rows.map((name, row) => line([`<b role="rowheader">${name}</b>`, ...columns.map((_, column) => cell(row, column))])).join("");
+    gridTable(place, rows, columns, (row, column, words) =>
+      `<canvas role="cell" data-row="${row}" data-column="${column}" aria-label="${words}"></canvas>`);
     const ends = await Promise.all([message.first, message.second].map(bitmapOf));
     rows.forEach((_, row) => ends.forEach((image, n) => paintCell(row, n ? columns.length - 1 : 0, [image, 0, 0, image.width, image.height])));
     root.dataset.rows = "0";

@@ -19,6 +19,7 @@ from app.laboratory.experiments import (
     PosteriorStep,
     read_experiment,
 )
+from app.laboratory.sheet_experiment import Sheet
 from app.settings import ROOT
 from tests.conftest import save_tiny_model, set_timesteps
 
@@ -263,3 +264,25 @@ def test_a_wrong_word_gets_an_answer_and_no_traceback(
     assert reason in done.err
     assert "Traceback" not in done.err
     assert not out.exists()
+
+
+def test_sheet_paints_the_same_seed_side_by_side(app: Command, tmp_path: Path) -> None:
+    out = ("--seed", "3", "--out", str(tmp_path))
+    done = app("sheet", "--rows", "steps=2,3", "--columns", "sampler=ddpm,ddim", *out)
+    assert done.code == 0, done.err
+    assert "10 network steps, about" in done.out
+    (path,) = tmp_path.iterdir()
+    assert path.name == "tiny-sheet-steps-sampler-seed-3.png"
+    sheet = read_experiment(path.read_bytes())
+    assert isinstance(sheet, Sheet)
+    assert [cell.steps for cell in sheet.cells] == [2, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [("steps", "'steps' names no values"), ("steps=2,few", "'few' is no value of steps")],
+)
+def test_a_sheets_bad_values_are_named(app: Command, rows: str, reason: str) -> None:
+    done = app("sheet", "--rows", rows)
+    assert done.code == 1
+    assert reason in done.err

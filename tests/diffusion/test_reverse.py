@@ -4,11 +4,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 
 import pytest
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_euler_ancestral_discrete import (
+    EulerAncestralDiscreteScheduler,
+)
 from torch import Tensor
 
 from app.diffusion.analytic import AnalyticVariance
@@ -19,9 +23,9 @@ from app.diffusion.samplers.base import Sampler
 from app.diffusion.samplers.ddim import DDIM
 from app.diffusion.samplers.ddpm import DDPM
 from app.diffusion.samplers.registry import SAMPLERS
-from app.diffusion.samplers.solvers import SOLVERS
+from app.diffusion.samplers.solvers import SOLVERS, EulerAncestral
 from app.diffusion.schedule import NoiseSchedule
-from app.diffusion.seeds import SeededNoise, derived_seed
+from app.diffusion.seeds import SeededNoise, VariedNoise, derived_seed
 from app.diffusion.variance import Variance
 from tests.diffusion.oracles import GaussianDenoiser, WavyDenoiser
 
@@ -128,6 +132,47 @@ def test_ddim_with_eta_one_has_ddpms_mean_and_variance(t: int, s: int) -> None:
     ddim = DDIM(SCHEDULE, timesteps, eta=1.0).step(guess, x_t, 0, SeededNoise((1, 2)))
     ddpm = DDPM(SCHEDULE, timesteps).step(guess, x_t, 0, SeededNoise((1, 2)))
     assert torch.allclose(ddim, ddpm, atol=1e-9)
+
+
+def test_euler_ancestral_takes_diffusers_steps_to_the_bit() -> None:
+    timesteps = spaced_timesteps(6, 1000)
+    oracle = EulerAncestralDiscreteScheduler(prediction_type="epsilon")
+    oracle.set_timesteps(6)
+    alpha_bar = SCHEDULE.alpha_bar(timesteps).flatten()
+    oracle.timesteps = timesteps
+    oracle.sigmas = torch.cat([((1 - alpha_bar) / alpha_bar).sqrt(), torch.zeros(1)]).float()
+    oracle.set_begin_index(0)
+    oracle.is_scale_input_called = True
+    ours, noise, same = (
+        EulerAncestral(SCHEDULE, timesteps),
+        SeededNoise((1, 2)),
+        SeededNoise((1, 2)),
+    )
+    x_t = noise.draw(SHAPE)
+    assert torch.equal(x_t, same.draw(SHAPE))
+    for index, (t, s) in enumerate(pairwise([*timesteps.tolist(), -1])):
+        a_t = SCHEDULE.alpha_bar(timesteps[index : index + 1])
+        root_t, root_s = (SCHEDULE.alpha_bar(torch.tensor([at])).sqrt().float() for at in (t, s))
+        guess = estimate(Prediction(torch.sin(x_t)), x_t, a_t, clip=True)
+        (x,) = oracle.step(
+            guess.eps_hat, t * 1.0, x_t / root_t, generator=same.generators, return_dict=False
+        )[:1]
+        x_t = ours.step(guess, x_t, index, noise)
+        assert torch.equal(x_t, x * root_s)
+
+
+def test_varied_noise_is_one_seeds_the_others_or_between_at_every_draw() -> None:
+    def draws(strength: float) -> list[Tensor]:
+        noise = VariedNoise((1, 1), (8, 9), strength)
+        return [noise.draw((3, 32, 32)) for _ in range(2)]
+
+    own, others = SeededNoise((1, 1)), SeededNoise((8, 9))
+    for none, half, full in zip(draws(0.0), draws(0.5), draws(1.0), strict=True):
+        first, second = own.draw((3, 32, 32)), others.draw((3, 32, 32))
+        assert torch.equal(none, first)
+        assert torch.allclose(full, second, atol=1e-6)
+        assert half.std().item() == pytest.approx(1, abs=0.03)
+        assert ((half - first).norm() / (half - second).norm()).item() == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tools.server import Server
 pytestmark = pytest.mark.e2e
 
 ENDPOINTS = {
-    *("/paint", "/repaint", "/recipe", "/models", "/model_view"),
+    *("/paint", "/repaint", "/sheet", "/sheet_time", "/recipe", "/models", "/model_view"),
     *("/noise_strip", "/noise_schedules", "/noise_chain", "/noise_posterior", "/denoise"),
     *(
         "/enlarge",
@@ -79,6 +79,28 @@ def test_a_recipe_goes_round(client: Client) -> None:
     wish = Recipe.model_validate(recipe).to_json()
     (again,), _ = client.predict(wish, api_name="/repaint")
     assert Path(again).read_bytes() == Path(file).read_bytes()
+
+
+def test_a_sheet_is_painted_and_its_time_told(client: Client) -> None:
+    axes: dict[str, Any] = {
+        "rows": "steps",
+        "row_values": [2, 3],
+        "columns": "sampler",
+        "column_values": ["ddpm", "ddim"],
+    }
+    call: dict[str, Any] = {"model": "tiny", "seed": 3, **axes}
+    file, experiment = client.predict(**call, api_name="/sheet")
+    assert Path(file).name == "tiny-sheet-steps-sampler-seed-3.png"
+    read = read_experiment(Path(file).read_bytes())
+    assert read.model_dump(mode="json", exclude_none=True) == experiment
+    assert experiment["rows"]["values"] == [2, 3]
+    time = client.predict(**call, api_name="/sheet_time")
+    assert time["network_steps"] == 10
+    assert time["seconds"] > 0
+    with pytest.raises(AppError, match="9000 as a value of steps"):
+        client.predict(**call | {"row_values": [2, 9000]}, api_name="/sheet")
+    with pytest.raises(AppError, match="no setting 'size'"):
+        client.predict(**call | {"rows": "size"}, api_name="/sheet")
 
 
 def test_models_are_listed(client: Client) -> None:

@@ -188,6 +188,28 @@ def test_back_leads_from_a_branch_to_the_run_it_came_from(page: Page) -> None:
     expect_frame(page, 1)
 
 
+def test_a_little_different_paints_variations_of_the_picture_in_view(page: Page) -> None:
+    page.get_by_role("radio", name=SMALL).click()
+    first = painted(page, steps=5, pictures=2)
+    whole = shown_run(page)
+    page.get_by_role("button", name="picture 2").click()
+    strength = page.get_by_label("how different")
+    strength.press("ArrowRight")
+    expect(strength).to_have_value("0.25")
+    expect_frame(page, 5)
+    page.get_by_role("button", name="A little different").click()
+    title = page.locator(".player-title")
+    expect(title).to_have_text(
+        re.compile(rf"seed {first.seed + 1} with 0.25 of \d+ "), timeout=PATIENCE
+    )
+    expect_state(page, "finished")
+    expect(page.locator(".player-pictures button")).to_have_count(4)
+    recipe = saved(page)
+    assert (recipe.seed, recipe.pictures, recipe.variation_strength) == (first.seed + 1, 4, 0.25)
+    page.get_by_role("button", name="its origin").click()
+    expect_run(page, whole)
+
+
 def test_a_run_that_goes_on_unseen_is_kept_to_its_end(browser_page: Page, serve: Serve) -> None:
     player = PlayerPage(film(), keeps=True)
     page = browser_page

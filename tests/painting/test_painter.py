@@ -324,3 +324,49 @@ def test_fewer_frames_of_large_pictures_are_kept() -> None:
     assert len(large) * 4 * 3 * 256**2 <= MAX_KEPT_TILES * 64**2
     assert (large[0], large[-1]) == (0, 1000)
     assert kept_frames(1000, 16, 1024) == (0, 1000)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_variation_leads_from_the_seeds_picture_to_the_others(
+    painter: Painter, sampler: str
+) -> None:
+    how = {"sampler": sampler, "eta": 0.5, "variation_seed": 7}
+    for strength, seed in ((0.0, 42), (1.0, 7)):
+        varied = moments(painter, recipe(**how, variation_strength=strength))
+        plain = moments(painter, recipe(sampler=sampler, eta=0.5, seed=seed))
+        assert all(np.array_equal(one.x_t, two.x_t) for one, two in zip(varied, plain, strict=True))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_variations_lie_the_nearer_the_weaker_they_are(painter: Painter, sampler: str) -> None:
+    own = painting(painter, recipe(sampler=sampler)).astype(float)
+    how = {"sampler": sampler, "variation_seed": 7, "pictures": 3}
+
+    def distances(strength: float) -> list[float]:
+        varied = painting(painter, recipe(**how, variation_strength=strength)).astype(float)
+        assert len({picture.tobytes() for picture in varied}) == 3
+        return [float(np.abs(picture - own[0]).mean()) for picture in varied]
+
+    weak, strong = distances(0.1), distances(0.6)
+    assert max(weak) < min(strong)
+
+
+def test_a_pictures_variations_have_its_seed_and_its_brushwork(painter: Painter) -> None:
+    batch = recipe(pictures=3, size=64, stage_seed=5).for_picture(2)
+    varied = painter.variations(batch, 4, seed=900, strength=0.3)
+    assert varied.noise_seeds == (44,) * 4
+    assert varied.stage_seeds == (7,) * 4
+    assert [*varied.variation_seeds] == [900, 901, 902, 903]
+    assert painter.variations(varied.for_picture(1), 2, seed=1, strength=0.3).seed == 44
+    assert varied.for_picture(1).file_name.startswith("tiny-dpm-solver-sde-6-seed-44-to-901-by-0.3")
+
+
+def test_a_branch_of_a_variation_begins_in_it_and_has_none_itself(painter: Painter) -> None:
+    varied = recipe(pictures=2, variation_seed=7, variation_strength=0.4).for_picture(1)
+    branch = painter.branch(varied, 3, variations=2, seed=1)
+    assert branch.parent == varied
+    assert branch.variation_seed is None
+    here, there = moments(painter, varied)[3], moments(painter, branch)[0]
+    assert np.array_equal(there.x_t[0], here.x_t[1])
+    with pytest.raises(RecipeError, match="begins in a picture"):
+        painter.variations(branch, 2, seed=1, strength=0.3)

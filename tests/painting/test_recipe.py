@@ -56,6 +56,9 @@ def test_json_names_every_choice_so_that_later_defaults_change_nothing() -> None
         ({"label": "x" * 201}, "label"),
         ({"guidance_from": 200, "guidance_to": 800}, "to a smaller one, not from 200 to 800"),
         ({"frame": 3}, "names both"),
+        ({"variation_seed": 7, "variation_strength": 1.2}, "at most 1"),
+        ({"variation_seed": -1}, "at least 0"),
+        ({"variation_strength": 0.3}, "needs a variation_seed"),
         ({"shell": "rm"}, "no field"),
         ({"format": "plein-air/3"}, "plein-air/2"),
     ],
@@ -130,3 +133,15 @@ def test_a_link_that_inflates_is_cut_at_the_size_of_a_recipe() -> None:
     assert len(bomb) < MAX_JSON
     with pytest.raises(RecipeError):
         Recipe.from_link(bomb)
+
+
+def test_a_recipe_without_variation_says_nothing_of_it() -> None:
+    assert "variation" not in PLAIN.to_json()
+    varied = PLAIN.model_copy(update={"variation_seed": 8, "variation_strength": 0.25})
+    assert Recipe.from_json(varied.to_json()) == Recipe.from_link(varied.to_link()) == varied
+    assert {"variation_seed": 8, "variation_strength": 0.25}.items() <= varied.model_dump().items()
+
+
+def test_a_branch_has_no_variation() -> None:
+    with pytest.raises(RecipeError, match="has no variation"):
+        branch_of(PLAIN).checked(dict(branch_of(PLAIN)) | {"variation_seed": 1})

@@ -25,11 +25,19 @@ class Given:
 
 _PICTURE: Final = Given("picture", file=True)
 _PAIR: Final = {"first": _PICTURE, "second": Given("other", file=True)}
+_AXES: Final = {
+    "rows": "steps",
+    "row_values": [10, 50],
+    "columns": "sampler",
+    "column_values": ["ddpm", "ddim"],
+}
 _JOB: Final = {"job": Given("job")}
 
 EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "paint": {"steps": 50, "seed": 7, "pictures": 2},
     "repaint": {"recipe": '{"model": "impressionist-64", "steps": 20, "seed": 7}'},
+    "sheet": {**_AXES, "seed": 7},
+    "sheet_time": {**_AXES, "seed": 7},
     "recipe": {"png": _PICTURE},
     "models": {},
     "model_view": {"picture": _PICTURE, "fit": "squash"},

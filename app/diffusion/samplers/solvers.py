@@ -20,23 +20,23 @@ from app.diffusion.seeds import SeededNoise
 
 if TYPE_CHECKING:
     from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
-    from diffusers.schedulers.scheduling_euler_ancestral_discrete import (
-        EulerAncestralDiscreteScheduler,
-    )
     from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
-    Scheduler = (
-        DPMSolverMultistepScheduler | UniPCMultistepScheduler | EulerAncestralDiscreteScheduler
-    )
+    Scheduler = DPMSolverMultistepScheduler | UniPCMultistepScheduler
 
 
 def _prepare(scheduler: Scheduler, schedule: NoiseSchedule, timesteps: Tensor) -> None:
-    alpha_bar = schedule.alpha_bar(timesteps).flatten()
-    sigmas = torch.cat([((1 - alpha_bar) / alpha_bar).sqrt(), torch.zeros(1)]).float()
+    sigmas = _sigmas(schedule, timesteps)
     scheduler.set_timesteps(len(timesteps))
     scheduler.timesteps = timesteps
     scheduler.sigmas = sigmas
     scheduler.set_begin_index(0)
+
+
+def _sigmas(schedule: NoiseSchedule, timesteps: Tensor) -> Tensor:
+    """Return the deviations of the noise at unit signal, (n + 1,) float32, the last of them 0."""
+    alpha_bar = schedule.alpha_bar(timesteps).flatten()
+    return torch.cat([((1 - alpha_bar) / alpha_bar).sqrt(), torch.zeros(1)]).float()
 
 
 class MultistepSolver:
@@ -47,7 +47,7 @@ class MultistepSolver:
 
     def __init__(
         self,
-        scheduler: DPMSolverMultistepScheduler | UniPCMultistepScheduler,
+        scheduler: Scheduler,
         schedule: NoiseSchedule,
         timesteps: Tensor,
         *,
@@ -68,32 +68,25 @@ class MultistepSolver:
 
 
 class EulerAncestral:
-    """Euler ancestral for one stream: diffusers' x is x_t / sqrt(alpha_bar), ours is x_t."""
+    """Euler ancestral for one stream: its x is x_t / sqrt(alpha_bar), ours is x_t.
+
+    The arithmetic is diffusers' EulerAncestralDiscreteScheduler's, which draws its noise itself.
+    """
 
     def __init__(self, schedule: NoiseSchedule, timesteps: Tensor) -> None:
-        from diffusers.schedulers.scheduling_euler_ancestral_discrete import (
-            EulerAncestralDiscreteScheduler,
-        )
-
-        self.scheduler = EulerAncestralDiscreteScheduler(
-            trained_betas=schedule.betas.tolist(), prediction_type="epsilon"
-        )
         self._roots = [schedule.alpha_bar(at).sqrt() for at in transitions(timesteps)]
-        _prepare(self.scheduler, schedule, timesteps)
-        # x_t is scaled here, exactly, so the scheduler's own scaling is not wanted.
-        self.scheduler.is_scale_input_called = True
+        self._sigmas = _sigmas(schedule, timesteps)
 
     def step(self, estimate: Estimate, x_t: Tensor, index: int, noise: SeededNoise) -> Tensor:
-        """Take `x_t` to x_s by the scheduler's next step, scaled back to unit variance."""
+        """Take `x_t` down to less noise than x_s has, and add noise up to that."""
         root_t, root_s = (root[index].to(x_t) for root in self._roots)
-        stepped = self.scheduler.step(
-            estimate.eps_hat,
-            self.scheduler.timesteps[index].float(),
-            x_t / root_t,
-            generator=noise.generators,
-            return_dict=False,
-        )
-        return torch.as_tensor(stepped[0]) * root_s
+        sigma_t, sigma_s = self._sigmas[index : index + 2].to(x_t)
+        up = (sigma_s**2 * (sigma_t**2 - sigma_s**2) / sigma_t**2) ** 0.5
+        down = (sigma_s**2 - up**2) ** 0.5
+        x = x_t / root_t
+        derivative = (x - (x - sigma_t * estimate.eps_hat)) / sigma_t
+        x = x + derivative * (down - sigma_t) + noise.draw(x_t.shape[1:]).to(x_t) * up
+        return torch.as_tensor(x * root_s)
 
 
 def dpm_solver(

@@ -401,7 +401,7 @@ def wire_player(
         try:
             if experiment is None or not 0 <= told.picture < experiment.process.pictures:
                 raise RecipeError("That run isn't kept any more.", "Run it again.")
-            if told.action == "branch":
+            if told.action in ("branch", "vary"):
                 raise RecipeError("A run from x_t has no branches.", "Run it from another t.")
             if told.action == "whole":
                 return tell(films, lambda: experiment, enlarges)
@@ -473,7 +473,7 @@ def finished_file(
         src=data_uri(png, "image/png"),
         name=f"{name}.png",
         recipe=title(request, starts, classes),
-        seed=run.seed + run.picture,
+        seed=run.picture_seed,
         link=request.to_link() if isinstance(request, Recipe) else "",
         nearest=nearest,
     )
@@ -510,10 +510,13 @@ def summary(recipe: Recipe, starts: int | None = None, classes: Sequence[str] = 
     branch = f" · branch at t = {starts}" if recipe.parent else ""
     label = "" if recipe.label is None else f" · {_class_name(recipe.label, classes)}"
     guidance = f" guided by {recipe.guidance_scale:g}" if recipe.is_guided else ""
-    brushwork = recipe.stage_seed + recipe.picture
+    brushwork = recipe.stage_seeds[recipe.picture]
     early = f" from t = {recipe.stage_truncation}" if recipe.is_truncated else ""
     large = f" · {recipe.size} px{early}, brushwork {brushwork}" if recipe.size else ""
-    seed = recipe.seed + recipe.picture
+    seed = f"{recipe.picture_seed}"
+    if recipe.variation_seed is not None:
+        other = recipe.variation_seeds[recipe.picture]
+        seed += f" with {recipe.variation_strength:g} of {other}"
     return (
         f"{SAMPLER_KINDS[recipe.sampler].label}{eta} · {counted(recipe.steps, 'step')} · "
         f"seed {seed}{label}{guidance}{branch}{large} · {recipe.precision}"

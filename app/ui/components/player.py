@@ -65,21 +65,23 @@ class PlayerEvent(FromPage):
     """A person's request to a player.
 
     Attributes:
-        action: What to do: make a file, as FILES says; "branch" or "enlarge"; or "whole", to paint
-            a stopped run again.
+        action: What to do: make a file, as FILES says; "branch", "vary" or "enlarge"; or "whole",
+            to paint a stopped run again.
         run: The run shown, as its Start or FilmMessage named it.
         picture: Which of the run's pictures, from 0.
         frame: The index i of the frame at the slider.
         format: For "animate": "gif", "webp" or "mp4".
         view: Of a file, which view it shows.
+        strength: Of variations, how far from the picture they go.
     """
 
-    action: Literal["animate", "strip", "zip", "branch", "enlarge", "whole"]
+    action: Literal["animate", "strip", "zip", "branch", "vary", "enlarge", "whole"]
     run: str = Field(max_length=MAX_RUN)
     picture: int = Field(ge=0, lt=1000)
     frame: int = Field(ge=0, le=1_000_000)
     format: Literal["gif", "webp", "mp4"] = "gif"
     view: PictureView = "x_t"
+    strength: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
 
     @property
     def file_type(self) -> FileType:

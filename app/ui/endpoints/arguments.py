@@ -18,6 +18,7 @@ from app.images import reading
 from app.jobs import plan
 from app.laboratory.experiments import MAX_ROWS
 from app.laboratory.fields import BetaEnd, BetaStart, PaperT
+from app.laboratory.sheet_experiment import MAX_VALUES, AxisValue, Setting
 from app.painting import recipe
 
 _PICTURE: Final = "an uploaded PNG, JPEG, WebP, GIF, BMP or TIFF of at most 30 MB."
@@ -47,6 +48,18 @@ Rows = Annotated[
         min_length=1,
         max_length=MAX_ROWS,
         description=f"The t of each row, at most {MAX_ROWS}; null is nine from 0 to T.",
+    ),
+]
+RowSetting = Annotated[Setting, Field(description="The setting that differs from row to row.")]
+ColumnSetting = Annotated[
+    Setting, Field(description="The setting that differs from column to column.")
+]
+AxisValues = Annotated[
+    list[AxisValue],
+    Field(
+        min_length=1,
+        max_length=MAX_VALUES,
+        description=f"Its values, at most {MAX_VALUES}; a class by number or name.",
     ),
 ]
 Preset = Annotated[plan.Preset, Field(description="200, 10,000 or 40,000 steps, with what fits.")]

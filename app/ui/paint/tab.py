@@ -12,12 +12,11 @@ from uuid import uuid4
 import gradio as gr
 
 from app.diffusion.samplers.registry import SAMPLER_KINDS
-from app.diffusion.seeds import MAX_SEED
 from app.fields import whole
 from app.images.encoding import jpeg_bytes
 from app.images.reading import own_picture, square
 from app.painting.examples import Example, load_examples
-from app.painting.recipe import GUIDANCE_FIELDS, STAGE_FIELDS, Recipe, read_recipe
+from app.painting.recipe import GUIDANCE_FIELDS, STAGE_FIELDS, VARIATION_FIELDS, Recipe, read_recipe
 from app.settings import ASSETS
 from app.studio import Studio
 from app.ui.browser import OFFER
@@ -31,12 +30,16 @@ from app.ui.components.numbers import Slider
 from app.ui.components.player import FILES, Opening, Player, PlayerEvent, Visit
 from app.ui.components.recipe_controls import Controls, follow_model, following, in_pixels
 from app.ui.errors import errors_to_page
+from app.ui.paint.sheet import sheet_panel
 from app.ui.paint.stream import file_messages, film_message, paint_messages, with_previews
 from app.ui.served import served
 
 DEFAULT_SEED: Final = 42
 
 MAX_VARIATIONS: Final = 8
+
+SHORT_SEEDS: Final = 1_000_000
+"""The seeds that are drawn for branches and variations: short enough to be read out."""
 
 THUMB_SIDE: Final = 160
 """The side of an example in the row, in pixels."""
@@ -64,6 +67,8 @@ def paint_tab(studio: Studio, header: Header, _: gr.Tab) -> None:
             first = examples[0] if examples else None
             opening = with_previews(film_message(studio, first), first) if first else None
             player = Player(opening, label="painting", keeps=True)
+            LabComponent("shelf", tab="paint", label="the runs that this browser keeps")
+            sheet_panel(studio, header, fields, partial(_followed, studio, fields))
             if examples:
                 _example_row(studio, examples, fields, player)
     header.page.load(None, None, folded, js=FOLDED)
@@ -102,14 +107,15 @@ def _controls(
     fields |= easel.stage_controls(studio, header.model, large=True)
     with gr.Accordion("more", open=False):
         fields |= easel.guidance_controls(info, *interval)
-        easel.add_rest(fields, Recipe)
+        # A picture's variations are asked for beside it: the form is that of its seed.
+        easel.add_rest(fields, Recipe, without=VARIATION_FIELDS)
         variations = Slider(
             1,
             MAX_VARIATIONS,
             value=4,
             step=1,
             label="variations",
-            info="of a branch painted from the slider",
+            info="of a branch, or of a picture that is to be a little different",
         )
     _wire_presets(studio, header, fields, presets)
     return fields, keep, variations
@@ -192,8 +198,11 @@ def _wire_painting(
         elif wish.action == "whole":
             again = partial(Recipe.for_picture, recipe, recipe.picture)
         else:
-            seed = secrets.randbelow(MAX_SEED + 1)
-            again = partial(studio.painter.branch, recipe, wish.frame, int(variations), seed)
+            new = int(variations), secrets.randbelow(SHORT_SEEDS)
+            if wish.action == "branch":
+                again = partial(studio.painter.branch, recipe, wish.frame, *new)
+            else:
+                again = partial(studio.painter.variations, recipe, *new, wish.strength)
         run = paint_messages(studio, again, source=run_key(wish.run))
         yield from runs.follow(request, run)
 
@@ -213,6 +222,10 @@ def _updates(studio: Studio, fields: Controls, recipe: Recipe) -> list[Any]:
     updates["size"] = easel.size_update(studio, info, recipe.size)
     updates["model"] = chosen_model(studio, recipe.model)
     return [*updates.values()]
+
+
+def _followed(studio: Studio, fields: Controls, recipe: Recipe) -> dict[Any, Any]:
+    return dict(zip(fields.all, _updates(studio, fields, recipe), strict=True))
 
 
 def _keep_settings(settings: Controls) -> None:
@@ -239,6 +252,7 @@ def _wire_recipes(
     header: Header,
     runs: LatestRun,
 ) -> None:
+    followed = partial(_followed, studio, fields)
     restored = gr.State(("", ""))  # a new token each time, and a recipe
 
     def restore(recipe: Recipe) -> dict[Any, Any]:
@@ -252,9 +266,6 @@ def _wire_recipes(
             settings["keep"]: True,
             restored: (uuid4().hex, recipe.to_json()),
         }
-
-    def followed(recipe: Recipe) -> dict[Any, Any]:
-        return dict(zip(fields.all, _updates(studio, fields, recipe), strict=True))
 
     def dropped(png: Path) -> dict[Any, Any]:
         if experiment_in(png) is not None:
