@@ -79,6 +79,40 @@ class Canvas:
         return cls(x_0, KnownPart.outside(x_0, small, FEATHER), large)
 
 
+def side_of(info: ModelInfo, *, large: bool, masked: bool) -> int:
+    """Return the side in pixels at which a recipe holds its picture.
+
+    That is the model's, or four times that where a part of a `large` picture is painted anew.
+    """
+    return info.size * (RATIO if large and masked else 1)
+
+
+def held(
+    picture: Image.Image, mask: Image.Image | None, info: ModelInfo, *, sketch: bool = False
+) -> dict[str, str | None]:
+    """Return the fields by which a recipe holds a square `picture`, and a `mask` of its size.
+
+    Raises:
+        PictureError: If the picture is a `sketch` and blank, or the mask can't be used.
+    """
+    drawn = softened(picture, info) if sketch else picture
+    return {"source": encoded(drawn), "mask": None if mask is None else encoded_mask(mask)}
+
+
+def check_same_size(picture: tuple[int, int], mask: tuple[int, int]) -> None:
+    """Check that a mask is as large as the picture that it is for, width and height.
+
+    Raises:
+        PictureError: If it isn't.
+    """
+    if picture != mask:
+        raise PictureError(
+            f"The mask has {mask[0]:,} x {mask[1]:,} pixels, its picture "
+            f"{picture[0]:,} x {picture[1]:,}.",
+            "Draw the mask at the picture's size.",
+        )
+
+
 def encoded(image: Image.Image) -> str:
     """Encode a square RGB picture as the text that travels in a recipe.
 
@@ -102,8 +136,8 @@ def encoded_mask(image: Image.Image) -> str:
     Raises:
         PictureError: If it leaves nothing to paint, or nothing to keep.
     """
-    white = white_of(image)
-    check_mask(white)
+    white = _white(image)
+    _check_mask(white)
     return base64.b64encode(png_bytes(Image.fromarray(white), optimize=True)).decode()
 
 
@@ -123,28 +157,39 @@ def decoded(text: str) -> Image.Image:
     return image
 
 
-def softened(sketch: Image.Image, side: int) -> Image.Image:
-    """Bring a square `sketch` to a model's `side`, its flat strokes softened towards a painting's.
+def softened(sketch: Image.Image, info: ModelInfo) -> Image.Image:
+    """Soften the flat strokes of a square `sketch`, which are far from any painting's.
 
     Raises:
         PictureError: If the sketch is blank.
     """
     if not np.asarray(sketch.convert("RGB")).std((0, 1)).any():
         raise PictureError("The sketch is blank.", "Draw something first: a few strokes will do.")
-    return square(sketch, side).filter(ImageFilter.GaussianBlur(SOFTENED))
+    return sketch.filter(ImageFilter.GaussianBlur(SOFTENED * sketch.width / info.size))
 
 
-def white_of(image: Image.Image) -> Mask:
-    """Tell which pixels of a mask are white, (H, W) bool."""
-    return np.asarray(image.convert("L")) >= WHITE
+@lru_cache(maxsize=4)
+def _read(source: str, mask: str | None) -> tuple[Image.Image, Mask | None]:
+    image = decoded(source)
+    if mask is None:
+        return image, None
+    drawn = decoded(mask)
+    check_same_size(image.size, drawn.size)
+    white = _white(drawn)
+    _check_mask(white)
+    return image, white
 
 
-def check_mask(white: Mask) -> None:
-    """Check that a mask, (H, W) bool, leaves something to paint and something to keep.
+def _unit(image: Image.Image, info: ModelInfo) -> Tensor:
+    seen = image.convert("L").convert("RGB") if info.channels == 1 else image
+    return to_unit(np.asarray(seen)[None], info.channels)
 
-    Raises:
-        PictureError: If it doesn't.
-    """
+
+def _white(mask: Image.Image) -> Mask:
+    return np.asarray(mask.convert("L")) >= WHITE
+
+
+def _check_mask(white: Mask) -> None:
     if not white.any():
         raise PictureError(
             "The mask is empty: nothing would be painted anew.", "Draw over the part to change."
@@ -154,24 +199,3 @@ def check_mask(white: Mask) -> None:
             "The mask covers everything: nothing would be kept.",
             "Leave a part of the picture free, or start from the picture without a mask.",
         )
-
-
-@lru_cache(maxsize=4)
-def _read(source: str, mask: str | None) -> tuple[Image.Image, Mask | None]:
-    image = decoded(source)
-    if mask is None:
-        return image, None
-    drawn = decoded(mask)
-    if drawn.size != image.size:
-        raise PictureError(
-            f"The mask has {drawn.width} pixels a side, its picture {image.width}.",
-            "Draw the mask at the picture's size.",
-        )
-    white = white_of(drawn)
-    check_mask(white)
-    return image, white
-
-
-def _unit(image: Image.Image, info: ModelInfo) -> Tensor:
-    seen = image.convert("L").convert("RGB") if info.channels == 1 else image
-    return to_unit(np.asarray(seen)[None], info.channels)

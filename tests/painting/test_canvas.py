@@ -16,7 +16,7 @@ from app.images.pixels import noise_pixels, picture_pixels, to_unit
 from app.images.reading import square
 from app.limits import STAGE_COST, Limits
 from app.models.store import ModelStore
-from app.painting.canvas import Canvas, decoded, encoded, encoded_mask, softened
+from app.painting.canvas import Canvas, decoded, encoded_mask, softened
 from app.painting.film import Moment, ReplayStep
 from app.painting.painter import Painter
 from app.painting.recipe import MAX_SOURCE, Recipe, read_recipe
@@ -222,7 +222,7 @@ def text_of(image: Image.Image) -> str:
         ({"source": text_of(Image.new("RGB", (20, 20)))}, "20 pixels a side, and tiny paints 16"),
         ({"source": text_of(Image.new("RGB", (16, 8)))}, "isn't square"),
         ({"source": text_of(Image.new("L", (2000, 2000)))}, "2,000 x 2,000"),
-        ({"mask": text_of(mask(20))}, "mask has 20 pixels a side, its picture 16"),
+        ({"mask": text_of(mask(20))}, "mask has 20 x 20 pixels, its picture 16 x 16"),
         ({"mask": text_of(Image.new("1", (16, 16)))}, "mask is empty"),
         ({"mask": text_of(Image.new("L", (16, 16), 255))}, "covers everything"),
         ({"start_t": 1001}, "beyond tiny's T = 1000"),
@@ -236,13 +236,19 @@ def test_a_source_that_cannot_be_used_is_refused_before_the_run(
     assert caught.value.hint
 
 
-def test_a_sketch_is_softened_and_a_blank_one_refused() -> None:
+def test_a_sketch_is_softened_and_a_blank_one_refused(painter: Painter) -> None:
+    info = painter.models.describe("tiny")
     with pytest.raises(PictureError, match="sketch is blank"):
-        softened(Image.new("RGB", (64, 64), "white"), 16)
-    soft = np.asarray(softened(mask(64).convert("RGB"), 16)).astype(int)
-    hard = np.asarray(square(mask(64).convert("RGB"), 16)).astype(int)
-    assert np.abs(np.diff(soft, axis=0)).max() < np.abs(np.diff(hard, axis=0)).max()
-    assert len(encoded(Image.fromarray(soft.astype(np.uint8)))) < MAX_SOURCE
+        softened(Image.new("RGB", (64, 64), "white"), info)
+    soft, hard = (
+        np.abs(np.diff(np.asarray(it).astype(int), axis=0)).max()
+        for it in (softened(mask().convert("RGB"), info), mask().convert("RGB"))
+    )
+    assert soft < hard / 2
+    small = mask().convert("RGB")
+    small, large = (softened(it, info) for it in (small, small.resize((64, 64), 0)))
+    off = np.asarray(square(large, 16)).astype(int) - np.asarray(small)
+    assert np.abs(off).mean() < 12
 
 
 def test_a_grey_model_keeps_a_grey_picture(tmp_path: Path) -> None:

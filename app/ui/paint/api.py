@@ -1,10 +1,16 @@
 """The public API of painting."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import gradio as gr
 
+from app.errors import PictureError
 from app.fields import Fields, limited
+from app.images.headers import PictureHeader
+from app.images.reader import READERS
+from app.models.files import ModelInfo
+from app.painting.canvas import check_same_size, held, side_of
 from app.painting.recipe import Recipe, read_recipe
 from app.studio import Studio
 from app.ui.callers import Steps
@@ -22,16 +28,23 @@ def add_paint_api(studio: Studio, network: str) -> None:
         return films((yield from studio.painter.films.picture_steps(run)))
 
     def paint(
-        **wish: Annotated[Any, Fields(Recipe, defaults={"model": studio.settings.default_model})],
+        **wish: Annotated[
+            Any,
+            Fields(Recipe, defaults={"model": studio.settings.default_model}),
+            Fields(arg.Held),
+        ],
     ) -> Steps[tuple[list[gr.FileData], list[dict[str, Any]]]]:
-        """Paint pictures from noise.
+        """Paint pictures, from noise or from a picture: all of it, or what a mask shows.
 
         Returns:
             files: The PNG files, each with its recipe inside.
             recipes: Their recipes: all it takes to paint each again.
         """
-        T = studio.models.describe(wish["model"]).num_train_timesteps
-        return (yield from painted(Recipe.checked(limited(wish, T, Recipe))))
+        info = studio.models.describe(wish["model"])
+        given = {name: wish.pop(name) for name in arg.Held.model_fields}
+        wish |= _canvas(info, given, large=wish["size"] not in (None, info.size))
+        asked = Recipe.checked(limited(wish, info.num_train_timesteps, Recipe))
+        return (yield from painted(asked))
 
     def repaint(recipe: arg.Recipe) -> Steps[tuple[list[gr.FileData], list[dict[str, Any]]]]:
         """Paint a recipe again.
@@ -63,3 +76,28 @@ def add_paint_api(studio: Studio, network: str) -> None:
     expose(repaint, concurrency_id=network)
     expose(recipe)
     expose(models)
+
+
+def _canvas(info: ModelInfo, given: dict[str, Any], *, large: bool) -> dict[str, str | None]:
+    """Return a recipe's picture and mask of a call's arguments, `arguments.Held`."""
+    source, mask, fit = given["source"], given["mask"], given["fit"]
+    if source is None:
+        if mask is not None:
+            raise PictureError("A mask is about a picture.", "Send that as source.")
+        return {}
+    side = side_of(info, large=large, masked=mask is not None)
+    (picture,) = READERS.squares(uploaded(source), [(side, fit)])
+    hole = None
+    if mask is not None:
+        sizes = [_size(uploaded(it)) for it in (source, mask)]
+        if sorted(sizes[0]) != sorted(sizes[1]):  # a photograph may lie on its side
+            check_same_size(*sizes)
+        (hole,) = READERS.squares(uploaded(mask), [(side, fit)])
+    return held(picture, hole, info, sketch=given["sketch"])
+
+
+def _size(picture: Path) -> tuple[int, int]:
+    """Return a picture's width and height, as its header has them."""
+    with picture.open("rb") as file:
+        header = PictureHeader.of(file)
+    return header.width, header.height
