@@ -55,6 +55,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     look.grid = "one";
     root.style.setProperty("--tile", message.tile.join(" / "));
     root.dataset.run = message.run;
+    root.held = message.recipe ?? ""; // what the run's name can't hold
     root.dataset.gaps = "0";
     root.dataset.frames = "0";
     find(".player-progress").textContent = "";
@@ -391,7 +392,9 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     enlarge.hidden = !run?.enlarges;
     enlarge.disabled ||= at < 0 || film.frames[at].i >= second() - 1;
     const link = find(".player-link");
-    link.disabled = !actions.link();
+    link.disabled = !actions.link() && !(root.held && over);
+    const part = find(".player-part");
+    [part.hidden, part.disabled] = [!keeps, !about || Boolean(waiting)];
     link.title = stopped
       ? "copy a link that paints this run from its beginning to its end"
       : "copy a link that restores these settings, and this moment";
@@ -454,7 +457,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     ask(action, format) {
       const frame = film.frames[Math.max(at, 0)].i;
       if (format === "mp4" && noVideo) return notify(noVideo), false;
-      trigger("select", { action, run: run.run, picture, frame, view: smallView(), ...(format && { format }) });
+      trigger("select", { action, run: run.run, recipe: root.held, picture, frame, view: smallView(), ...(format && { format }) });
       if (FILES[action]) wait({ words: FILES[action], token: `file ${performance.now()}` });
       return true;
     },
@@ -510,7 +513,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     queue = queue.then(async () => {
       if (!(await reopen(id))) return notify("This browser has that run no more.");
       address.shows(id, { isNew: true });
-      trigger("input", { run: run.run });
+      trigger("input", { run: run.run, recipe: root.held });
     });
   }
 
@@ -520,7 +523,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
       if (id && id !== keyOf(run?.run ?? "")) {
         if (!(await reopen(id))) return notify("This browser has that run no more.");
         address.shows(id, { isNew: false });
-        trigger("input", { run: run.run });
+        trigger("input", { run: run.run, recipe: root.held });
       }
       if (film?.frames.length) go(moment === null ? film.frames.length - 1 : film.nearest(moment));
     });
