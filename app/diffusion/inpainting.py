@@ -22,14 +22,21 @@ from app.diffusion.samplers.base import Sampler
 from app.diffusion.schedule import CLEAN, NoiseSchedule
 from app.diffusion.seeds import SeededNoise
 
-STRETCHES: Final = 25
-"""The stretches of a way back: RePaint's jumps are 10 of 250 steps long."""
+STRETCHES: Final = 10
+"""The stretches of a way back, each of which a solver of second order walks in several steps."""
+
+FINISH: Final = 0.2
+"""The share of the steps at the end that are walked once: there is nothing left to agree on, and
+each jump would take details away."""
 
 
 def resampled(timesteps: Tensor, times: int) -> Tensor:
-    """Return `timesteps` (n,), descending, with each of the STRETCHES walked so many `times`."""
-    stretch = max(1, round(len(timesteps) / STRETCHES))
-    return torch.cat([part.repeat(times) for part in timesteps.split(stretch)])
+    """Return `timesteps` (n,), descending, with all STRETCHES but the last walked `times`."""
+    n = len(timesteps)
+    stretch = max(1, round(n / STRETCHES))
+    parts = timesteps.split(stretch)
+    again = (times if place * stretch < (1 - FINISH) * n else 1 for place in range(len(parts)))
+    return torch.cat([part.repeat(so_often) for part, so_often in zip(parts, again, strict=True)])
 
 
 @dataclass(frozen=True, eq=False)

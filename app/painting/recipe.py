@@ -292,8 +292,8 @@ class Recipe(Filmed):
         default=1,
         ge=1,
         le=MAX_RESAMPLING,
-        description="With a mask, how often each stretch of the way back is painted (RePaint): "
-        "2 or more take so many times as long, and join the new part to the rest with more care.",
+        description="With a mask, how often the stretches of the way back are painted (RePaint): "
+        "2 or more take nearly so many times as long, and join the new part with more care.",
     )
 
     @model_validator(mode="before")

@@ -1,12 +1,13 @@
 """The public API of painting."""
 
+from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import gradio as gr
 
 from app.errors import PictureError
-from app.fields import Fields, limited
+from app.fields import Fields, declared, limited
 from app.images.headers import PictureHeader
 from app.images.reader import READERS
 from app.models.files import ModelInfo
@@ -20,6 +21,10 @@ from app.ui.endpoints.experiments import films
 from app.ui.endpoints.files import uploaded
 
 
+BEFORE: Final = tuple(takewhile(lambda name: name != "start_t", declared(Recipe)))
+"""The recipe's fields that come before the picture to start from."""
+
+
 def add_paint_api(studio: Studio, network: str) -> None:
     """Add the endpoints of painting; those that paint join the `network` group."""
 
@@ -30,8 +35,9 @@ def add_paint_api(studio: Studio, network: str) -> None:
     def paint(
         **wish: Annotated[
             Any,
-            Fields(Recipe, defaults={"model": studio.settings.default_model}),
+            Fields(Recipe, BEFORE, defaults={"model": studio.settings.default_model}),
             Fields(arg.Held),
+            Fields(Recipe),
         ],
     ) -> Steps[tuple[list[gr.FileData], list[dict[str, Any]]]]:
         """Paint pictures, from noise or from a picture: all of it, or what a mask shows.
