@@ -20,7 +20,6 @@ from app.ui.endpoints.endpoint import expose
 from app.ui.endpoints.experiments import films
 from app.ui.endpoints.files import uploaded
 
-
 BEFORE: Final = tuple(takewhile(lambda name: name != "start_t", declared(Recipe)))
 """The recipe's fields that come before the picture to start from."""
 
