@@ -120,7 +120,7 @@ def palette() -> tuple[str, ...]:
     return tuple("#{:02x}{:02x}{:02x}".format(*colour) for colour in by_light)
 
 
-class Start:
+class StartControls:
     """The controls of what a painting starts from, inside `folded`, and their events.
 
     Attributes:

@@ -30,7 +30,7 @@ from app.ui.components.numbers import Slider
 from app.ui.components.player import FILES, Opening, Player, PlayerEvent, Visit
 from app.ui.components.recipe_controls import Controls, follow_model, following, in_pixels
 from app.ui.errors import errors_to_page
-from app.ui.paint.start import Start
+from app.ui.paint.start import StartControls
 from app.ui.paint.stream import file_messages, film_message, paint_messages, with_previews
 from app.ui.served import served
 
@@ -53,7 +53,7 @@ def paint_tab(studio: Studio, header: Header, _: gr.Tab) -> None:
     with gr.Row(elem_classes="studio-easel"):
         with gr.Column(elem_classes="studio-controls", scale=0, min_width=300):
             with gr.Accordion("settings", elem_classes="studio-fold") as folded:
-                start = Start(studio, header, folded)
+                start = StartControls(studio, header, folded)
                 fields, keep, variations = _controls(studio, header, examples)
             paint = gr.Button("Paint", variant="primary", elem_classes="studio-paint")
             with gr.Row(elem_id="recipe-drop"):
@@ -133,7 +133,11 @@ def _wire_presets(
 
 
 def _example_row(
-    studio: Studio, examples: tuple[Example, ...], fields: Controls, start: Start, player: Player
+    studio: Studio,
+    examples: tuple[Example, ...],
+    fields: Controls,
+    start: StartControls,
+    player: Player,
 ) -> None:
     thumbs = [jpeg_bytes(square(own_picture(e.path), THUMB_SIDE), 75) for e in examples]
     names = [f"seed {e.recipe.seed}" for e in examples]
@@ -160,7 +164,7 @@ def _example_row(
 def _wire_painting(
     studio: Studio,
     fields: Controls,
-    start: Start,
+    start: StartControls,
     keep: gr.Checkbox,
     variations: Slider,
     paint: gr.Button,
@@ -243,7 +247,7 @@ def _enlargement(studio: Studio, recipe: Recipe, frame: int, how: Mapping[str, o
 def _wire_recipes(
     studio: Studio,
     fields: Controls,
-    start: Start,
+    start: StartControls,
     settings: Controls,
     player: Player,
     header: Header,
