@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from PIL import Image
 from tqdm import tqdm
 
 from app.errors import PictureError, RecipeError
@@ -76,12 +77,20 @@ def source_named(word: str, info: ModelInfo, fit: str, label: int | str | None) 
             raise PictureError(f"{word!r} names no seed.", "Write seed: and a whole number.")
         wish = {"model": info.id, "seed": int(number), "label": label}
         return PictureSource(painted=Recipe.checked(wish))
+    return PictureSource.squared(opened(word), info.size, "squash" if fit == "squash" else "crop")
+
+
+def opened(name: str) -> Image.Image:
+    """Read a picture's file.
+
+    Raises:
+        PictureError: If it can't be opened, or is not a usable picture.
+    """
     try:
-        with Path(word).open("rb") as file:
-            picture = read_picture(file)
+        with Path(name).open("rb") as file:
+            return read_picture(file)
     except OSError as error:
-        raise PictureError(f"{word} can't be opened.", "Check the file's name.") from error
-    return PictureSource.squared(picture, info.size, "squash" if fit == "squash" else "crop")
+        raise PictureError(f"{name} can't be opened.", "Check the file's name.") from error
 
 
 def watch(stream: Iterable[object], steps: int, what: str) -> None:

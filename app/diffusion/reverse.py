@@ -87,6 +87,7 @@ def reverse_process(
     noise: SeededNoise,
     clip: bool = True,
     condition: Condition | None = None,
+    jumps: bool = False,
 ) -> Iterator[Frame]:
     """Denoise `x_start` (B, C, H, W), noised to `timesteps[0]`, down to clean data.
 
@@ -99,6 +100,7 @@ def reverse_process(
         noise: The pictures' generators, which have already drawn x_start where it is x_T.
         clip: Whether x_0_hat is kept in [-1, 1].
         condition: What to show, where the network takes a condition.
+        jumps: Whether the timesteps may go back up, which their sampler then does.
 
     Yields:
         n + 1 Frames, each with the predictions made at its own x_t.
@@ -107,7 +109,7 @@ def reverse_process(
         NotFiniteError: If the network or a step gives NaN or infinity.
         ValueError: If the timesteps do not descend.
     """
-    if timesteps.numel() == 0 or not bool((timesteps.diff() < 0).all()):
+    if timesteps.numel() == 0 or not (jumps or bool((timesteps.diff() < 0).all())):
         raise ValueError("timesteps must descend strictly and not be empty")
     total, x_t = len(timesteps), x_start
     path = [*timesteps.tolist(), CLEAN]

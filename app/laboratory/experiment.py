@@ -16,7 +16,6 @@ from torch import Tensor
 from app.diffusion.schedule import MAX_T
 from app.documents import Document
 from app.painting.recipe import Filmed, Recipe, file_stem
-from app.painting.sampling import steps_from, timesteps_from
 from app.painting.sources import PictureSource
 
 MAX_EXPERIMENT: Final = 4_000_000
@@ -74,6 +73,8 @@ class FromXt(Experiment):
             raise ValueError("run: a run from x_t can't be a branch")
         if self.run.variation_seed is not None:
             raise ValueError("run: variation_seed is for paintings from noise; leave it out")
+        if self.run.source:
+            raise ValueError("run: a run from x_t has sources of its own")
         if self.run.spacing in ("leading", "even"):
             raise ValueError(
                 f"run: {self.run.spacing} spacing doesn't start at t; choose trailing or linspace"
@@ -114,7 +115,7 @@ class FromXt(Experiment):
     def num_steps(self, num_train_timesteps: int) -> int:
         """Count the network steps of all reverse processes, each of a batch."""
         starts = self.starts(num_train_timesteps)
-        return sum(steps_from(self.run, t, num_train_timesteps) for t in starts)
+        return sum(self.run.steps_from(t, num_train_timesteps) for t in starts)
 
 
 class FromOneXt(FromXt, Filmed):
@@ -130,7 +131,7 @@ class FromOneXt(FromXt, Filmed):
         (t,) = self.starts(num_train_timesteps)
         if t == 0:
             return torch.empty(0, dtype=torch.int64)
-        return timesteps_from(self.run, t, num_train_timesteps)
+        return self.run.timesteps_from(t, num_train_timesteps)
 
     def num_steps(self, num_train_timesteps: int) -> int:
         """Count the network steps up to a second stage, with a model of that T."""

@@ -39,12 +39,13 @@ from app.laboratory.noise import ForwardMaterial, material_of
 from app.limits import STAGE_COST
 from app.models.loading import LoadedModel, LoadedStage
 from app.models.store import lend
+from app.painting.canvas import decoded
 from app.painting.film import MAX_BYTES, STRIP_PICTURES, Film, Films, Moment, ReplayStep
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe, file_stem
 from app.painting.runs import LoadedRun, Runs, at_once
 from app.painting.sampling import FIRST, SECOND, WAY_BACK, decode, draw_eps
-from app.painting.sources import PictureSource, Replaying, decoded
+from app.painting.sources import PictureSource, Replaying
 from app.painting.stages import HandOver, stage_moments
 
 Kept = TypeVar("Kept", Grid, Morph)

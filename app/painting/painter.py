@@ -20,10 +20,11 @@ from app.limits import STAGE_COST, Limits
 from app.models.files import ModelInfo
 from app.models.loading import LoadedModel, LoadedStage
 from app.models.store import ModelStore, lend
+from app.painting.canvas import Canvas
 from app.painting.film import MAX_BYTES, Film, Films, Moment, ReplayStep
-from app.painting.recipe import Filmed, Recipe, Versions
+from app.painting.recipe import SOURCE_FIELDS, Filmed, Recipe, Versions
 from app.painting.runs import LoadedRun
-from app.painting.sampling import frames_from
+from app.painting.sampling import frames_from, noised
 from app.painting.stages import HandOver, both_stages, check_stage, stage_moments
 
 
@@ -51,6 +52,7 @@ class Painter:
         Raises:
             LimitError: If the recipe is more than one request may ask for.
             ModelError: If the model isn't there or can't be used.
+            PictureError: If the source or the mask can't be used.
             RecipeError: If the model can't paint this recipe.
         """
         info = self.models.describe(recipe.model)
@@ -58,11 +60,13 @@ class Painter:
         recipe = recipe.model_copy(update={"label": info.label_of(recipe.label)})
         if recipe.size in (None, info.size):
             recipe = recipe.small
+        Canvas.of(recipe, info)
+        own = recipe.timesteps(info.num_train_timesteps)
         self.limits.check_work(
-            recipe.steps,
+            len(own),
             recipe.pictures,
             info.size,
-            guided=recipe.guided_of(recipe.timesteps(info.num_train_timesteps)),
+            guided=recipe.guided_of(own),
             before=sum(
                 (len(steps) + run.guided_of(steps)) * run.pictures
                 for run, steps in _retraced(info, recipe)
@@ -122,7 +126,10 @@ class Painter:
             | {
                 "sampler": recipe.sampler if draws else "ddim",
                 "eta": recipe.eta if draws else 1.0,
-                "steps": recipe.steps - frame,
+                **dict.fromkeys(SOURCE_FIELDS[:-1]),
+                "resampling": 1,
+                # Of a run from a picture `steps` counts those from T.
+                "steps": recipe.steps if recipe.root.source else recipe.steps - frame,
                 "seed": seed,
                 "pictures": variations,
                 "picture": 0,
@@ -190,13 +197,14 @@ class Painter:
 
     def moments(self, run: LoadedRun[Recipe]) -> Iterator[Moment | ReplayStep]:
         """Paint a run as `films` do, whose memory it leaves as it is."""
-        recipe = run.request
+        recipe, info = run.request, run.model.info
+        canvas = Canvas.of(recipe, info)
         whole = run.stage and not recipe.is_truncated
         film = self.films.remembered(LoadedRun.of(recipe.small, run.model)) if whole else None
         if film is None:
-            return self._stream(run.model, run.stage, recipe)
-        total = recipe.steps + 1 + recipe.stage_steps
-        second = self._stream(run.model, run.stage, recipe, to_unit(film[-1].x_t))
+            return self._stream(run.model, run.stage, recipe, canvas)
+        total = recipe.num_steps(info.num_train_timesteps) + 1 + recipe.stage_steps
+        second = self._stream(run.model, run.stage, recipe, canvas, to_unit(film[-1].x_t))
         return chain((replace(moment, total=total) for moment in film), second)
 
 
@@ -214,6 +222,11 @@ def _check(recipe: Recipe, info: ModelInfo) -> None:
             f"{recipe.steps} steps are more than {info.id} has ({info.num_train_timesteps}).",
             f"Choose from 1 to {info.num_train_timesteps} steps.",
         )
+    if recipe.start_t is not None and recipe.start_t > info.num_train_timesteps:
+        raise RecipeError(
+            f"t = {recipe.start_t} is beyond {info.id}'s T = {info.num_train_timesteps}.",
+            f"Choose a t up to {info.num_train_timesteps}.",
+        )
     info.label_of(recipe.label)
     if recipe.guidance_scale != 1 and info.null_label is None:
         raise RecipeError(f"{info.id} can't be guided.", "Set the guidance scale to 1.")
@@ -223,20 +236,36 @@ def _check(recipe: Recipe, info: ModelInfo) -> None:
                 "A branch can't change the model.", f"Paint it with {recipe.parent.model}."
             )
         _check(recipe.parent, info)
+        if recipe.frame not in range(len(recipe.parent.timesteps(info.num_train_timesteps))):
+            raise RecipeError(
+                f"Frame {recipe.frame} can't be painted on from.",
+                "Choose a moment before the finished painting.",
+            )
 
 
 def _moments(
-    model: LoadedModel, stage: LoadedStage | None, recipe: Recipe, small: Tensor | None = None
+    model: LoadedModel,
+    stage: LoadedStage | None,
+    recipe: Recipe,
+    canvas: Canvas | None,
+    small: Tensor | None = None,
 ) -> Iterator[Moment | ReplayStep]:
     """Paint `recipe` with both stages; only with the second, if it is given what the first left."""
+    known = canvas.large if canvas else None
+    steps = recipe.num_steps(model.info.num_train_timesteps)
     if stage and small is not None:
-        return stage_moments(stage, recipe, HandOver(small, recipe.stage_noise), recipe.steps)
-    frames = _branched(model, recipe) if recipe.parent else _frames(model, recipe)
-    return both_stages(frames, recipe.num_steps(model.info.num_train_timesteps), recipe, stage)
+        given = HandOver(small, recipe.stage_noise, known=known)
+        return stage_moments(stage, recipe, given, steps)
+    painted = _branched if recipe.parent else _frames
+    return both_stages(painted(model, recipe, canvas), steps, recipe, stage, known)
 
 
 def _steps(
-    info: ModelInfo, _: LoadedStage | None, recipe: Recipe, small: Tensor | None = None
+    info: ModelInfo,
+    _: LoadedStage | None,
+    recipe: Recipe,
+    __: Canvas | None,
+    small: Tensor | None = None,
 ) -> tuple[int, int]:
     first = 0
     if small is None:
@@ -259,27 +288,37 @@ def _retraced(info: ModelInfo, recipe: Recipe) -> Iterator[tuple[Recipe, Tensor]
         yield run, run.timesteps(info.num_train_timesteps)[: child.frame]
 
 
-def _branched(model: LoadedModel, recipe: Recipe) -> Iterator[Frame | ReplayStep]:
+def _branched(
+    model: LoadedModel, recipe: Recipe, canvas: Canvas | None
+) -> Iterator[Frame | ReplayStep]:
     """Paint the frames of a recipe, and if it is a branch its ancestors' steps before."""
     runs, x_start = [*reversed(recipe.ancestry), recipe], None
     for run, child in pairwise(runs):
         steps = child.frame or 0
-        for frame in _frames(model, run, x_start):
+        for frame in _frames(model, run, canvas, x_start):
             if frame.index == steps:
                 x_t = frame.x_t[run.picture]
                 x_start = x_t.expand(child.pictures, *x_t.shape).clone()
                 break
             yield ReplayStep(frame.index + 1, steps)
-    yield from _frames(model, recipe, x_start)
+    yield from _frames(model, recipe, canvas, x_start)
 
 
-def _frames(model: LoadedModel, recipe: Recipe, x_start: Tensor | None = None) -> Iterator[Frame]:
-    """Run `recipe`'s own steps, from `x_start` where it is a branch, else from noise."""
+def _frames(
+    model: LoadedModel, recipe: Recipe, canvas: Canvas | None, x_start: Tensor | None = None
+) -> Iterator[Frame]:
+    """Run `recipe`'s own steps, from `x_start` where it is a branch, else from noise.
+
+    With a `canvas` that is the noise that its picture has at the recipe's `start_t`.
+    """
     noise = SeededNoise(recipe.noise_seeds)
     if recipe.variation_seeds:
         noise = VariedNoise(recipe.noise_seeds, recipe.variation_seeds, recipe.variation_strength)
     if x_start is None:
         side = model.info.size
         x_start = noise.draw((model.info.channels, side, side))
+        if canvas and recipe.start_t:
+            x_start = noised(model.schedule, canvas.x_0, recipe.start_t, x_start)
     timesteps = recipe.timesteps(model.info.num_train_timesteps)
-    return frames_from(recipe, model, x_start, timesteps, noise)
+    known = canvas.known if canvas else None
+    return frames_from(recipe, model, x_start, timesteps, noise, known=known)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from app.diffusion.cascade import RATIO
 from app.diffusion.guidance import guides
+from app.diffusion.inpainting import resampled
 from app.diffusion.reverse import Spacing, spaced_timesteps
 from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.diffusion.schedule import MAX_T, code_t
@@ -42,8 +43,16 @@ MAX_STAGE_STEPS: Final = 100
 MAX_GUIDANCE: Final = 20
 MAX_CLASS_NAME: Final = 200
 MAX_BRANCHES: Final = 4
-MAX_JSON: Final = 8192
-"""A recipe's bytes; the longest that the studio writes, four branches deep, has about 2,000."""
+MAX_LINK: Final = 8192
+"""A link's bytes; the longest that the studio writes, four branches deep, has about 2,000."""
+
+MAX_SOURCE: Final = 400_000
+"""Base64 characters of a source: a photograph of 256 x 256 pixels as a PNG has about 200,000."""
+MAX_MASK: Final = 20_000
+"""Base64 characters of a mask: 256 x 256 pixels of one bit each are 11,000 without compression."""
+MAX_JSON: Final = 500_000
+"""A recipe's bytes, its source and mask among them."""
+MAX_RESAMPLING: Final = 10
 
 STAGE_FIELDS: Final = (
     *("size", "stage", "stage_weights", "stage_steps", "stage_seed", "stage_noise"),
@@ -56,6 +65,9 @@ VARIATION_FIELDS: Final = ("variation_seed", "variation_strength")
 
 GUIDANCE_FIELDS: Final = ("guidance_scale", "guidance_from", "guidance_to")
 """The recipe's fields that say how hard a class pulls, and where."""
+
+SOURCE_FIELDS: Final = ("source", "start_t", "mask", "resampling")
+"""The recipe's fields that say what a run starts from, where that isn't noise."""
 
 ENLARGING: Final = (
     *("model", "pictures", "precision", "stage", "stage_steps", "stage_seed", "stage_noise"),
@@ -157,6 +169,10 @@ class Recipe(Filmed):
     People set the fields that have a description. One that is added to them is declared last, for
     the API takes them in order.
 
+    A run may start from a picture that the recipe holds, instead of from noise: noised to
+    `start_t` (SDEdit, Meng et al. 2022, https://arxiv.org/abs/2108.01073), or with a mask, under
+    which it is painted anew (app/diffusion/inpainting), or both. Its branches keep to the mask.
+
     Attributes:
         format: Names the format; a reader refuses those it does not know.
         weights: sha256 of the model's weights; empty where a person wrote the recipe by hand.
@@ -165,6 +181,10 @@ class Recipe(Filmed):
         parent: The run that this one branches from.
         frame: The parent's frame whose x_t this run starts from.
         versions: What painted it.
+        source: The picture that the run starts from, a square PNG, base64, of the model's side or
+            of four times that.
+        mask: What of the source is painted anew, white, and what is kept, black: a PNG of one bit,
+            base64, of the source's size.
     """
 
     png_key: ClassVar[str] = "plein-air-recipe"
@@ -273,8 +293,25 @@ class Recipe(Filmed):
     )
     stage_weights: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     parent: "Recipe | None" = None
-    frame: int | None = Field(default=None, ge=0, lt=MAX_STEPS)
+    frame: int | None = Field(default=None, ge=0, lt=MAX_STEPS * MAX_RESAMPLING)
     versions: Versions = Versions()
+    source: str | None = Field(default=None, max_length=MAX_SOURCE)
+    mask: str | None = Field(default=None, max_length=MAX_MASK)
+    start_t: Annotated[int | None, Control(everywhere=False)] = Field(
+        default=None,
+        ge=1,
+        le=MAX_T,
+        description="The t to which the source is noised, where the run starts: the larger, the "
+        "more of the picture is the model's. Without a source, and by default with a mask, null: "
+        "it starts from noise.",
+    )
+    resampling: Annotated[int, Control(everywhere=False)] = Field(
+        default=1,
+        ge=1,
+        le=MAX_RESAMPLING,
+        description="With a mask, how often the stretches of the way back are painted (RePaint): "
+        "2 or more take nearly so many times as long, and join the new part with more care.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -294,7 +331,11 @@ class Recipe(Filmed):
             raise ValueError(f"picture {self.picture} of {self.pictures} does not exist")
         if (self.parent is None) != (self.frame is None):
             raise ValueError("a branch names both its parent and the parent's frame")
-        if self.parent and self.frame is not None:
+        self._check_source()
+        if self.parent and self.frame is not None and self.root.source:
+            if self.steps != self.parent.steps:
+                raise ValueError("steps: a branch of a run from a picture has its parent's number")
+        elif self.parent and self.frame is not None:
             remaining = self.parent.steps - self.frame
             if self.steps != remaining:
                 raise ValueError(
@@ -314,6 +355,21 @@ class Recipe(Filmed):
             raise ValueError(f"more than {MAX_BRANCHES} branches deep")
         return self
 
+    def _check_source(self) -> None:
+        begins = self.start_t is not None or self.mask is not None
+        if self.parent and (self.source is not None or begins or self.resampling != 1):
+            raise ValueError("a branch starts from its parent's x_t, and takes no source or mask")
+        if self.source is None and begins:
+            raise ValueError("start_t and mask are about a source, and there is none")
+        if self.source is not None and not begins:
+            raise ValueError("a source needs a start_t to be noised to, or a mask, or both")
+        if self.resampling != 1 and self.mask is None and not self.parent:
+            raise ValueError("resampling is for a mask, and there is none")
+        if self.start_t is not None and self.spacing in ("leading", "even"):
+            raise ValueError(
+                f"{self.spacing} spacing doesn't start at t; choose trailing or linspace"
+            )
+
     @property
     def process(self) -> "Recipe":
         """The recipe itself."""
@@ -323,6 +379,8 @@ class Recipe(Filmed):
     def file_name(self) -> str:
         """The name of a picture's file without its ending: "impressionist-64-ddim-50-seed-42"."""
         branch = f"-from-{self.parent.seed}-{self.frame}" if self.parent else ""
+        branch += f"-picture-{self.start_t}" if self.start_t else ""
+        branch += "-inpainted" if self.root.mask else ""
         vary = ""
         if self.variation_seed is not None:
             vary = f"-to-{self.variation_seed + self.picture}-by-{self.variation_strength:g}"
@@ -341,6 +399,7 @@ class Recipe(Filmed):
         unused: tuple[str, ...] = () if self.size else STAGE_FIELDS
         unused += () if self.guidance_scale != 1 else GUIDANCE_FIELDS[1:]
         unused += () if self.variation_seed is not None else VARIATION_FIELDS
+        unused += () if self.source else SOURCE_FIELDS
         return {name: value for name, value in write(self).items() if name not in unused}
 
     @property
@@ -382,15 +441,36 @@ class Recipe(Filmed):
         return tuple(seed + by * i for i in range(self.pictures))
 
     def timesteps(self, num_train_timesteps: int) -> Tensor:
-        """Return the code's timesteps of the recipe's own steps, (steps,) int64, descending."""
+        """Return the code's timesteps of the recipe's own steps, (n,) int64.
+
+        They descend, but where a stretch is painted again. Of a run from `start_t` they are a share
+        of its `steps`.
+        """
         if self.parent:
             return self.parent.timesteps(num_train_timesteps)[self.frame :]
-        return spaced_timesteps(self.steps, num_train_timesteps, self.spacing)
+        start = num_train_timesteps if self.start_t is None else self.start_t
+        return resampled(self.timesteps_from(start, num_train_timesteps), self.resampling)
+
+    def steps_from(self, t: int, num_train_timesteps: int) -> int:
+        """Count how many of the steps from T fall on the way from the paper's `t`, rounded up.
+
+        From T they are all of the steps, so that a run from T is a painting's.
+        """
+        return -(-self.steps * t // num_train_timesteps)
+
+    def timesteps_from(self, t: int, num_train_timesteps: int) -> Tensor:
+        """Return the code's timesteps from the paper's `t`, which is the first of them, down to 0.
+
+        From T they begin where the spacing begins.
+        """
+        # The paper's t counts the code's timesteps up to and including it.
+        return spaced_timesteps(self.steps_from(t, num_train_timesteps), t, self.spacing)
 
     def steps_of(self, timesteps: Tensor) -> int:
         """Count how many of the first stage's `timesteps` are done before it hands over."""
         # The code's t from the truncation on are the paper's beyond it.
-        return int((timesteps >= (self.stage_truncation if self.size else 0)).sum())
+        beyond = timesteps >= (self.stage_truncation if self.size else 0)
+        return int(beyond.cumprod(0).sum())
 
     @property
     def ancestry(self) -> "tuple[Recipe, ...]":
@@ -433,7 +513,16 @@ class Recipe(Filmed):
         return self.model_copy(update={"picture": picture})
 
     def to_link(self) -> str:
-        """Compress the JSON into characters that a URL's query takes as they are."""
+        """Compress the JSON into characters that a URL's query takes as they are.
+
+        Raises:
+            RecipeError: If the run starts from a picture, which no link can hold.
+        """
+        if self.root.source:
+            raise RecipeError(
+                "A link can't hold the picture that this run starts from.",
+                "Save the PNG instead, which does.",
+            )
         return base64.urlsafe_b64encode(zlib.compress(self.to_json().encode(), 9)).decode()
 
     @classmethod
@@ -446,9 +535,9 @@ class Recipe(Filmed):
         try:
             inflater = zlib.decompressobj()
             packed = base64.b64decode(
-                text[:MAX_JSON].encode("ascii"), altchars=b"-_", validate=True
+                text[:MAX_LINK].encode("ascii"), altchars=b"-_", validate=True
             )
-            return cls.from_json(inflater.decompress(packed, MAX_JSON))
+            return cls.from_json(inflater.decompress(packed, MAX_LINK))
         except (binascii.Error, zlib.error, UnicodeError) as error:
             raise RecipeError(
                 "The link's recipe is damaged.",

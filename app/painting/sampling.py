@@ -1,6 +1,7 @@
 """The reverse process of a recipe: from noise, or from the very t that a picture was noised to."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -8,7 +9,9 @@ from torch import Tensor
 from app.diffusion.denoiser import Denoiser
 from app.diffusion.forward import q_sample
 from app.diffusion.guidance import GuidedDenoiser
-from app.diffusion.reverse import Frame, reverse_process, spaced_timesteps
+from app.diffusion.inpainting import ConsistentDenoiser, KnownPart, ResamplingSampler
+from app.diffusion.reverse import Frame, reverse_process
+from app.diffusion.samplers.base import Sampler
 from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.diffusion.schedule import NoiseSchedule, code_t
 from app.diffusion.seeds import SeededNoise, derived_seed
@@ -18,20 +21,6 @@ from app.painting.recipe import Recipe
 
 FIRST, SECOND, WAY_BACK = range(3)
 """The purposes of derived seeds: the first picture's eps, the second's, the sampler's draws."""
-
-
-def steps_from(run: Recipe, t: int, num_train_timesteps: int) -> int:
-    """Count how many of `run`'s steps from T fall on the way from the paper's `t`, rounded up.
-
-    From T they are all of the steps, so that a run from T is a painting's.
-    """
-    return -(-run.steps * t // num_train_timesteps)
-
-
-def timesteps_from(run: Recipe, t: int, num_train_timesteps: int) -> Tensor:
-    """Return the code's timesteps from the paper's `t`, which is the first of them, down to 0."""
-    # The paper's t counts the code's timesteps up to and including it.
-    return spaced_timesteps(steps_from(run, t, num_train_timesteps), t, run.spacing)
 
 
 def draw_eps(seed: int, which: int, info: ModelInfo) -> Tensor:
@@ -62,7 +51,7 @@ def decode(
         clean = model.schedule.level(code_t(0))
         yield Frame(0, 0, code_t(0), clean, x_t=x_t, x_0_hat=x_t, eps_hat=None)
         return
-    timesteps = timesteps_from(run, t, model.info.num_train_timesteps)
+    timesteps = run.timesteps_from(t, model.info.num_train_timesteps)
     kind, noise = SAMPLER_KINDS[run.sampler], SeededNoise(seeds)
     if kind.stochastic and not (kind.uses_eta and run.eta == 0):
         for _ in range(run.steps - len(timesteps)):
@@ -71,21 +60,54 @@ def decode(
 
 
 def frames_from(
-    recipe: Recipe, model: LoadedModel, x_start: Tensor, timesteps: Tensor, noise: SeededNoise
+    recipe: Recipe,
+    model: LoadedModel,
+    x_start: Tensor,
+    timesteps: Tensor,
+    noise: SeededNoise,
+    *,
+    known: KnownPart | None = None,
 ) -> Iterator[Frame]:
-    """Run the reverse process of `recipe` from `x_start` (B, C, H, W) over the `timesteps`."""
-    kind = SAMPLER_KINDS[recipe.sampler]
+    """Run the reverse process of `recipe` from `x_start` (B, C, H, W) over the `timesteps`.
+
+    What is `known` of the pictures stays as it is.
+    """
+    kind, schedule = SAMPLER_KINDS[recipe.sampler], model.schedule
     analytic = model.analytic if kind.variance == "analytic" else None
-    return reverse_process(
-        denoiser_for(recipe, model),
-        model.schedule,
-        x_start,
-        timesteps,
-        sampler=kind.make(model.schedule, timesteps, recipe.eta, analytic),
-        noise=noise,
-        clip=recipe.clip,
-        condition=model.condition(recipe.label, len(x_start)),
+
+    def sampler(timesteps: Tensor) -> Sampler:
+        return kind.make(schedule, timesteps, recipe.eta, analytic)
+
+    denoiser = denoiser_for(recipe, model)
+    if known:
+        denoiser = ConsistentDenoiser(denoiser, schedule, known.blended, recipe.clip)
+    jumps = recipe.root.resampling > 1
+    return kept(
+        known,
+        reverse_process(
+            denoiser,
+            schedule,
+            x_start,
+            timesteps,
+            sampler=(
+                ResamplingSampler(schedule, timesteps, sampler) if jumps else sampler(timesteps)
+            ),
+            noise=noise,
+            clip=recipe.clip,
+            condition=model.condition(recipe.label, len(x_start)),
+            jumps=jumps,
+        ),
     )
+
+
+def kept(known: KnownPart | None, frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Yield `frames`, in the last of which what is `known` has its very values again."""
+    for frame in frames:
+        if known and frame.eps_hat is None:
+            x_0 = known.restored(frame.x_t)
+            yield replace(frame, x_t=x_0, x_0_hat=x_0)
+        else:
+            yield frame
 
 
 def denoiser_for(recipe: Recipe, model: LoadedModel) -> Denoiser:

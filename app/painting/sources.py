@@ -1,7 +1,5 @@
 """The pictures that experiments start from, painted or uploaded, as the model sees them."""
 
-import base64
-import binascii
 from collections.abc import Generator
 from typing import Final, Self, TypeVar
 
@@ -10,19 +8,15 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from app.errors import PictureError
 from app.images.arrays import Pixels
-from app.images.encoding import png_bytes
 from app.images.pixels import to_unit
-from app.images.reader import READERS
 from app.images.reading import Fit, square
 from app.models.files import ModelInfo
+from app.painting.canvas import decoded, encoded
 from app.painting.film import Film, ReplayStep
 from app.painting.painter import Painter
-from app.painting.recipe import Recipe
+from app.painting.recipe import MAX_SOURCE, Recipe
 
-MAX_SOURCE: Final = 400_000
-"""Base64 characters of a source: a photograph of 256 x 256 pixels as a PNG has about 200,000."""
 UPLOAD_SIDE: Final = 256
 """The largest side, in pixels, at which an upload is kept; the laboratory fits it to the model."""
 
@@ -58,15 +52,7 @@ class PictureSource(ExperimentPart):
         Raises:
             PictureError: If `image` isn't square, or has too many pixels to travel in a recipe.
         """
-        if image.width != image.height:
-            raise PictureError("The picture isn't square.", "Crop or squash it first.")
-        text = base64.b64encode(png_bytes(image.convert("RGB"), optimize=True)).decode()
-        if len(text) > MAX_SOURCE:
-            raise PictureError(
-                f"The picture of {image.width} x {image.height} pixels is too large.",
-                "Square it to at most 256 x 256.",
-            )
-        return cls(pixels=text)
+        return cls(pixels=encoded(image))
 
     @classmethod
     def squared(cls, upload: Image.Image, size: int, fit: Fit) -> Self:
@@ -77,8 +63,6 @@ class PictureSource(ExperimentPart):
         """
         return cls.of(square(upload, min(size, UPLOAD_SIDE), fit))
 
-
-MAX_SOURCE_SIDE: Final = 1024
 
 Value = TypeVar("Value")
 Replaying = Generator[ReplayStep, None, Value]
@@ -134,19 +118,3 @@ class Sources:
         films = self._painter.films
         film = films.remembered(recipe)
         return films.remembered(films.complete(recipe)) if film is None else film
-
-
-def decoded(text: str) -> Image.Image:
-    """Decode a source's pixels from the text that travels in a recipe.
-
-    Raises:
-        PictureError: If the pixels are damaged, or not square.
-    """
-    try:
-        data = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise PictureError("A source's pixels are damaged.", "Upload the picture again.") from error
-    image = READERS.whole(data, MAX_SOURCE_SIDE)
-    if image.width != image.height:
-        raise PictureError("A source isn't square.", "Crop or squash the picture first.")
-    return image

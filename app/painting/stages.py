@@ -10,6 +10,7 @@ from torch import Tensor
 from app.diffusion.cascade import BANDS, RATIO, back_projected, enlarged
 from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import Denoiser
+from app.diffusion.inpainting import ConsistentDenoiser, KnownPart
 from app.diffusion.reverse import Frame, Spacing, reverse_process, spaced_timesteps
 from app.diffusion.samplers.solvers import dpm_solver
 from app.diffusion.schedule import NoiseSchedule, code_t, paper_t
@@ -57,15 +58,19 @@ class HandOver:
         low_res: The small pictures or the estimate of them, (B, 3, h, w) in [-1, 1].
         t: The paper's t, 0 for none, of the noise with which the second stage is shown them.
         x_t: The pictures with that noise; None where they are still to be noised.
+        known: What is kept of the large pictures, where something is.
     """
 
     low_res: Tensor
     t: int
     x_t: Tensor | None = None
+    known: KnownPart | None = None
 
     @classmethod
-    def at(cls, frame: Frame, recipe: Recipe, stage: StageInfo) -> Self:
-        """Hand over at a `frame` of the first stage.
+    def at(
+        cls, frame: Frame, recipe: Recipe, stage: StageInfo, known: KnownPart | None = None
+    ) -> Self:
+        """Hand over at a `frame` of the first stage, with what is `known` of the large pictures.
 
         That is x_t itself where it has no more noise than the stage knows, truncated conditioning
         augmentation (section 4.2), else x_0_hat, to be noised as `recipe` says.
@@ -75,28 +80,39 @@ class HandOver:
         alpha_bar = low_res_schedule().alphas_cumprod[: stage.low_res_noise]
         clean = frame.eps_hat is None
         if clean or not len(alpha_bar) or frame.level.signal < alpha_bar[-1] * (1 - 1e-6):
-            return cls(low_res, recipe.stage_noise)
+            return cls(low_res, recipe.stage_noise, known=known)
         nearest = int((alpha_bar - frame.level.signal).abs().argmin())
-        return cls(low_res, paper_t(nearest), frame.x_t)
+        return cls(low_res, paper_t(nearest), frame.x_t, known)
 
 
 def both_stages(
-    frames: Iterator[Frame | ReplayStep], steps: int, recipe: Recipe, stage: LoadedStage | None
+    frames: Iterator[Frame | ReplayStep],
+    steps: int,
+    recipe: Recipe,
+    stage: LoadedStage | None,
+    known: KnownPart | None = None,
 ) -> Iterator[Moment | ReplayStep]:
-    """Show the first `steps` of the first stage's `frames`, and then the second stage's."""
+    """Show the first `steps` of the first stage's `frames`, and then the second stage's.
+
+    What is `known` of the large pictures stays as it is.
+    """
     if stage is None:
         return map(shown, frames)
-    return _both(frames, steps, recipe, stage)
+    return _both(frames, steps, recipe, stage, known)
 
 
 def _both(
-    frames: Iterator[Frame | ReplayStep], steps: int, recipe: Recipe, stage: LoadedStage
+    frames: Iterator[Frame | ReplayStep],
+    steps: int,
+    recipe: Recipe,
+    stage: LoadedStage,
+    known: KnownPart | None,
 ) -> Iterator[Moment | ReplayStep]:
     total = steps + 1 + recipe.stage_steps
     for item in frames:
         yield shown(item, total)
         if isinstance(item, Frame) and item.index == steps:
-            given = HandOver.at(item, recipe, stage.info)
+            given = HandOver.at(item, recipe, stage.info, known)
             break
     yield from stage_moments(stage, recipe, given, steps)
 
@@ -114,8 +130,16 @@ def stage_frames(
 
     The brushwork's `seeds` are the recipe's unless given.
     """
+    denoiser = stage.denoiser(recipe.precision)
+    if known := given.known:
+        begun, bands = enlarged(given.low_res), stage.bands
+
+        def consistent(z: Tensor) -> Tensor:
+            return bands.of(known.blended(begun + bands.residual(z)) - begun)
+
+        denoiser = ConsistentDenoiser(denoiser, stage.schedule, consistent, clip=False)
     return bands_frames(
-        stage.denoiser(recipe.precision),
+        denoiser,
         stage.schedule,
         given,
         steps=recipe.stage_steps,
@@ -188,6 +212,8 @@ def stage_moments(
             eps_hat = bands.residual(eps_hat) / bands.luma_std
         if frame.eps_hat is None and recipe.back_projection:
             x_t = x_0_hat = back_projected(x_t, given.low_res)
+        if frame.eps_hat is None and given.known:
+            x_t = x_0_hat = given.known.restored(x_t)
         index = before + 1 + frame.index
         large = replace(frame, index=index, x_t=x_t, x_0_hat=x_0_hat, eps_hat=eps_hat)
         yield Moment.of(large, before + 1 + frame.total)

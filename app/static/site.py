@@ -30,10 +30,12 @@ FILM_MOMENTS: Final = 33
 
 _STYLES: Final = (
     *("page.css", "components/player.css", "components/labs.css", "components/present.css"),
-    *("components/print.css", "noise/noise.css", "mix/mix.css", "static/static.css"),
+    *("components/tour.css", "components/print.css"),
+    *("noise/noise.css", "mix/mix.css", "static/static.css"),
 )
 _SCRIPTS: Final = (
-    *("components/present.js", "components/film.js", "components/player_view.js"),
+    *("components/present.js", "components/tour.js"),
+    *("components/film.js", "components/player_view.js"),
     *("components/core.js", "components/runs.js", "components/address.js", "components/seed.js"),
     *("components/player_controls.js", "components/player.js", "components/examples.js"),
     *("components/time.js", "components/picker.js", "components/working.js"),

@@ -10,7 +10,8 @@ window.pleinAir = {
     const player = document.querySelector(".player[data-run]");
     const pressed = player?.querySelector("[data-picture][aria-pressed=true]");
     if (!pressed) return "null";
-    return JSON.stringify({ run: player.dataset.run, picture: Number(pressed.dataset.picture) });
+    const { dataset, held: recipe } = player;
+    return JSON.stringify({ run: dataset.run, recipe, picture: Number(pressed.dataset.picture) });
   },
 };
 

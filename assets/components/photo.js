@@ -1,7 +1,6 @@
 // A photo that is dropped on the page: what can be done with it.
 
 const HEAD_BYTES = 1 << 16; // a saved picture says within these what it carries
-const PICKER = ".lab-sources input[type=file]";
 const OFFERS = [
   { tab: "noise", name: "Noise", about: "watch it dissolve, and what the model makes of the rest", input: PICKER },
   { tab: "mix", name: "Mix", about: "blend it with one of the model's paintings", input: PICKER },
@@ -9,20 +8,12 @@ const OFFERS = [
   { tab: "train", name: "Train", about: "teach a model pictures like it: four at least", input: ".studio-drop-zone input[type=file]", many: true },
 ];
 
-const isPicture = ({ type }) => type.startsWith("image/");
 const isZip = ({ type, name }) => type.includes("zip") || name.toLowerCase().endsWith(".zip");
 
 // Whether a file says that it was painted here.
 async function isSaved(file) {
   const head = await file.slice(0, HEAD_BYTES).arrayBuffer();
   return new TextDecoder("latin1").decode(head).includes("plein-air-");
-}
-
-function give(input, files) {
-  const carried = new DataTransfer();
-  for (const file of files) carried.items.add(file);
-  input.files = carried.files;
-  input.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
 // What `find` finds, once the page has it: a tab is built as it opens.

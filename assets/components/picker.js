@@ -1,9 +1,19 @@
 // Choosing pictures: one, two (A and B), or several, among the model's paintings and the uploads.
 
 const ANSWER_MS = 2000; // for so long a click waits for the answer to the one before
+const PICKER = ".lab-sources input[type=file]";
 const MAX_OFFERED = 4;
 const uploads = []; // what was uploaded in this page: {file, source, tabs}, the newest first
 const pickers = new Set();
+
+const isPicture = ({ type }) => type.startsWith("image/");
+
+function give(input, files) {
+  const carried = new DataTransfer();
+  for (const file of files) carried.items.add(file);
+  input.files = carried.files;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+}
 
 // A file that one laboratory was given is offered in the others, for as long as the page is open.
 document.addEventListener("change", ({ target }) => {

@@ -56,6 +56,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     look.grid = "one";
     root.style.setProperty("--tile", message.tile.join(" / "));
     root.dataset.run = message.run;
+    root.held = message.recipe ?? ""; // what the run's name can't hold
     root.dataset.gaps = "0";
     root.dataset.frames = "0";
     find(".player-progress").textContent = "";
@@ -150,7 +151,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     if (!kept && !films.has(id)) return notify("This browser has that run no more."), false;
     address.shows(id, { isNew });
     await (kept ? openKept(kept) : openFilm(films.get(id)));
-    trigger("input", { run: run.run });
+    trigger("input", { run: run.run, recipe: root.held });
     return true;
   }
 
@@ -406,7 +407,9 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     enlarge.hidden = !run?.enlarges;
     enlarge.disabled ||= at < 0 || film.frames[at].i >= second() - 1;
     const link = find(".player-link");
-    link.disabled = !actions.link();
+    link.disabled = !actions.link() && !(root.held && over);
+    const part = find(".player-part");
+    [part.hidden, part.disabled] = [!keeps, !about || Boolean(waiting)];
     link.title = stopped
       ? "copy a link that paints this run from its beginning to its end"
       : "copy a link that restores these settings, and this moment";
@@ -469,7 +472,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     ask(action, format) {
       const frame = film.frames[Math.max(at, 0)].i;
       if (format === "mp4" && noVideo) return notify(noVideo), false;
-      trigger("select", { action, run: run.run, picture, frame, view: smallView(), ...(format && { format }),
+      trigger("select", { action, run: run.run, recipe: root.held, picture, frame, view: smallView(), ...(format && { format }),
         ...(action === "vary" && { strength: Number(find(".player-strength").value) }) });
       if (FILES[action]) wait({ words: FILES[action], token: `file ${performance.now()}` });
       return true;

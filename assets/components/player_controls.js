@@ -80,7 +80,10 @@ function wireDividers(root, moved) {
   return { share: () => at, show: (on) => dividers.forEach((divider) => (divider.hidden = !on)) };
 }
 
+const NO_LINK = "A link can't hold the picture that this run started from. Save the PNG instead, which does.";
+
 async function copyLink(root, actions) {
+  if (!actions.link()) return actions.notify(NO_LINK);
   const url = new URL(location.href);
   [url.search, url.hash] = ["", ""];
   url.searchParams.set("recipe", actions.link());
@@ -123,6 +126,7 @@ function wireControls(root, actions) {
   });
   on(".player-notice button", (button) => (button.parentElement.hidden = true));
   on(".player-save", (link) => link.ariaDisabled === "true" || link.hasAttribute("href") || actions.saveMoment());
+  on(".player-part", () => pleinAir.partAgain());
   on(".player-link", () => copyLink(root, actions));
   on("[data-ask]", (button) => {
     const asked = actions.ask(button.dataset.ask, button.dataset.format);

@@ -96,6 +96,7 @@ const MARKUP = `
       <button type="button" class="player-quiet player-zip" data-ask="zip" title="all pictures of this run in a zip, each with its recipe inside">All</button>
       <button type="button" class="player-quiet" data-ask="whole" title="paint this run again from its beginning, to its end" hidden>Paint whole</button>
       <button type="button" class="player-quiet" data-ask="enlarge" title="hand the pictures of this moment to the second stage, which paints them four times as large" hidden>× 4 here</button>
+      <button type="button" class="player-quiet player-part" title="draw over a part of this picture, and have that painted anew" hidden>This part again</button>
       <button type="button" class="player-quiet" data-ask="branch" title="paint on from this moment with new noise">Branch here</button>
       <span class="player-vary"><button type="button" class="player-quiet" data-ask="vary" title="paint variations of this picture: its noise, turned a little towards other seeds'">A little different</button
         ><input type="range" class="player-strength" min="0.05" max="1" step="0.05" value="0.2" aria-label="how different" title="how different: left hardly, right another picture"></span>

@@ -6,7 +6,7 @@ import { SAMPLERS } from "./diffusion.js";
 
 const KEY = "plein-air-recipe";
 const LABORATORY = "plein-air-laboratory";
-const MAX_JSON = 8192;
+const MAX_JSON = 500_000;
 const MAX_SEED = 2 ** 32 - 1;
 const MAX_PICTURES = 16;
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
@@ -24,6 +24,16 @@ const oneOf = (...values) => (value) => values.includes(value);
 const real = (low, high) => (value) => Number.isFinite(value) && value >= low && value <= high;
 const text = (value) => typeof value === "string";
 const hash = (value) => /^([0-9a-f]{64})?$/.test(value);
+
+// What only the full studio paints.
+const ELSEWHERE = {
+  variation_seed: "it is a variation of another seed's picture",
+  variation_strength: "it is a variation of another seed's picture",
+  source: "it starts from a picture",
+  mask: "it paints a part anew",
+  start_t: "it starts from a picture",
+  resampling: "it paints a part anew",
+};
 
 const FIELDS = {
   format: oneOf("plein-air/2"),
@@ -53,6 +63,7 @@ const FIELDS = {
   parent: (value) => typeof value === "object",
   frame: whole(0, 1000),
   versions: (value) => typeof value === "object",
+  ...Object.fromEntries(Object.keys(ELSEWHERE).map((name) => [name, () => true])),
 };
 
 const DEFAULTS = {
@@ -89,6 +100,9 @@ export function completeRecipe(asked, card) {
   if (recipe.model !== card.model) refuse("model", `it is ${recipe.model}, and here is ${card.model}`);
   if (recipe.weights && recipe.weights !== card.weights) refuse("weights", `they are others than those of ${card.model} here`);
   if (recipe.parent) refuse("parent", "it is a branch of another run");
+  for (const [name, why] of Object.entries(ELSEWHERE)) {
+    if (recipe[name] !== undefined) refuse(name, why);
+  }
   if (!card.samplers.includes(recipe.sampler)) refuse("sampler", `${recipe.sampler} isn't among ${card.samplers.join(", ")}`);
   if (recipe.steps > card.most_steps) refuse("steps", `${recipe.steps} are more than the model's ${card.most_steps}`);
   if (recipe.picture >= recipe.pictures) refuse("picture", `there is no picture ${recipe.picture} of ${recipe.pictures}`);

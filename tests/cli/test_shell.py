@@ -51,9 +51,45 @@ def test_paint_writes_pngs_with_recipes_strips_and_animations(
     assert (again / first.name).read_bytes() == first.read_bytes()
 
 
+def test_paint_starts_from_a_picture_and_paints_a_part_anew(
+    model_root: Path, tmp_path: Path
+) -> None:
+    source, mask = tmp_path / "source.png", tmp_path / "mask.png"
+    pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(source)
+    white = np.zeros((64, 64), dtype=np.uint8)
+    white[16:48, 8:40] = 255
+    Image.fromarray(white).save(mask)
+    wish = ("paint", "--model", "tiny", "--steps", "4", "--from", str(source), "--out")
+    out = tmp_path / "out"
+    sketch = run(*wish, str(out), "--start-t", "500", "--sketch", models=model_root)
+    assert sketch.returncode == 0, sketch.stderr
+    hole = ("--mask", str(mask), "--careful", "2", "--size", "64", "--stage-steps", "2")
+    done = run(*wish, str(out), *hole, models=model_root)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in out.iterdir()) == [
+        "tiny-dpm-solver-sde-4-seed-0-inpainted-64px-0.png",
+        "tiny-dpm-solver-sde-4-seed-0-picture-500.png",
+    ]
+    painted = out / "tiny-dpm-solver-sde-4-seed-0-inpainted-64px-0.png"
+    assert read_recipe(painted.read_bytes()).resampling == 2
+    with Image.open(painted) as image:
+        kept = np.asarray(image)[white == 0]
+    assert kept.tobytes() == pixels[white == 0].tobytes()
+    for blank, reason in ((white * 0, "mask is empty"), (white * 0 + 255, "covers everything")):
+        Image.fromarray(blank).save(mask)
+        assert reason in run(*wish, str(out), "--mask", str(mask), models=model_root).stderr
+    Image.new("L", (63, 64), 255).save(mask)
+    assert "63 x 64 pixels" in run(*wish, str(out), "--mask", str(mask), models=model_root).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
+        (("paint", "--mask", "LICENSE"), "A mask is about a picture"),
+        (("paint", "--start-t", "300"), "are about a source, and there is none"),
+        (("paint", "--from", "assets/strip.png"), "a source needs a start_t"),
+        (("paint", "--from", "LICENSE", "--start-t", "300"), "no picture that can be read"),
         (("paint", "--model", "nobody"), "no model 'nobody'"),
         (("paint", "--steps", "0"), "at least 1"),
         (("paint", "--sampler", "magic"), "no sampler 'magic'"),

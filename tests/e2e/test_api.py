@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -101,6 +102,38 @@ def test_a_sheet_is_painted_and_its_time_told(client: Client) -> None:
         client.predict(**call | {"row_values": [2, 9000]}, api_name="/sheet")
     with pytest.raises(AppError, match="no setting 'size'"):
         client.predict(**call | {"rows": "size"}, api_name="/sheet")
+
+
+def test_paint_starts_from_a_picture_and_paints_a_part_anew(client: Client, tmp_path: Path) -> None:
+    source, mask = tmp_path / "source.png", tmp_path / "mask.png"
+    pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(source)
+    white = np.zeros((64, 64), dtype=np.uint8)
+    white[16:48, 8:40] = 255
+    Image.fromarray(white).save(mask)
+    call: dict[str, Any] = {"model": "tiny", "steps": 4, "api_name": "/paint"}
+    picture, hole = handle_file(source), handle_file(mask)
+    (file,), (recipe,) = client.predict(source=picture, start_t=500, sketch=True, **call)
+    assert recipe["start_t"] == 500
+    assert "mask" not in recipe
+    (file,), (recipe,) = client.predict(source=picture, mask=hole, resampling=2, size=64, **call)
+    with Image.open(file) as image:
+        kept = np.asarray(image)[white == 0]
+    assert kept.tobytes() == pixels[white == 0].tobytes()
+    (again,), _ = client.predict(json.dumps(recipe), api_name="/repaint")
+    assert Path(again).read_bytes() == Path(file).read_bytes()
+    assert client.predict(handle_file(file), api_name="/recipe") == recipe
+    Image.new("L", (63, 64), 255).save(mask)
+    for wrong, says in (
+        ({"source": picture}, "needs a start_t"),
+        ({"mask": hole}, "A mask is about a picture"),
+        ({"start_t": 500}, "there is none"),
+        ({"source": picture, "mask": handle_file(mask)}, "63 x 64 pixels"),
+        ({"source": handle_file(ROOT / "LICENSE"), "start_t": 5}, "no picture"),
+        ({"source": {"path": str(ROOT / "assets/strip.png")}, "start_t": 5}, "no uploaded"),
+    ):
+        with pytest.raises(AppError, match=says):
+            client.predict(**wrong, **call)
 
 
 def test_models_are_listed(client: Client) -> None:

@@ -14,8 +14,9 @@ from app.diffusion.schedule import NoiseSchedule, code_t
 from app.images.encoding import png_bytes
 from app.images.pixels import evenly_spaced
 from app.laboratory.experiments import Denoising, ForwardStrip, read_experiment
+from app.painting.canvas import decoded
 from app.painting.examples import load_examples
-from app.painting.sources import PictureSource, decoded
+from app.painting.sources import PictureSource
 from app.settings import ASSETS, Settings
 from app.studio import Studio
 from tests.conftest import save_tiny_model, set_timesteps

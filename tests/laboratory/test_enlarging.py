@@ -19,9 +19,10 @@ from app.laboratory.experiments import (
 from app.laboratory.mix import GridResult, MixLab, MixMoment, MorphResult
 from app.laboratory.noise import NoiseLab
 from app.models.store import ModelStore
+from app.painting.canvas import decoded
 from app.painting.film import Moment
 from app.painting.painter import Painter
-from app.painting.sources import PictureSource, decoded
+from app.painting.sources import PictureSource
 from tests.laboratory.pictures import Calls, network_calls, run, upload
 
 LARGE = {"size": 64, "stage_steps": 3}

@@ -25,8 +25,9 @@ from app.laboratory.experiments import (
     read_experiment,
 )
 from app.laboratory.fields import ScheduleChoice
+from app.painting.canvas import decoded
 from app.painting.recipe import Recipe, read_recipe
-from app.painting.sources import PictureSource, decoded
+from app.painting.sources import PictureSource
 from tests.laboratory.pictures import painted, run, upload
 
 PAIR = {"run": run(), "first": upload(), "second": painted()}

@@ -12,8 +12,8 @@ from PIL import Image
 
 from app.images.pixels import to_unit
 from app.models.store import ModelStore
+from app.painting.canvas import decoded
 from app.painting.recipe import Recipe
-from app.painting.sources import decoded
 from app.painting.stages import HandOver, stage_moments
 from app.settings import BUNDLED_MODELS
 from tests.conftest import save_tiny_stage

@@ -8,7 +8,7 @@ import pytest
 
 from app.diffusion.seeds import MAX_SEED
 from app.errors import RecipeError
-from app.painting.recipe import MAX_BRANCHES, MAX_JSON, Recipe
+from app.painting.recipe import MAX_BRANCHES, MAX_JSON, MAX_LINK, Recipe
 
 PLAIN = Recipe(model="tiny", weights="a" * 64, sampler="ddpm", steps=50, seed=7, pictures=4)
 
@@ -104,7 +104,7 @@ def test_branches_end_at_a_depth_that_still_fits() -> None:
     deepest = PLAIN
     for _ in range(MAX_BRANCHES):
         deepest = branch_of(deepest)
-    assert len(deepest.to_json()) < MAX_JSON
+    assert len(deepest.to_json()) < MAX_LINK
     with pytest.raises(ValueError, match="branches deep"):
         branch_of(deepest)
 
@@ -130,7 +130,7 @@ def test_damaged_links_are_refused(link: str) -> None:
 
 def test_a_link_that_inflates_is_cut_at_the_size_of_a_recipe() -> None:
     bomb = base64.urlsafe_b64encode(zlib.compress(b" " * 4_000_000, 9)).decode()
-    assert len(bomb) < MAX_JSON
+    assert len(bomb) < MAX_LINK
     with pytest.raises(RecipeError):
         Recipe.from_link(bomb)
 

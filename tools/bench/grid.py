@@ -76,14 +76,14 @@ def contest(studio: "Studio", model: str, steps: int, precision: str) -> Contest
 def _bare(studio: "Studio", grid: "Grid") -> None:
     import torch
 
-    from app.painting.sampling import denoiser_for, timesteps_from
+    from app.painting.sampling import denoiser_for
 
     model, batch = studio.models.load(grid.run.model), len(grid.mixes)
     info, condition = model.info, model.condition(grid.run.label, batch)
     denoiser = denoiser_for(grid.run, model)
     x = torch.randn((batch, info.channels, info.size, info.size))
     for row in filter(None, grid.rows):
-        for t in timesteps_from(grid.run, row, info.num_train_timesteps):
+        for t in grid.run.timesteps_from(row, info.num_train_timesteps):
             denoiser.predict(x, t.expand(batch), condition)
 
 

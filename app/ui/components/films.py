@@ -15,7 +15,7 @@ import numpy as np
 from gradio.events import Dependency
 
 from app.diffusion.samplers.registry import SAMPLER_KINDS
-from app.diffusion.schedule import MAX_T, paper_t
+from app.diffusion.schedule import paper_t
 from app.errors import RecipeError
 from app.images.arrays import Pixels
 from app.images.encoding import data_uri, jpeg_uri, png_bytes
@@ -60,8 +60,15 @@ Told = tuple[Message, Result | None]
 
 
 def run_name(recipe: Recipe) -> str:
-    """Name a run by its recipe, which the page sends back, and a random part that is unique."""
-    return f"{recipe.to_link()}.{uuid4().hex[:8]}"
+    """Name a run by its recipe, which the page sends back, and a random part that is unique.
+
+    The name of a run that starts from a picture has no recipe, which is sent beside it.
+    """
+    return f"{_link(recipe)}.{uuid4().hex[:8]}"
+
+
+def _link(recipe: Recipe) -> str:
+    return "" if recipe.root.source else recipe.to_link()
 
 
 def run_key(run: str) -> str:
@@ -69,12 +76,14 @@ def run_key(run: str) -> str:
     return run.rpartition(".")[2]
 
 
-def recipe_of(run: str) -> Recipe:
-    """Read the recipe in a run's name, which comes from the browser, as warily as a link's.
+def recipe_of(run: str, recipe: str = "") -> Recipe:
+    """Read the recipe in a run's name, or beside it, as warily as a link's: it is the browser's.
 
     Raises:
-        RecipeError: If the name holds no recipe.
+        RecipeError: If there is no recipe.
     """
+    if recipe:
+        return Recipe.from_json(recipe)
     return Recipe.from_link(run.partition(".")[0])
 
 
@@ -141,6 +150,7 @@ class RunMessages:
     enlarges: bool = False
     picture: int = 0
     source: str = ""
+    recipe: str = ""
     run: str = field(default_factory=lambda: uuid4().hex)
     _seq: int = 0
     _waiting: list[PlayerFrame] = field(default_factory=list)
@@ -148,7 +158,8 @@ class RunMessages:
     def start(self) -> Start:
         """Return the first message."""
         about = (self.run, self.title, self.pictures, self.tile, self.steps, self.T)
-        return Start(*about, self.second, self.small, self.enlarges, self.picture, self.source)
+        stages = (self.second, self.small, self.enlarges)
+        return Start(*about, *stages, self.picture, self.source, self.recipe)
 
     def add(self, frame: PlayerFrame) -> None:
         """Keep a frame for the next message."""
@@ -219,6 +230,7 @@ def film_messages(
             enlarges=enlarges(info),
             picture=recipe.picture,
             source=source,
+            recipe=request.to_json() if isinstance(request, Recipe) and recipe.root.source else "",
             run=name(request),
         )
         yield told.start()
@@ -448,7 +460,8 @@ def finished_picture(
     starts = result.film[0].t
     finished = finished_file(request, result.png(), result.name, nearest, starts, classes)
     run = request.process
-    if not run.size or run.is_truncated or not request.num_steps(MAX_T):
+    steps = result.film[-1].total - 1 - run.later_steps
+    if not run.size or run.is_truncated or not steps:
         return finished  # there is no other finished picture, or nothing was done to it
     small = request.small
     return with_small(finished, png_bytes(result.small, small), small.file_name)
@@ -474,7 +487,7 @@ def finished_file(
         name=f"{name}.png",
         recipe=title(request, starts, classes),
         seed=run.picture_seed,
-        link=request.to_link() if isinstance(request, Recipe) else "",
+        link=_link(request) if isinstance(request, Recipe) else "",
         nearest=nearest,
     )
 
@@ -508,6 +521,10 @@ def summary(recipe: Recipe, starts: int | None = None, classes: Sequence[str] = 
     """
     eta = f" · eta {recipe.eta:g}" if recipe.sampler == "ddim" else ""
     branch = f" · branch at t = {starts}" if recipe.parent else ""
+    start = f" · from a picture at t = {recipe.start_t}" if recipe.start_t else ""
+    if recipe.root.mask:
+        careful = f", {recipe.root.resampling} times over" if recipe.root.resampling > 1 else ""
+        start += f" · a part anew{careful}"
     label = "" if recipe.label is None else f" · {_class_name(recipe.label, classes)}"
     guidance = f" guided by {recipe.guidance_scale:g}" if recipe.is_guided else ""
     brushwork = recipe.stage_seeds[recipe.picture]
@@ -519,7 +536,7 @@ def summary(recipe: Recipe, starts: int | None = None, classes: Sequence[str] = 
         seed += f" with {recipe.variation_strength:g} of {other}"
     return (
         f"{SAMPLER_KINDS[recipe.sampler].label}{eta} · {counted(recipe.steps, 'step')} · "
-        f"seed {seed}{label}{guidance}{branch}{large} · {recipe.precision}"
+        f"seed {seed}{label}{guidance}{start}{branch}{large} · {recipe.precision}"
     )
 
 

@@ -28,9 +28,10 @@ from app.laboratory.experiments import (
     parse_experiment,
 )
 from app.laboratory.laboratory import Laboratory
+from app.painting.canvas import decoded
 from app.painting.film import Films
 from app.painting.recipe import Recipe
-from app.painting.sources import PictureSource, decoded
+from app.painting.sources import PictureSource
 from app.studio import Studio
 from app.ui.components.films import PageRuns, Told, tell, wire_player
 from app.ui.components.instrument import BrowserComponent, time_value

@@ -104,6 +104,7 @@ class Start(Message):
         enlarges: Whether a second stage can be asked for.
         picture: The picture to show first.
         source: The key of the run that this one came from; empty for none.
+        recipe: The run's recipe, where its name can't hold it: one that starts from a picture.
         seq: The message's number, 0.
     """
 
@@ -119,6 +120,7 @@ class Start(Message):
     enlarges: bool = False
     picture: int = 0
     source: str = ""
+    recipe: str = ""
     views: tuple[str, ...] = VIEWS
     seq: int = 0
 

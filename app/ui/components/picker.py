@@ -17,6 +17,7 @@ from app.images.encoding import image_of, jpeg_bytes, jpeg_uri
 from app.images.reader import READERS
 from app.images.reading import FITS, Fit, own_picture, square
 from app.painting.examples import load_examples
+from app.painting.recipe import Recipe
 from app.painting.sources import UPLOAD_SIDE, PictureSource
 from app.settings import ASSETS
 from app.studio import Studio
@@ -225,14 +226,8 @@ class Picker:
         return _shown(replace(choice, fit=fit))
 
     def _painted(self, choice: Choice, seen: str) -> tuple[Choice, PickerPictures]:
-        try:
-            asked = json.loads(seen or "null")
-            run, place = str(asked["run"]), int(asked["picture"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise PictureError("Paint shows no picture yet.", "Paint one first.") from error
-        recipe = recipe_of(run)
-        if not 0 <= place < recipe.pictures:
-            raise PictureError("That picture isn't in the run.", "Choose one in Paint.")
+        recipe = shown_in_paint(seen)
+        place = recipe.picture
         stored = next((e for e in self._examples if e.recipe == recipe), None)
         if stored is not None:
             image = own_picture(stored.small_path)
@@ -243,6 +238,24 @@ class Picker:
             image = image_of(results[place].pixels)
         name = f"painted, seed {recipe.seed + place}"
         return _shown(choice.add(Picture(name, image)))
+
+
+def shown_in_paint(seen: str) -> Recipe:
+    """Read which picture Paint shows, as `pleinAir.painted` tells it: its recipe.
+
+    Raises:
+        PictureError: If it shows none.
+        RecipeError: If the recipe is none.
+    """
+    try:
+        asked = json.loads(seen or "null")
+        run, place = str(asked["run"]), int(asked["picture"])
+        recipe = recipe_of(run, str(asked.get("recipe") or ""))
+    except (ValueError, TypeError, KeyError) as error:
+        raise PictureError("Paint shows no picture yet.", "Paint one first.") from error
+    if not 0 <= place < recipe.pictures:
+        raise PictureError("That picture isn't in the run.", "Choose one in Paint.")
+    return recipe.for_picture(place)
 
 
 def _shown(choice: Choice) -> tuple[Choice, PickerPictures]:

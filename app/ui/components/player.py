@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.errors import StudioError
 from app.images.video import HOW, NO_VIDEO, makes_videos
 from app.painting.film import PictureView
+from app.painting.recipe import MAX_JSON
 from app.ui.components.instrument import BrowserComponent
 from app.ui.components.messages import Message
 
@@ -68,6 +69,7 @@ class PlayerEvent(FromPage):
         action: What to do: make a file, as FILES says; "branch", "vary" or "enlarge"; or "whole",
             to paint a stopped run again.
         run: The run shown, as its Start or FilmMessage named it.
+        recipe: What came beside the name, where that can't hold the run's recipe.
         picture: Which of the run's pictures, from 0.
         frame: The index i of the frame at the slider.
         format: For "animate": "gif", "webp" or "mp4".
@@ -77,6 +79,7 @@ class PlayerEvent(FromPage):
 
     action: Literal["animate", "strip", "zip", "branch", "vary", "enlarge", "whole"]
     run: str = Field(max_length=MAX_RUN)
+    recipe: str = Field(default="", max_length=MAX_JSON)
     picture: int = Field(ge=0, lt=1000)
     frame: int = Field(ge=0, le=1_000_000)
     format: Literal["gif", "webp", "mp4"] = "gif"
@@ -98,9 +101,11 @@ class Visit(FromPage):
 
     Attributes:
         run: The run's name.
+        recipe: What came beside it.
     """
 
     run: str = Field(max_length=MAX_RUN)
+    recipe: str = Field(default="", max_length=MAX_JSON)
 
 
 class Opening(FromPage):

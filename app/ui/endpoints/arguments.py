@@ -97,3 +97,21 @@ class Shown(BaseModel):
     )
     beta_start: BetaStart = 1e-4
     beta_end: BetaEnd = 0.02
+
+
+class Held(BaseModel):
+    """The picture that a painting starts from: fields of a call, of which a recipe is made."""
+
+    source: gr.FileData | None = Field(
+        default=None,
+        description=f"A picture to start from, with `start_t` or a `mask`: {_PICTURE}",
+    )
+    mask: gr.FileData | None = Field(
+        default=None,
+        description="Of the source's size: white where that is painted anew, black where every "
+        "pixel stays.",
+    )
+    sketch: bool = Field(
+        default=False, description="The source is a sketch: its strokes are softened a little."
+    )
+    fit: Fit = "crop"

@@ -1,11 +1,18 @@
 """The public API of painting."""
 
-from typing import Annotated, Any
+from itertools import takewhile
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import gradio as gr
 
-from app.fields import Fields, limited
+from app.errors import PictureError
+from app.fields import Fields, declared, limited
+from app.images.headers import PictureHeader
+from app.images.reader import READERS
 from app.laboratory.sheet_experiment import Sheet, SheetAxis
+from app.models.files import ModelInfo
+from app.painting.canvas import check_same_size, held, side_of
 from app.painting.recipe import Recipe, read_recipe
 from app.studio import Studio
 from app.ui.callers import Steps
@@ -13,6 +20,9 @@ from app.ui.endpoints import arguments as arg
 from app.ui.endpoints.endpoint import expose
 from app.ui.endpoints.experiments import described, films, plain
 from app.ui.endpoints.files import saved_file, uploaded
+
+BEFORE: Final = tuple(takewhile(lambda name: name != "start_t", declared(Recipe)))
+"""The recipe's fields that come before the picture to start from."""
 
 
 def add_paint_api(studio: Studio, network: str) -> None:
@@ -25,16 +35,24 @@ def add_paint_api(studio: Studio, network: str) -> None:
         return films((yield from studio.painter.films.picture_steps(run)))
 
     def paint(
-        **wish: Annotated[Any, Fields(Recipe, defaults=model)],
+        **wish: Annotated[
+            Any,
+            Fields(Recipe, BEFORE, defaults=model),
+            Fields(arg.Held),
+            Fields(Recipe),
+        ],
     ) -> Steps[tuple[list[gr.FileData], list[dict[str, Any]]]]:
-        """Paint pictures from noise.
+        """Paint pictures, from noise or from a picture: all of it, or what a mask shows.
 
         Returns:
             files: The PNG files, each with its recipe inside.
             recipes: Their recipes: all it takes to paint each again.
         """
-        T = studio.models.describe(wish["model"]).num_train_timesteps
-        return (yield from painted(Recipe.checked(limited(wish, T, Recipe))))
+        info = studio.models.describe(wish["model"])
+        given = {name: wish.pop(name) for name in arg.Held.model_fields}
+        wish |= _canvas(info, given, large=wish["size"] not in (None, info.size))
+        asked = Recipe.checked(limited(wish, info.num_train_timesteps, Recipe))
+        return (yield from painted(asked))
 
     def repaint(recipe: arg.Recipe) -> Steps[tuple[list[gr.FileData], list[dict[str, Any]]]]:
         """Paint a recipe again.
@@ -107,3 +125,28 @@ def add_paint_api(studio: Studio, network: str) -> None:
     expose(sheet_time, concurrency_id=network)
     expose(recipe)
     expose(models)
+
+
+def _canvas(info: ModelInfo, given: dict[str, Any], *, large: bool) -> dict[str, str | None]:
+    """Return a recipe's picture and mask of a call's arguments, `arguments.Held`."""
+    source, mask, fit = given["source"], given["mask"], given["fit"]
+    if source is None:
+        if mask is not None:
+            raise PictureError("A mask is about a picture.", "Send that as source.")
+        return {}
+    side = side_of(info, large=large, masked=mask is not None)
+    (picture,) = READERS.squares(uploaded(source), [(side, fit)])
+    hole = None
+    if mask is not None:
+        sizes = [_size(uploaded(it)) for it in (source, mask)]
+        if sorted(sizes[0]) != sorted(sizes[1]):  # a photograph may lie on its side
+            check_same_size(*sizes)
+        (hole,) = READERS.squares(uploaded(mask), [(side, fit)])
+    return held(picture, hole, info, sketch=given["sketch"])
+
+
+def _size(picture: Path) -> tuple[int, int]:
+    """Return a picture's width and height, as its header has them."""
+    with picture.open("rb") as file:
+        header = PictureHeader.of(file)
+    return header.width, header.height

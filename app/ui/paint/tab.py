@@ -16,7 +16,14 @@ from app.fields import whole
 from app.images.encoding import jpeg_bytes
 from app.images.reading import own_picture, square
 from app.painting.examples import Example, load_examples
-from app.painting.recipe import GUIDANCE_FIELDS, STAGE_FIELDS, VARIATION_FIELDS, Recipe, read_recipe
+from app.painting.recipe import (
+    GUIDANCE_FIELDS,
+    SOURCE_FIELDS,
+    STAGE_FIELDS,
+    VARIATION_FIELDS,
+    Recipe,
+    read_recipe,
+)
 from app.settings import ASSETS
 from app.studio import Studio
 from app.ui.browser import OFFER
@@ -31,6 +38,7 @@ from app.ui.components.player import FILES, Opening, Player, PlayerEvent, Visit
 from app.ui.components.recipe_controls import Controls, follow_model, following, in_pixels
 from app.ui.errors import errors_to_page
 from app.ui.paint.sheet import sheet_panel
+from app.ui.paint.start import StartControls
 from app.ui.paint.stream import file_messages, film_message, paint_messages, with_previews
 from app.ui.served import served
 
@@ -56,6 +64,7 @@ def paint_tab(studio: Studio, header: Header, _: gr.Tab) -> None:
     with gr.Row(elem_classes="studio-easel"):
         with gr.Column(elem_classes="studio-controls", scale=0, min_width=300):
             with gr.Accordion("settings", elem_classes="studio-fold") as folded:
+                start = StartControls(studio, header, folded)
                 fields, keep, variations = _controls(studio, header, examples)
             paint = gr.Button("Paint", variant="primary", elem_classes="studio-paint")
             with gr.Row(elem_id="recipe-drop"):
@@ -70,13 +79,13 @@ def paint_tab(studio: Studio, header: Header, _: gr.Tab) -> None:
             LabComponent("shelf", tab="paint", label="the runs that this browser keeps")
             sheet_panel(studio, header, fields, partial(_followed, studio, fields))
             if examples:
-                _example_row(studio, examples, fields, player)
+                _example_row(studio, examples, fields, start, player)
     header.page.load(None, None, folded, js=FOLDED)
     follow_model(studio, header.model, fields)
     settings = Controls(fields, variations=variations, keep=keep)
     runs = LatestRun()
-    _wire_painting(studio, fields, keep, variations, paint, player, runs)
-    _wire_recipes(studio, fields, settings, player, header, runs)
+    _wire_painting(studio, fields, start, keep, variations, paint, player, runs)
+    _wire_recipes(studio, fields, start, settings, player, header, runs)
     _keep_settings(settings)
 
 
@@ -108,7 +117,7 @@ def _controls(
     with gr.Accordion("more", open=False):
         fields |= easel.guidance_controls(info, *interval)
         # A picture's variations are asked for beside it: the form is that of its seed.
-        easel.add_rest(fields, Recipe, without=VARIATION_FIELDS)
+        easel.add_rest(fields, Recipe, without=(*SOURCE_FIELDS, *VARIATION_FIELDS))
         variations = Slider(
             1,
             MAX_VARIATIONS,
@@ -140,7 +149,11 @@ def _wire_presets(
 
 
 def _example_row(
-    studio: Studio, examples: tuple[Example, ...], fields: Controls, player: Player
+    studio: Studio,
+    examples: tuple[Example, ...],
+    fields: Controls,
+    start: StartControls,
+    player: Player,
 ) -> None:
     thumbs = [jpeg_bytes(square(own_picture(e.path), THUMB_SIDE), 75) for e in examples]
     names = [f"seed {e.recipe.seed}" for e in examples]
@@ -156,23 +169,33 @@ def _example_row(
 
     def open_example(event: gr.SelectData) -> list[Any]:
         example = examples[int(event.index)]
-        return [film_message(studio, example), *_updates(studio, fields, example.recipe)]
+        updates = _updates(studio, fields, example.recipe)
+        return [film_message(studio, example), *updates, *start.updates(example.recipe)]
 
     gallery.select(None, None, None, js="() => pleinAir.showPlayer('paint')")
-    gallery.select(open_example, outputs=[player, *fields.all], queue=False, **quiet())
+    outputs = [player, *fields.all, *start.outputs]
+    gallery.select(open_example, outputs=outputs, queue=False, **quiet())
 
 
 def _wire_painting(
     studio: Studio,
     fields: Controls,
+    start: StartControls,
     keep: gr.Checkbox,
     variations: Slider,
     paint: gr.Button,
     player: Player,
     runs: LatestRun,
 ) -> None:
-    def start(request: gr.Request, *values: Any) -> Iterator[Message]:
-        run = paint_messages(studio, lambda: fields.recipe(studio, values))
+    def begin(request: gr.Request, *values: Any) -> Iterator[Message]:
+        own, begun = values[: len(fields)], values[len(fields) :]
+
+        def wish() -> Recipe:
+            recipe = fields.recipe(studio, own)
+            held = start.fields(dict(recipe), *begun)
+            return Recipe.checked(recipe.model_dump() | held) if held else recipe
+
+        run = paint_messages(studio, wish, source=start.run(*begun))
         yield from runs.follow(request, run)
 
     brushwork = fields.brushwork
@@ -182,7 +205,7 @@ def _wire_painting(
     ) -> Iterator[Message]:
         try:
             wish = PlayerEvent.of(event)
-            recipe = recipe_of(wish.run).for_picture(wish.picture)
+            recipe = recipe_of(wish.run, wish.recipe).for_picture(wish.picture)
         except Exception as error:
             yield failure(error)
             return
@@ -209,7 +232,7 @@ def _wire_painting(
     seed = fields["seed"]
     paint.click(None, None, None, js="() => pleinAir.showPlayer('paint')")
     drawn = paint.click(None, [seed, keep], seed, js="pleinAir.nextSeed")
-    painting = drawn.then(start, fields.all, player, **restarted())
+    painting = drawn.then(begin, [*fields.all, *start.inputs], player, **restarted())
     asking = player.select(asked, [variations, *brushwork.all], player, **restarted())
     player.stop(fn=None, cancels=[painting, asking], api_visibility="private")
 
@@ -247,12 +270,12 @@ def _enlargement(studio: Studio, recipe: Recipe, frame: int, how: Mapping[str, o
 def _wire_recipes(
     studio: Studio,
     fields: Controls,
+    start: StartControls,
     settings: Controls,
     player: Player,
     header: Header,
     runs: LatestRun,
 ) -> None:
-    followed = partial(_followed, studio, fields)
     restored = gr.State(("", ""))  # a new token each time, and a recipe
 
     def restore(recipe: Recipe) -> dict[Any, Any]:
@@ -266,6 +289,10 @@ def _wire_recipes(
             settings["keep"]: True,
             restored: (uuid4().hex, recipe.to_json()),
         }
+
+    def followed(recipe: Recipe) -> dict[Any, Any]:
+        starts = zip(start.outputs, start.updates(recipe), strict=True)
+        return _followed(studio, fields, recipe) | dict(starts)
 
     def dropped(png: Path) -> dict[Any, Any]:
         if experiment_in(png) is not None:
@@ -289,7 +316,9 @@ def _wire_recipes(
         return updates
 
     def visited(event: gr.EventData) -> list[Any]:
-        return _updates(studio, fields, recipe_of(Visit.of(event).run))
+        visit = Visit.of(event)
+        recipe = recipe_of(visit.run, visit.recipe)
+        return [*_updates(studio, fields, recipe), *start.updates(recipe)]
 
     def paint_restored(restored: tuple[str, str], request: gr.Request) -> Iterator[Message]:
         # The controls can't say where a branch began, nor which picture is meant.
@@ -297,11 +326,11 @@ def _wire_recipes(
         yield from runs.follow(request, run)
 
     told = gr.Textbox(visible=False, label="what the page opens with")
-    outputs = [*settings.all, restored]
+    outputs = [*settings.all, *start.outputs, restored]
     tell = "async () => [await pleinAir.openingWords()]"
     header.drop.upload(errors_to_page(dropped), header.drop, outputs, **quiet())
     header.page.load(errors_to_page(opened), told, outputs, js=tell, **quiet())
     # Only what changes it: a page that opens with no recipe needn't wait in the network's line.
     painting = restored.change(paint_restored, restored, player, **restarted())
     player.stop(fn=None, cancels=[painting], api_visibility="private")
-    player.input(errors_to_page(visited), None, fields.all, **light())
+    player.input(errors_to_page(visited), None, [*fields.all, *start.outputs], **light())

@@ -26,7 +26,7 @@ from app.jobs.plan import PRESETS, TrainingPlan
 from app.jobs.storage import Storage
 from app.laboratory.experiments import Denoising, read_experiment
 from app.models.files import ModelFiles
-from app.painting.sources import decoded
+from app.painting.canvas import decoded
 from app.settings import Settings
 from app.studio import Studio
 from app.ui.components.instrument import message_json
