@@ -235,6 +235,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("label", {"label": "garden"}),
     ("size", {"size": 32}),
     ("stage_truncation", {"size": 64, "stage_truncation": 90}),
+    ("variation_seed", {"variation_seed": 7, "variation_strength": 0.5}),
     ("parent", {"steps": 6, "frame": 4, "parent": {"model": "tiny", "steps": 10}}),
 ]
 
