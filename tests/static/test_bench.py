@@ -12,6 +12,7 @@ from tools.bench.browser import compared
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 def test_both_ways_of_serving_are_timed_beside_exact(
     site: Path, painter: Painter, chromium: Browser
 ) -> None:
