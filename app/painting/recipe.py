@@ -105,7 +105,7 @@ Computed = Annotated[
     Precision,
     Field(
         description="exact: float32, within 1/255 the same everywhere; "
-        "fast: bfloat16 where it is quicker."
+        "fast: bfloat16 or OpenVINO where that is quicker."
     ),
 ]
 Label = Annotated[

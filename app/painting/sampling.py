@@ -82,28 +82,24 @@ def frames_from(
     if known:
         denoiser = ConsistentDenoiser(denoiser, schedule, known.blended, recipe.clip)
     jumps = recipe.root.resampling > 1
-    return kept(
-        known,
-        reverse_process(
-            denoiser,
-            schedule,
-            x_start,
-            timesteps,
-            sampler=(
-                ResamplingSampler(schedule, timesteps, sampler) if jumps else sampler(timesteps)
-            ),
-            noise=noise,
-            clip=recipe.clip,
-            condition=model.condition(recipe.label, len(x_start)),
-            jumps=jumps,
-        ),
+    frames = reverse_process(
+        denoiser,
+        schedule,
+        x_start,
+        timesteps,
+        sampler=ResamplingSampler(schedule, timesteps, sampler) if jumps else sampler(timesteps),
+        noise=noise,
+        clip=recipe.clip,
+        condition=model.condition(recipe.label, len(x_start)),
+        jumps=jumps,
     )
+    return kept(known, frames) if known else frames
 
 
-def kept(known: KnownPart | None, frames: Iterator[Frame]) -> Iterator[Frame]:
+def kept(known: KnownPart, frames: Iterator[Frame]) -> Iterator[Frame]:
     """Yield `frames`, in the last of which what is `known` has its very values again."""
     for frame in frames:
-        if known and frame.eps_hat is None:
+        if frame.eps_hat is None:
             x_0 = known.restored(frame.x_t)
             yield replace(frame, x_t=x_0, x_0_hat=x_0)
         else:
