@@ -46,6 +46,7 @@ def run(hub: StandIn, tmp_path: Path) -> Run:
     return start
 
 
+@pytest.mark.slow
 def test_a_model_is_added_painted_with_offline_and_forgotten(
     hub: StandIn, run: Run, model_root: Path, tmp_path: Path
 ) -> None:

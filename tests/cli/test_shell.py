@@ -51,6 +51,7 @@ def test_paint_writes_pngs_with_recipes_strips_and_animations(
     assert (again / first.name).read_bytes() == first.read_bytes()
 
 
+@pytest.mark.slow
 def test_paint_starts_from_a_picture_and_paints_a_part_anew(
     model_root: Path, tmp_path: Path
 ) -> None:

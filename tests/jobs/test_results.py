@@ -75,6 +75,7 @@ def test_a_name_is_never_a_path(models: OwnModels) -> None:
         models.find(f"{ID}-00000007")
 
 
+@pytest.mark.slow
 def test_a_job_may_begin_with_a_model_of_another(bench: Bench) -> None:
     first = bench.start(replace(PLAN, steps=10, sample_every=0), "first")
     bench.worker()

@@ -64,6 +64,7 @@ def test_weights_of_16_bits_are_stored_so_and_not_rounded(
     assert len(exported.onnx) < 2 * files.num_parameters + 250_000
 
 
+@pytest.mark.slow
 def test_weights_of_32_bits_are_rounded_which_is_told(tmp_path: Path) -> None:
     save_tiny_model(tmp_path / "tiny")
     unet = load_unet(ModelStore([tmp_path]).find("tiny"))

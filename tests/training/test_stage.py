@@ -199,6 +199,7 @@ def test_a_resumed_stage_is_bit_for_bit_an_uninterrupted_one(large: Path, tmp_pa
         assert sheet.size == (3 * 40, 2 * 40)  # enlarged, painted, as it was
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(large: Path, tmp_path: Path) -> None:
     changes = {"phases": [{"size": 8, "views": 8, "sides": [40, 52]}], "accumulate": 2}
     stage = STAGE | {"regression_views": 4}
