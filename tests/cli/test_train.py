@@ -162,6 +162,7 @@ def test_a_terminated_run_saves_and_can_go_on(tmp_path: Path, model_root: Path) 
         assert next(run.steps()).step == step + 1
 
 
+@pytest.mark.slow
 def test_a_finished_run_knows_what_its_model_was_trained_on(
     tmp_path: Path, model_root: Path
 ) -> None:

@@ -83,12 +83,14 @@ def test_terms_come_in_and_add_up(tab: Locator) -> None:
         assert float(error) > 0
 
 
+@pytest.mark.slow
 def test_dragging_terms_chooses_how_many(tab: Locator) -> None:
     drag(tab.get_by_label("range slider for terms"), 0.1, 0.5, steps=4)
     field = tab.get_by_label("number input for terms")
     assert int(field.input_value()) == pytest.approx(500, abs=60)
 
 
+@pytest.mark.slow
 def test_a_single_draw_has_no_error(tab: Locator) -> None:
     set_number(tab, "terms", 2)
     set_number(tab, "noise draws", 1)
@@ -113,6 +115,7 @@ def test_stopping_keeps_the_terms(tab: Locator) -> None:
     assert len(saved_terms(tab)) == 3 * 4
 
 
+@pytest.mark.slow
 def test_first_sight_is_saved_with_its_recipe(tab: Locator) -> None:
     experiment = read_experiment(saved_figure(tab).read_bytes())
     assert isinstance(experiment, BoundRequest)
@@ -162,6 +165,7 @@ def test_models_are_compared(browser_page: Page, tab: Locator) -> None:
     assert {name.rpartition(", ")[2] for name in names} == {"tiny", "learned"}
 
 
+@pytest.mark.slow
 def test_a_model_that_came_meanwhile_can_be_compared(
     browser_page: Page, tab: Locator, model_root: Path
 ) -> None:
@@ -175,6 +179,7 @@ def test_a_model_that_came_meanwhile_can_be_compared(
         shutil.rmtree(model_root / "newcomer")
 
 
+@pytest.mark.slow
 def test_pictures_are_compared(tab: Locator) -> None:
     set_number(tab, "terms", 2)
     tab.get_by_label("also the first with its pixels shuffled").uncheck()
@@ -185,6 +190,7 @@ def test_pictures_are_compared(tab: Locator) -> None:
     assert [row[0] for row in table(tab)] == [*EXAMPLES[:2], "plain noise"]
 
 
+@pytest.mark.slow
 def test_t_can_be_logarithmic(tab: Locator) -> None:
     before = root(tab).locator("polyline").first.get_attribute("points")
     root(tab).get_by_role("button", name="logarithmic").click()

@@ -88,6 +88,7 @@ def test_after_paint_the_picture_is_in_view_on_a_phone(browser_page: Page, studi
     assert picture["y"] + picture["height"] <= box(player.locator(".player-slider"))["y"]
 
 
+@pytest.mark.slow
 def test_a_phone_shows_thumbnails_whole_and_the_nearest_line_in_full(
     browser_page: Page, studio: Server
 ) -> None:
@@ -127,6 +128,7 @@ SMALL = """() => [...document.querySelectorAll("body *")]
     .filter(([size]) => size > 0 && size < 12)"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["desk", "phone"])
 def test_no_words_are_smaller_than_12_px(browser_page: Page, studio: Server, size: str) -> None:
     resize(browser_page, size)

@@ -126,6 +126,7 @@ def test_both_pictures_can_be_chosen_and_uploaded(tab: Locator) -> None:
     expect(picker).to_have_attribute("data-chosen", "1 8")
 
 
+@pytest.mark.slow
 def test_quick_clicks_fill_both_slots(browser_page: Page, tab: Locator) -> None:
     browser_page.evaluate(
         """() => {
@@ -138,6 +139,7 @@ def test_quick_clicks_fill_both_slots(browser_page: Page, tab: Locator) -> None:
     expect(picker.locator(".lab-slots canvas:visible")).to_have_count(2)
 
 
+@pytest.mark.slow
 def test_the_slots_never_show_another_pair_than_is_chosen(browser_page: Page, tab: Locator) -> None:
     picker = tab.locator(".plein-air-picker .lab-root")
     seen = picker.locator(".lab-slots canvas:visible")
@@ -231,6 +233,7 @@ def test_a_dropped_grid_is_painted_again(browser_page: Page, tab: Locator, tmp_p
     assert again == experiment
 
 
+@pytest.mark.slow
 def test_a_dropped_seed_morph_chooses_its_way(
     browser_page: Page, tab: Locator, tmp_path: Path
 ) -> None:
@@ -243,6 +246,7 @@ def test_a_dropped_seed_morph_chooses_its_way(
     expect(tab.get_by_label("second seed")).to_have_value("9")
 
 
+@pytest.mark.slow
 def test_at_t_0_pixels_are_mixed(tab: Locator) -> None:
     player = tab.locator(".player")
     expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
@@ -276,6 +280,7 @@ def test_a_small_grid_fills_in_and_carries_its_recipe(tab: Locator) -> None:
     assert (experiment.rows, experiment.between) == ((0, 500, 1000), 1)
 
 
+@pytest.mark.slow
 def test_stopping_a_grid_keeps_its_rows(tab: Locator) -> None:
     panel(tab, "The grid")
     grid = tab.locator(".plein-air-grid .lab-root")
@@ -297,6 +302,7 @@ def test_stopping_a_grid_keeps_its_rows(tab: Locator) -> None:
     assert int(grid.get_attribute("data-rows") or 0) == arrived
 
 
+@pytest.mark.slow
 def test_after_a_stop_the_next_click_paints_at_once(tab: Locator) -> None:
     panel(tab, "The grid")
     grid = tab.locator(".plein-air-grid .lab-root")
@@ -316,6 +322,7 @@ def test_after_a_stop_the_next_click_paints_at_once(tab: Locator) -> None:
     expect(grid).to_have_attribute("data-state", "live")
 
 
+@pytest.mark.slow
 def test_a_new_grid_ends_the_one_before(tab: Locator) -> None:
     panel(tab, "The grid")
     grid = tab.locator(".plein-air-grid .lab-root")
@@ -347,6 +354,7 @@ def test_first_sight_is_saved_with_its_recipe(tab: Locator) -> None:
         assert getattr(gif, "n_frames", 1) == 31
 
 
+@pytest.mark.slow
 def test_the_time_of_a_morph_follows_t(tab: Locator) -> None:
     panel(tab, "Morph")
     estimate = tab.locator(".lab-estimate.prose:visible")
@@ -355,6 +363,7 @@ def test_the_time_of_a_morph_follows_t(tab: Locator) -> None:
     expect(estimate).to_contain_text("16 pictures · 400 network steps")
 
 
+@pytest.mark.slow
 def test_stopping_a_morph_keeps_its_frames(tab: Locator) -> None:
     panel(tab, "Morph")
     set_number(tab, "frames", 64)
@@ -372,6 +381,7 @@ def test_stopping_a_morph_keeps_its_frames(tab: Locator) -> None:
         assert getattr(gif, "n_frames", 1) < 2 * 64 - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["from A to B", "between two seeds"])
 def test_a_morph_is_painted_moved_through_and_saved(tab: Locator, way: str) -> None:
     panel(tab, "Morph")
@@ -415,6 +425,7 @@ def test_a_mixture_is_enlarged_in_its_player(tab: Locator) -> None:
         assert picture.size == (64, 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["from A to B", "between two seeds"])
 def test_a_morph_is_enlarged_and_saved_large(tab: Locator, way: str) -> None:
     panel(tab, "Morph")
@@ -440,6 +451,7 @@ def test_a_morph_is_enlarged_and_saved_large(tab: Locator, way: str) -> None:
         assert gif.size == (256, 256)
 
 
+@pytest.mark.slow
 def test_a_grid_is_enlarged_on_its_sheet(tab: Locator) -> None:
     panel(tab, "The grid")
     set_number(tab, "rows", 2)
@@ -457,6 +469,7 @@ def test_a_grid_is_enlarged_on_its_sheet(tab: Locator) -> None:
     assert (len(experiment.rows), experiment.run.size) == (2, 64)
 
 
+@pytest.mark.slow
 def test_a_morph_is_painted_large_at_once_where_that_is_chosen(tab: Locator) -> None:
     panel(tab, "Morph")
     set_number(tab, "frames", 4)

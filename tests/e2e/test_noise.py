@@ -116,6 +116,7 @@ def test_a_canvas_shows_every_level_as_it_is(browser_page: Page) -> None:
     assert levels == [level for level in range(256) for _ in "rgb"]
 
 
+@pytest.mark.slow
 def test_the_noise_is_fixed_or_fresh(tab: Locator) -> None:
     def mean_at(t: int) -> str:
         go_to(tab, t)
@@ -130,6 +131,7 @@ def test_the_noise_is_fixed_or_fresh(tab: Locator) -> None:
     assert len(means) >= 3
 
 
+@pytest.mark.slow
 def test_new_seed_draws_new_noise(tab: Locator) -> None:
     go_to(tab, 1000)
     before = reading(tab, "mean")
@@ -137,6 +139,7 @@ def test_new_seed_draws_new_noise(tab: Locator) -> None:
     expect(tab.locator("[data-read=mean]")).not_to_have_text(before)
 
 
+@pytest.mark.slow
 def test_the_slider_says_where_it_is(tab: Locator) -> None:
     slider = tab.locator(".plein-air-time [role=slider]")
     slider.press("End")
@@ -167,6 +170,7 @@ def test_an_upload_is_cropped_or_squashed_and_shown_as_the_model_sees_it(
     assert near(colour(browser_page, canvas, 0.5), (200, 0, 0))
 
 
+@pytest.mark.slow
 def test_every_one_of_quick_clicks_counts_and_the_last_is_shown(
     browser_page: Page, tab: Locator
 ) -> None:
@@ -200,6 +204,7 @@ def test_a_file_that_is_no_picture_is_refused(browser_page: Page, tab: Locator) 
     expect(tab.locator(".plein-air-picker .lab-root")).to_have_attribute("data-chosen", "0")
 
 
+@pytest.mark.slow
 def test_the_picture_that_paint_shows_is_taken_over(browser_page: Page, tab: Locator) -> None:
     tab.get_by_role("button", name="From Paint").click()
     expect(tab.locator(".plein-air-picker .lab-root")).to_have_attribute("data-chosen", "8")
@@ -232,6 +237,7 @@ def test_the_strip_has_as_many_moments_as_wanted_and_is_saved(tab: Locator) -> N
             assert (experiment.moments, experiment.seed, experiment.model) == (5, 42, "tiny")
 
 
+@pytest.mark.slow
 def test_a_strip_has_the_t_that_its_png_has(tab: Locator) -> None:
     set_number(tab, "pictures", 17)
     captions = tab.locator(".plein-air-strip figcaption")
@@ -240,11 +246,13 @@ def test_a_strip_has_the_t_that_its_png_has(tab: Locator) -> None:
     assert seen[::-1] == list(evenly_spaced(17, 1001))
 
 
+@pytest.mark.slow
 def test_a_moment_of_the_strip_moves_the_slider(tab: Locator) -> None:
     tab.locator(".plein-air-strip figure").first.click()
     expect(tab.locator(".lab-t b")).to_have_text("1000")
 
 
+@pytest.mark.slow
 def test_schedules_lie_side_by_side_and_their_line_follows_t(
     browser_page: Page, tab: Locator
 ) -> None:
@@ -267,6 +275,7 @@ def test_schedules_lie_side_by_side_and_their_line_follows_t(
     expect(root.get_by_text("linear 0.0002 to 0.01")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_an_impossible_schedule_is_refused(browser_page: Page, tab: Locator) -> None:
     panel(tab, "Schedules")
     tab.get_by_label("your own schedule").click()
@@ -275,6 +284,7 @@ def test_an_impossible_schedule_is_refused(browser_page: Page, tab: Locator) -> 
     expect(browser_page.get_by_text("beta_start is larger than beta_end").first).to_be_visible()
 
 
+@pytest.mark.slow
 def test_chain_and_closed_form_agree(tab: Locator) -> None:
     go_to(tab, 120)
     panel(tab, "Chain or closed form")
@@ -290,6 +300,7 @@ def test_chain_and_closed_form_agree(tab: Locator) -> None:
     assert closed[0] == pytest.approx(closed[1], rel=0.15)
 
 
+@pytest.mark.slow
 def test_the_posterior_is_inspected_at_the_sliders_step(tab: Locator) -> None:
     go_to(tab, 600)
     panel(tab, "Posterior")
@@ -324,6 +335,7 @@ def test_denoising_starts_from_the_sliders_x_t(tab: Locator) -> None:
     assert animation.value.suggested_filename.endswith(".gif")
 
 
+@pytest.mark.slow
 def test_a_dropped_strip_restores_its_moments_and_noise(
     browser_page: Page, tab: Locator, tmp_path: Path
 ) -> None:
@@ -403,6 +415,7 @@ def test_another_model_leaves_t_where_it_was_moved_meanwhile(
     assert reading(tab, "mean") != before
 
 
+@pytest.mark.slow
 def test_another_model_brings_its_own_size(browser_page: Page, tab: Locator) -> None:
     go_to(tab, 1000)
     before = reading(tab, "mean")
@@ -431,6 +444,7 @@ def test_the_chosen_picture_is_enlarged(tab: Locator) -> None:
     assert seen[inside, inside].tolist() == [200, 0, 0]  # cropped: squashed it is blue there
 
 
+@pytest.mark.slow
 def test_a_denoised_picture_is_enlarged_in_its_player(tab: Locator) -> None:
     go_to(tab, 50)
     panel(tab, "Denoise from here")

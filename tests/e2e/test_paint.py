@@ -96,6 +96,7 @@ def test_an_example_opens_its_own_run(page: Page) -> None:
     assert saved(page).model == "impressionist-64"
 
 
+@pytest.mark.slow
 def test_presets_set_sampler_and_steps(page: Page) -> None:
     sampler = page.get_by_label("sampler", exact=True)
     steps = page.get_by_label("steps").and_(page.locator("input[type=number]"))
@@ -111,6 +112,7 @@ def seed_of(page: Page) -> Locator:
     return page.get_by_label("seed", exact=True)
 
 
+@pytest.mark.slow
 def test_each_painting_has_a_new_seed_unless_it_is_kept(page: Page) -> None:
     keep = page.get_by_label("keep", exact=True)
     expect(keep).not_to_be_checked()
@@ -124,6 +126,7 @@ def test_each_painting_has_a_new_seed_unless_it_is_kept(page: Page) -> None:
     expect(page.locator(".player-title")).to_have_text(re.compile(f"seed {second.seed} "))
 
 
+@pytest.mark.slow
 def test_a_seed_that_is_set_is_kept_and_minus_one_is_a_new_one(page: Page) -> None:
     keep = page.get_by_label("keep", exact=True)
     set_number(page, "seed", 7)
@@ -161,6 +164,7 @@ def test_stop_ends_a_run_and_the_next_one_paints(page: Page) -> None:
     assert painted(page).steps == 8
 
 
+@pytest.mark.slow
 def test_a_new_run_ends_the_one_before(page: Page, studio: Server) -> None:
     paint(page, steps=1000, pictures=16)
     expect(page.locator(".player-moments button").first).to_be_enabled()
@@ -184,6 +188,7 @@ def expect_idle(server: Server) -> None:
     pytest.fail("the server is still at work")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["Stop", "closing the tab"])
 def test_the_servers_work_ends_with_the_run(
     visitor: BrowserContext, studio: Server, how: str
@@ -275,6 +280,7 @@ def assert_alike(half: str, other: str) -> None:
     assert np.abs(levels[0] - levels[1]).max() <= 2
 
 
+@pytest.mark.slow
 def test_a_divider_compares_the_small_picture_with_the_large_one(page: Page) -> None:
     painted(page)
     player, slider = page.locator(".player"), page.locator(".player-slider")
@@ -346,6 +352,7 @@ def test_a_picture_is_painted_as_large_as_one_wishes(page: Page, tmp_path: Path)
     assert repainted(page, large) == large
 
 
+@pytest.mark.slow
 def test_strip_and_animation_are_saved(page: Page) -> None:
     painted(page)
     for name, form in (("GIF", "GIF"), ("WebP", "WEBP"), ("Strip", "PNG")):
@@ -356,6 +363,7 @@ def test_strip_and_animation_are_saved(page: Page) -> None:
             assert getattr(image, "n_frames", 1) == (1 if form == "PNG" else 22)
 
 
+@pytest.mark.slow
 def test_a_file_that_takes_painting_says_so_and_can_be_stopped(page: Page, studio: Server) -> None:
     page.get_by_role("button", name="GIF", exact=True).click()
     expect(page.locator(".player-progress")).to_have_text(re.compile("^painted again · step "))
@@ -414,11 +422,13 @@ def expect_restored(page: Page, recipe: Recipe) -> None:
     assert (again.label, again.guidance_scale) == (recipe.label, recipe.guidance_scale)
 
 
+@pytest.mark.slow
 def test_a_link_restores_label_and_guidance(page: Page, studio: Server) -> None:
     page.goto(f"{studio.url}?recipe={OF_A_CLASS.to_link()}")
     expect_restored(page, OF_A_CLASS)
 
 
+@pytest.mark.slow
 def test_a_dropped_png_restores_label_and_guidance(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "painting.png"
     path.write_bytes(png_bytes(Image.new("RGB", (16, 16)), OF_A_CLASS))
@@ -426,6 +436,7 @@ def test_a_dropped_png_restores_label_and_guidance(page: Page, tmp_path: Path) -
     expect_restored(page, OF_A_CLASS)
 
 
+@pytest.mark.slow
 def test_a_link_to_a_branch_paints_it_at_once(page: Page, studio: Server) -> None:
     whole = Recipe(model="tiny", steps=6, seed=5)
     branch = Recipe(
@@ -437,6 +448,7 @@ def test_a_link_to_a_branch_paints_it_at_once(page: Page, studio: Server) -> Non
     assert saved(page).parent == whole
 
 
+@pytest.mark.slow
 def test_a_branch_dropped_while_another_paints_is_painted(page: Page, tmp_path: Path) -> None:
     whole = Recipe(model="tiny", sampler="ddpm", steps=1000, seed=5)
     for seed in (6, 7):
@@ -452,6 +464,7 @@ def test_a_branch_dropped_while_another_paints_is_painted(page: Page, tmp_path: 
     expect_state(page, "stopped")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -472,6 +485,7 @@ def test_a_useless_file_is_refused_and_changes_nothing(
     assert painted(page).seed == 42
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("link", "says"),
     [

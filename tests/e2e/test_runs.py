@@ -78,6 +78,7 @@ def test_a_run_and_the_form_survive_a_reload(page: Page) -> None:
     expect(steps.first).to_have_value("9")
 
 
+@pytest.mark.slow
 def test_a_run_survives_a_visit_elsewhere_and_back(page: Page, studio: Server) -> None:
     painted(page)
     run = shown_run(page)
@@ -87,6 +88,7 @@ def test_a_run_survives_a_visit_elsewhere_and_back(page: Page, studio: Server) -
     expect_state(page, "finished")
 
 
+@pytest.mark.slow
 def test_a_run_that_a_reload_cuts_off_is_kept_as_far_as_it_came(page: Page) -> None:
     paint(page, steps=1000, pictures=16)
     expect(page.locator(".player-moments button").nth(1)).to_be_enabled(timeout=PATIENCE)
@@ -120,6 +122,7 @@ def test_where_storage_is_blocked_the_page_says_so_and_goes_back_all_the_same(
     page.close()
 
 
+@pytest.mark.slow
 def test_the_oldest_runs_make_room(browser_page: Page, serve: Serve) -> None:
     browser_page.goto(serve(PlayerPage(film()).blocks))
     browser_page.wait_for_function("window.pleinAir?.runs")
@@ -210,6 +213,7 @@ def test_a_little_different_paints_variations_of_the_picture_in_view(page: Page)
     expect_run(page, whole)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_unseen_is_kept_to_its_end(browser_page: Page, serve: Serve) -> None:
     player = PlayerPage(film(), keeps=True)
     page = browser_page
@@ -256,6 +260,7 @@ def test_a_stopped_run_is_saved_linked_and_painted_whole(
     page.get_by_role("button", name="Stop").click()
 
 
+@pytest.mark.slow
 def test_a_link_to_a_moment_paints_the_run_and_stays_there(page: Page, studio: Server) -> None:
     wish = Recipe(model="tiny", sampler="ddim", steps=8, seed=77, pictures=2, picture=1)
     page.goto("about:blank")
@@ -271,6 +276,7 @@ def test_a_link_to_a_moment_paints_the_run_and_stays_there(page: Page, studio: S
     expect(page.get_by_text("The recipe is restored")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_in_a_frame_the_link_is_the_pages_own_address(page: Page, studio: Server) -> None:
     outside = studio.url.replace("127.0.0.1", "localhost")
     page.goto(f"{outside}status")
@@ -286,6 +292,7 @@ def test_in_a_frame_the_link_is_the_pages_own_address(page: Page, studio: Server
     expect(frame.locator(".player-notice p")).to_contain_text(f"{studio.url}?recipe=")
 
 
+@pytest.mark.slow
 def test_a_model_that_is_gone_leaves_the_form_as_it_opens(page: Page) -> None:
     set_number(page, "steps", 9)
     page.wait_for_function("localStorage.getItem('plein-air:settings')?.includes('\"steps\":9')")
@@ -300,6 +307,7 @@ def test_a_model_that_is_gone_leaves_the_form_as_it_opens(page: Page) -> None:
     assert painted(page).model == "tiny"
 
 
+@pytest.mark.slow
 def test_a_saved_png_paints_its_picture_again(page: Page, tmp_path: Path) -> None:
     page.get_by_role("radio", name=SMALL).click()
     painted(page, steps=5, pictures=3)
@@ -316,6 +324,7 @@ def test_a_saved_png_paints_its_picture_again(page: Page, tmp_path: Path) -> Non
     assert saved(page) == read_recipe(path.read_bytes())
 
 
+@pytest.mark.slow
 def test_the_form_follows_what_is_shown(page: Page) -> None:
     seed, model = page.get_by_label("seed", exact=True), page.get_by_label("model", exact=True)
     page.get_by_role("radio", name=SMALL).click()
@@ -356,6 +365,7 @@ def test_all_pictures_are_saved_at_once_and_a_video_says_what_it_needs(page: Pag
         expect(page.locator(".player-notice")).to_contain_text("This studio makes no MP4.")
 
 
+@pytest.mark.slow
 def test_one_step_has_small_moments_and_is_called_a_step(page: Page) -> None:
     page.get_by_role("radio", name=SMALL).click()
     painted(page, steps=1)

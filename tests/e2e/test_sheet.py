@@ -88,6 +88,7 @@ def test_another_setting_suggests_its_values_and_bad_ones_are_named(page: Page) 
     expect(page.get_by_role("option", name="guidance")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_sheet_is_stopped_and_saved_as_far_as_it_came(page: Page) -> None:
     values(page, "rows").fill("2, 1000")
     paint_sheet(page)

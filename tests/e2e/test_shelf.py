@@ -85,6 +85,7 @@ def test_what_was_painted_is_opened_starred_and_deleted(page: Page) -> None:
     expect(shelf(page).locator(".shelf-words")).to_have_text(re.compile("^1 run .* 1 starred$"))
 
 
+@pytest.mark.slow
 def test_the_shelf_is_used_by_keys_on_a_phone(page: Page) -> None:
     painted(page, steps=5)
     first = shown_run(page)
@@ -103,6 +104,7 @@ def test_the_shelf_is_used_by_keys_on_a_phone(page: Page) -> None:
     expect_run(page, first)
 
 
+@pytest.mark.slow
 def test_starred_runs_make_no_room(browser_page: Page, serve: Serve) -> None:
     page = browser_page
     page.goto(serve(PlayerPage(film()).blocks))
@@ -155,6 +157,7 @@ def test_a_run_of_another_tab_is_said_to_be_painted_there(
     other.close()
 
 
+@pytest.mark.slow
 def test_a_tab_that_is_closed_leaves_its_run_stopped(
     page: Page, visitor: BrowserContext, studio: Server
 ) -> None:

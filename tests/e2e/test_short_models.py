@@ -77,6 +77,7 @@ def test_an_untouched_mix_is_painted(browser_page: Page, studio: Server) -> None
     expect_no_message(browser_page)
 
 
+@pytest.mark.slow
 def test_an_untouched_way_back_is_painted(browser_page: Page, studio: Server) -> None:
     tab = open_tab(browser_page, studio, "Noise")
     tab.get_by_role("tab", name="Denoise from here", exact=True).click()
@@ -86,6 +87,7 @@ def test_an_untouched_way_back_is_painted(browser_page: Page, studio: Server) ->
     expect_no_message(browser_page)
 
 
+@pytest.mark.slow
 def test_presets_are_within_the_models_steps(browser_page: Page, studio: Server) -> None:
     browser_page.goto(studio.url)
     player = browser_page.locator(".player").first
@@ -121,6 +123,7 @@ def test_a_shorter_model_brings_every_value_within_its_t(
     expect_no_message(browser_page)
 
 
+@pytest.mark.slow
 def test_a_longer_models_recipe_is_restored_over_a_shorter_one(
     browser_page: Page, studio: Server
 ) -> None:

@@ -61,6 +61,7 @@ def test_a_sketch_is_drawn_and_painted(page: Page) -> None:
     expect(page.locator(".player-title")).to_contain_text("from a picture at t = 500")
 
 
+@pytest.mark.slow
 def test_a_blank_sketch_is_not_painted(page: Page) -> None:
     start_from(page, "a sketch", "sketch")
     page.get_by_role("button", name="Paint", exact=True).click()
@@ -131,6 +132,7 @@ def test_a_run_from_a_picture_is_branched_and_has_no_link(page: Page, tmp_path: 
     expect(page.locator(".player-title")).to_contain_text("branch at t")
 
 
+@pytest.mark.slow
 def test_an_empty_mask_paints_nothing(page: Page) -> None:
     start_from(page, "a part", "part")
     page.get_by_role("button", name="Paint", exact=True).click()

@@ -184,6 +184,7 @@ def test_what_can_not_be_trained_on_is_named(browser_page: Page, tab: Locator) -
     expect(tab.locator(".train-thumbs i")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_another_upload_squares_the_pictures_as_asked(tab: Locator) -> None:
     upload(tab, pictures(5))
     expect(tab.locator(".train-set-head")).to_contain_text("5 pictures, cropped")
@@ -203,6 +204,7 @@ def test_an_upload_beyond_a_visitors_share_is_refused_in_words(
     expect_message(browser_page, words)
 
 
+@pytest.mark.slow
 def test_a_training_longer_than_a_visitors_may_be_is_refused(
     browser_page: Page, tab: Locator
 ) -> None:

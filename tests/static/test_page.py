@@ -121,6 +121,7 @@ def test_random_numbers_are_torchs(site: Path, serving: Serving, browser_page: P
         assert derived == [value % 2**32 for value in whole]
 
 
+@pytest.mark.slow
 def test_timesteps_are_the_studios(site: Path, serving: Serving, browser_page: Page) -> None:
     browser_page.goto(serving(site))
     asked = [(n, T, spacing) for spacing in SPACINGS for n, T in ((1, 1000), (16, 999), (50, 1000))]
@@ -199,6 +200,7 @@ def test_paint_by_a_click_scrub_and_save_a_strip(
     expect(studio.player.locator(".player-title")).to_contain_text("DDIM")  # kept by the browser
 
 
+@pytest.mark.slow
 def test_a_click_during_a_run_begins_another(
     site: Path, serving: Serving, studio: StaticPage
 ) -> None:
@@ -215,6 +217,7 @@ def test_a_click_during_a_run_begins_another(
     expect(studio.player.locator(".player-notice")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_stop_keeps_what_is_there(site: Path, serving: Serving, studio: StaticPage) -> None:
     studio.open(f"{serving(site)}?recipe={recipe(sampler='ddpm', steps=1000).to_link()}")
     expect(studio.player.locator(".player-moments button:enabled").nth(1)).to_be_visible(
@@ -257,6 +260,7 @@ BROKEN: list[tuple[bytes, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "words"), BROKEN)
 def test_a_file_without_a_recipe_gets_a_sentence(
     data: bytes, words: str, site: Path, serving: Serving, studio: StaticPage
@@ -267,6 +271,7 @@ def test_a_file_without_a_recipe_gets_a_sentence(
     expect(studio.notice).to_contain_text(words)
 
 
+@pytest.mark.slow
 def test_a_backend_that_computes_wrongly_is_left_for_the_next(
     copied: Path, serving: Serving, studio: StaticPage
 ) -> None:
@@ -282,6 +287,7 @@ def test_a_backend_that_computes_wrongly_is_left_for_the_next(
     assert studio.page.evaluate("document.documentElement.dataset.backend") == "wasm"
 
 
+@pytest.mark.slow
 def test_only_one_backend_is_fetched_and_nothing_from_elsewhere(
     site: Path, serving: Serving, studio: StaticPage
 ) -> None:
@@ -300,6 +306,7 @@ def test_only_one_backend_is_fetched_and_nothing_from_elsewhere(
     assert not any(each.endswith("network.onnx") for each in asked)  # the browser has kept it
 
 
+@pytest.mark.slow
 def test_a_broken_download_gets_a_sentence(
     copied: Path, serving: Serving, studio: StaticPage
 ) -> None:
@@ -311,6 +318,7 @@ def test_a_broken_download_gets_a_sentence(
     expect(studio.notice).to_contain_text("network.onnx is broken")
 
 
+@pytest.mark.slow
 def test_a_browser_without_simd_gets_a_sentence(
     copied: Path, serving: Serving, studio: StaticPage
 ) -> None:
@@ -332,6 +340,7 @@ def plain(site: Path) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_without_headers_for_threads_one_paints(plain: str, studio: StaticPage) -> None:
     (png,) = studio.paint(recipe(steps=3), plain)
     assert pixels_of(png).shape == (16, 16, 3)
@@ -393,6 +402,7 @@ def test_mixing_gives_the_same_picture_as_here(
     assert apart(pixels_of(png), right.pixels) <= LEVELS
 
 
+@pytest.mark.slow
 def test_a_visitors_picture_is_noised_and_a_file_that_is_none_gets_a_sentence(
     site: Path, serving: Serving, studio: StaticPage
 ) -> None:

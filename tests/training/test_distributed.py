@@ -14,6 +14,7 @@ from tests.torchrun import torchrun
 from tests.training.tiny import config, fields, no_init
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_steps_of_one_with_the_doubled_batch(
     data: Path, tmp_path: Path
 ) -> None:

@@ -77,7 +77,7 @@ with open_run(settings, Path(sys.argv[2]), load_init=None) as run:
 """
 
 
-@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+@pytest.mark.parametrize("optimiser", ["adamw", pytest.param("muon", marks=pytest.mark.slow)])
 def test_a_killed_run_resumes_where_it_saved_and_ends_bit_for_bit_the_same(
     optimiser: str, data: Path, tmp_path: Path
 ) -> None:
