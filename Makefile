@@ -37,7 +37,7 @@ else
 	$(PYTEST) -m "e2e and not slow"
 endif
 
-test-slow: ## run the tests that take longest: jobs on several machines, the bundled model's training
+test-slow: ## run the tests that take longest: jobs on several machines, more of the page, the page without a server
 	@bash .ci/install test
 	@bash .ci/chromium
 	@bash .ci/postgres

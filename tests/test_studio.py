@@ -94,6 +94,7 @@ def test_painting_needs_no_job_engine() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_jobs_time_is_told_before_it_begins(settings: Settings, tmp_path: Path) -> None:
     told = shop(settings)
     files = sorted(save_pictures(tmp_path / "pictures", 6).rglob("*.png"))

@@ -99,6 +99,7 @@ def test_variances_are_estimated_and_kept_beside_the_model(
     assert bound.code == 0, bound.err
 
 
+@pytest.mark.slow
 def test_a_second_stage_is_judged_with_real_and_with_painted_pictures(
     shell: Shell, model_root: Path, tmp_path: Path
 ) -> None:

@@ -89,6 +89,7 @@ def test_nothing_is_published_before_it_was_shown_and_agreed_to(
     assert TOKEN not in agreed.stdout + agreed.stderr
 
 
+@pytest.mark.slow
 def test_without_a_token_it_says_so(run: Run, model_root: Path) -> None:
     tiny = str(model_root / "tiny")
     done = run("push", tiny, "me/garden", "--licence", "mit", "--private", "--yes")

@@ -113,6 +113,7 @@ def test_a_wrong_word_gets_an_answer_and_no_traceback(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_models_lists_the_bundled_one_and_the_users(model_root: Path) -> None:
     lines = run("models", models=model_root).stdout.splitlines()
     assert lines[0].startswith("impressionist-64 · 64 px · 12.0 M · sha256 ")
@@ -193,6 +194,7 @@ def test_a_setting_that_cant_be_used_is_named_in_two_lines(
     assert (done.returncode, done.stderr) == (1, said)
 
 
+@pytest.mark.slow
 @ENTRIES
 def test_a_port_that_is_taken_is_named_in_two_lines(entry: tuple[str, ...], tmp_path: Path) -> None:
     with socket.socket() as taken:

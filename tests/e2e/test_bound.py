@@ -99,6 +99,7 @@ def test_a_single_draw_has_no_error(tab: Locator) -> None:
     assert {row[5] for row in table(tab)} == {"\N{EN DASH}"}
 
 
+@pytest.mark.slow
 def test_stopping_keeps_the_terms(tab: Locator) -> None:
     set_number(tab, "terms", 1000)
     set_number(tab, "noise draws", 8)
@@ -151,6 +152,7 @@ def test_a_dropped_png_restores_its_bound(browser_page: Page, tab: Locator, tmp_
     assert read_experiment(saved_figure(tab).read_bytes()) == saved
 
 
+@pytest.mark.slow
 def test_models_are_compared(browser_page: Page, tab: Locator) -> None:
     set_number(tab, "terms", 2)
     tab.get_by_label("compare with models").click()
@@ -222,6 +224,7 @@ def test_theory_leads_to_the_laboratories(browser_page: Page, studio: Server) ->
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["desk", "phone"])
 def test_no_laboratory_scrolls_sideways(browser_page: Page, studio: Server, size: str) -> None:
     page, width = browser_page, resize(browser_page, size)

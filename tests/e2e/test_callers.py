@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from tests.e2e.lab_page import PATIENCE
 from tools.server import Server, running_server
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 PLACES: Final = 8
 """The calls of the network's group that the server answers at once."""

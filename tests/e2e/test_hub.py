@@ -19,7 +19,7 @@ from playwright.sync_api import Page, expect
 from tests.hub.stand_in import TOKEN, StandIn, stand_in_hub
 from tools.server import Server, running_server
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

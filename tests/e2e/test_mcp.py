@@ -21,7 +21,7 @@ from tests.workers import end_workers
 from tools.api_docs.reference import sections
 from tools.server import Server, running_server
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 Result = TypeVar("Result")
 

@@ -87,6 +87,7 @@ def test_dragging_t_noises_the_picture_without_asking_the_server(
     assert len({std for *_, std in seen}) == 3
 
 
+@pytest.mark.slow
 def test_x_t_in_the_browser_is_the_services(tab: Locator, model_root: Path) -> None:
     lab = Studio(Settings(models_dir=model_root, default_model="tiny")).noise_lab
     example = load_examples(ASSETS / "showcase")[0]
@@ -149,6 +150,7 @@ def test_the_slider_says_where_it_is(tab: Locator) -> None:
     expect(slider).to_have_attribute("aria-valuetext", "t 1000, signal < 1 percent")
 
 
+@pytest.mark.slow
 def test_an_upload_is_cropped_or_squashed_and_shown_as_the_model_sees_it(
     browser_page: Page, tab: Locator
 ) -> None:
@@ -198,6 +200,7 @@ def test_every_one_of_quick_clicks_counts_and_the_last_is_shown(
     )
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_picture_is_refused(browser_page: Page, tab: Locator) -> None:
     upload(tab, b"not a picture")
     expect(browser_page.get_by_text("The file is no picture that can be read.")).to_be_visible()

@@ -392,6 +392,7 @@ def test_a_dropped_png_restores_its_settings(page: Page, tmp_path: Path) -> None
     assert repainted(page, recipe) == recipe
 
 
+@pytest.mark.slow
 def test_a_png_just_painted_paints_itself_again_when_dropped(page: Page, tmp_path: Path) -> None:
     recipe = painted(page)
     path = tmp_path / "painting.png"
@@ -522,6 +523,7 @@ def test_a_broken_model_is_named_and_the_one_before_paints_on(page: Page, model_
     assert painted(page).model == "tiny"
 
 
+@pytest.mark.slow
 def test_a_model_with_classes_shows_its_labels_and_the_recipe_has_one(page: Page) -> None:
     expect(page.get_by_label("class", exact=True)).to_be_hidden()
     page.get_by_label("model", exact=True).click()

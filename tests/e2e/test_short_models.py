@@ -17,7 +17,7 @@ from tests.e2e.lab_page import PATIENCE, open_tab
 from tests.workers import end_workers
 from tools.server import Server, running_server
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 T = {"short": 100, "shorter": 20, "tiny": 1000}
 

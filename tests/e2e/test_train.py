@@ -18,7 +18,7 @@ from tests.e2e.lab_page import ENLARGE, PATIENCE, asked_of, open_tab, resize, se
 from tests.training.pictures import landscapes
 from tools.server import Server
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 def pictures(count: int = 24) -> list[FilePayload]:

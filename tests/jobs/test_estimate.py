@@ -17,6 +17,7 @@ from app.training.progress import Deed, RunProgress
 from tests.jobs.conftest import PLAN, Bench
 
 
+@pytest.mark.slow
 def test_the_pace_of_a_machine_is_measured_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

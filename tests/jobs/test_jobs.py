@@ -29,6 +29,7 @@ def steps(bench: Bench, job: Job) -> list[int]:
     return [line["step"] for line in map(json.loads, lines) if line["kind"] == "step"]
 
 
+@pytest.mark.slow
 def test_a_job_is_done_its_loss_falls_and_its_model_loads(bench: Bench, tmp_path: Path) -> None:
     job = bench.start(replace(PLAN, held_out_share=0.2))
     assert job.state is JobState.QUEUED
@@ -121,6 +122,7 @@ def test_a_stopped_job_has_saved_and_is_gone_before_the_next_starts(bench: Bench
     assert not bench.folder(first).exists()
 
 
+@pytest.mark.slow
 def test_what_a_stopped_job_painted_is_compared_too(bench: Bench) -> None:
     job = bench.start(replace(PLAN, steps=100_000, save_every=10, sample_every=10))
     with pytest.raises(JobError, match="painted nothing yet"):

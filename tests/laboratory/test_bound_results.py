@@ -69,6 +69,7 @@ def test_a_line_for_each_picture_and_model(result: BoundResult) -> None:
     assert [series.style for series in terms.series] == ["-", "-", "--", "--"]
 
 
+@pytest.mark.slow
 def test_a_bound_that_was_stopped_shows_what_it_has(result: BoundResult) -> None:
     begun = replace(result, moments=())
     stopped = replace(result, moments=(result.moments[0][:3],))

@@ -29,7 +29,7 @@ from app.painting.recipe import Recipe, read_recipe
 from app.painting.sources import PictureSource
 from tests.static.conftest import Serving, Shell
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.slow]
 
 LEVELS = 2
 """How far a picture painted in the browser may be from one painted here, of 255."""

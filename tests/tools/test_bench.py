@@ -39,6 +39,7 @@ def test_the_grids_ratio_is_printed(model_root: Path, capsys: pytest.CaptureFixt
     assert "63 pictures, fast, takes" in second
 
 
+@pytest.mark.slow
 def test_the_second_stage_is_timed_beside_paintings_without(
     model_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,6 +45,7 @@ page.serve(Settings(data_dir=Path(sys.argv[1]), server_port=int(sys.argv[2])))
 """
 
 
+@pytest.mark.slow
 def test_matplotlib_is_left_to_gradio_which_takes_little_of_it_and_says_nothing(
     tmp_path: Path,
 ) -> None:
