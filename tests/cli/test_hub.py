@@ -11,6 +11,8 @@ import pytest
 from app.settings import ROOT
 from tests.hub.stand_in import TOKEN, StandIn, stand_in_hub
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -84,6 +84,7 @@ def test_paint_starts_from_a_picture_and_paints_a_part_anew(
     assert "63 x 64 pixels" in run(*wish, str(out), "--mask", str(mask), models=model_root).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
