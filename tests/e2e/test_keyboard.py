@@ -67,7 +67,7 @@ def test_arrows_move_between_tabs_and_each_list_is_one_stop(page: Page) -> None:
         expect(header_tab(page, name)).to_be_focused()
         expect(header_tab(page, name)).to_have_attribute("aria-selected", "true")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="quick", exact=True)).to_be_focused()
+    expect(page.get_by_role("radio", name="noise", exact=True)).to_be_focused()
 
 
 def test_arrows_move_between_exact_and_fast(page: Page) -> None:
