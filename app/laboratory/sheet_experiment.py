@@ -123,8 +123,8 @@ class Sheet(Experiment):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.run.parent:
-            raise ValueError("run: a sheet begins in noise, and can't be a branch")
+        if self.run.parent or self.run.source:
+            raise ValueError("run: a sheet begins in noise, not in a branch or a picture")
         if self.run.pictures > 1:
             raise ValueError("run: a cell of a sheet has one picture")
         if self.rows.setting == self.columns.setting:

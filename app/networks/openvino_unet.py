@@ -46,6 +46,10 @@ _UP: Final = (UpBlock2D, AttnUpBlock2D)
 _SPATIAL: Final = (2, 3)
 
 
+class UnknownBlockError(Exception):
+    """A network has a kind of block that isn't written for OpenVINO."""
+
+
 class OpenVinoUNet(nn.Module):
     """`unet` for inference in fp32 on the CPU, called as `unet` itself is; it keeps its weights.
 
@@ -53,7 +57,7 @@ class OpenVinoUNet(nn.Module):
     pictures changes, the graph is compiled anew, which takes about a second.
 
     Raises:
-        NotImplementedError: If the network has a kind of block that isn't written here.
+        UnknownBlockError: If the network has a kind of block that isn't written here.
     """
 
     def __init__(self, unet: UNet2DModel) -> None:
@@ -108,7 +112,7 @@ def _infer(request: ov.InferRequest, x: Tensor, time: Tensor) -> Tensor:
 
 def _require(known: bool) -> None:
     if not known:
-        raise NotImplementedError("a kind of block that isn't written for OpenVINO")
+        raise UnknownBlockError
 
 
 def _graph(unet: UNet2DModel, height: int, width: int) -> ov.Model:

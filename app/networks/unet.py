@@ -152,11 +152,11 @@ def _openvino_unet(unet: UNet2DModel) -> nn.Module | None:
     if machine() not in _X86 or find_spec("openvino") is None:
         return None
     # Takes half a second to import, which only its first network need wait for.
-    from app.networks.openvino_unet import OpenVinoUNet
+    from app.networks.openvino_unet import OpenVinoUNet, UnknownBlockError
 
     try:
         return OpenVinoUNet(unet)
-    except NotImplementedError:
+    except UnknownBlockError:
         return None
 
 

@@ -25,6 +25,9 @@ from app.painting.recipe import MAX_SOURCE, Recipe
 
 MAX_SOURCE_SIDE: Final = 1024
 
+UPLOAD_SIDE: Final = 256
+"""The largest side, in pixels, at which an upload is kept; a laboratory fits it to its model."""
+
 FEATHER: Final = 1
 """The pixels inside a mask's edge, at a model's side, that are mixed with the picture."""
 
@@ -79,12 +82,21 @@ class Canvas:
         return cls(x_0, KnownPart.outside(x_0, small, FEATHER), large)
 
 
-def side_of(info: ModelInfo, *, large: bool, masked: bool) -> int:
+def side_of(info: ModelInfo, *, large: bool = False, masked: bool = False) -> int:
     """Return the side in pixels at which a recipe holds its picture.
 
     That is the model's, or four times that where a part of a `large` picture is painted anew.
+
+    Raises:
+        PictureError: If that is more than a recipe can hold.
     """
-    return info.size * (RATIO if large and masked else 1)
+    side = info.size * (RATIO if large and masked else 1)
+    if side > UPLOAD_SIDE:
+        raise PictureError(
+            f"A recipe holds pictures of up to {UPLOAD_SIDE} pixels, and this one needs {side:,}.",
+            "Start from noise, or choose a smaller model.",
+        )
+    return side
 
 
 def held(

@@ -1,7 +1,7 @@
 """The pictures that experiments start from, painted or uploaded, as the model sees them."""
 
 from collections.abc import Generator
-from typing import Final, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -12,13 +12,10 @@ from app.images.arrays import Pixels
 from app.images.pixels import to_unit
 from app.images.reading import Fit, square
 from app.models.files import ModelInfo
-from app.painting.canvas import decoded, encoded
+from app.painting.canvas import UPLOAD_SIDE, decoded, encoded
 from app.painting.film import Film, ReplayStep
 from app.painting.painter import Painter
 from app.painting.recipe import MAX_SOURCE, Recipe
-
-UPLOAD_SIDE: Final = 256
-"""The largest side, in pixels, at which an upload is kept; the laboratory fits it to the model."""
 
 
 class ExperimentPart(BaseModel):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from app.painting.recipe import read_recipe
 from app.settings import BUNDLED_MODELS, ROOT
+from tests.holes import save_picture_and_mask
 
 
 def run(
@@ -55,12 +56,7 @@ def test_paint_writes_pngs_with_recipes_strips_and_animations(
 def test_paint_starts_from_a_picture_and_paints_a_part_anew(
     model_root: Path, tmp_path: Path
 ) -> None:
-    source, mask = tmp_path / "source.png", tmp_path / "mask.png"
-    pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-    Image.fromarray(pixels).save(source)
-    white = np.zeros((64, 64), dtype=np.uint8)
-    white[16:48, 8:40] = 255
-    Image.fromarray(white).save(mask)
+    source, mask, pixels, white = save_picture_and_mask(tmp_path)
     wish = ("paint", "--model", "tiny", "--steps", "4", "--from", str(source), "--out")
     out = tmp_path / "out"
     sketch = run(*wish, str(out), "--start-t", "500", "--sketch", models=model_root)

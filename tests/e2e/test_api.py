@@ -14,6 +14,7 @@ from PIL import Image
 from app.laboratory.experiments import BoundRequest, ForwardStrip, Mixing, read_experiment
 from app.painting.recipe import Recipe, read_recipe
 from app.settings import ROOT
+from tests.holes import save_picture_and_mask
 from tools.server import Server
 
 pytestmark = pytest.mark.e2e
@@ -105,12 +106,7 @@ def test_a_sheet_is_painted_and_its_time_told(client: Client) -> None:
 
 
 def test_paint_starts_from_a_picture_and_paints_a_part_anew(client: Client, tmp_path: Path) -> None:
-    source, mask = tmp_path / "source.png", tmp_path / "mask.png"
-    pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-    Image.fromarray(pixels).save(source)
-    white = np.zeros((64, 64), dtype=np.uint8)
-    white[16:48, 8:40] = 255
-    Image.fromarray(white).save(mask)
+    source, mask, pixels, white = save_picture_and_mask(tmp_path)
     call: dict[str, Any] = {"model": "tiny", "steps": 4, "api_name": "/paint"}
     picture, hole = handle_file(source), handle_file(mask)
     (file,), (recipe,) = client.predict(source=picture, start_t=500, sketch=True, **call)

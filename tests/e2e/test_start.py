@@ -62,10 +62,19 @@ def test_a_sketch_is_drawn_and_painted(page: Page) -> None:
 
 
 @pytest.mark.slow
-def test_a_blank_sketch_is_not_painted(page: Page) -> None:
-    start_from(page, "a sketch", "sketch")
+@pytest.mark.parametrize(
+    ("choice", "mode", "says"),
+    [
+        ("a sketch", "sketch", "The sketch is blank."),
+        ("a part", "part", "The mask is empty"),
+    ],
+)
+def test_where_nothing_is_drawn_nothing_is_painted(
+    page: Page, choice: str, mode: str, says: str
+) -> None:
+    start_from(page, choice, mode)
     page.get_by_role("button", name="Paint", exact=True).click()
-    expect(page.locator(".player-notice")).to_contain_text("The sketch is blank.")
+    expect(page.locator(".player-notice")).to_contain_text(says)
 
 
 def pixels_of(page: Page, recipe: Recipe) -> tuple[Pixels, Pixels, Mask]:
@@ -130,10 +139,3 @@ def test_a_run_from_a_picture_is_branched_and_has_no_link(page: Page, tmp_path: 
     page.reload()
     expect_state(page, "finished")
     expect(page.locator(".player-title")).to_contain_text("branch at t")
-
-
-@pytest.mark.slow
-def test_an_empty_mask_paints_nothing(page: Page) -> None:
-    start_from(page, "a part", "part")
-    page.get_by_role("button", name="Paint", exact=True).click()
-    expect(page.locator(".player-notice")).to_contain_text("The mask is empty")

@@ -15,6 +15,7 @@ from app.limits import Limits
 from app.models.store import ModelStore
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe
+from tests.laboratory.pictures import upload
 
 
 @pytest.fixture
@@ -54,6 +55,11 @@ def test_cells_come_one_by_one_and_can_be_saved_as_they_come(painter: Painter) -
             break
     stream.close()
     assert came == [0, 1, 2]
+
+
+def test_a_sheet_begins_in_noise() -> None:
+    with pytest.raises(RecipeError, match="not in a branch or a picture"):
+        sheet(source=upload(3).pixels, start_t=500)
 
 
 def test_steps_are_counted_as_they_are_taken(painter: Painter) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from app.images.pixels import noise_pixels, picture_pixels, to_unit
 from app.images.reading import square
 from app.limits import STAGE_COST, Limits
 from app.models.store import ModelStore
-from app.painting.canvas import Canvas, decoded, encoded_mask, softened
+from app.painting.canvas import Canvas, decoded, encoded_mask, side_of, softened
 from app.painting.film import Moment, ReplayStep
 from app.painting.painter import Painter
 from app.painting.recipe import MAX_SOURCE, Recipe, read_recipe
@@ -250,6 +251,14 @@ def test_a_sketch_is_softened_and_a_blank_one_refused(painter: Painter) -> None:
     small, large = (softened(it, info) for it in (small, small.resize((64, 64), 0)))
     off = np.asarray(square(large, 16)).astype(int) - np.asarray(small)
     assert np.abs(off).mean() < 12
+
+
+def test_no_picture_is_larger_than_a_recipe_holds(painter: Painter) -> None:
+    small = painter.models.describe("tiny")
+    assert side_of(small, large=True, masked=True) == 4 * side_of(small)
+    for info, large in ((replace(small, size=512), False), (replace(small, size=128), True)):
+        with pytest.raises(PictureError, match="this one needs 512"):
+            side_of(info, large=large, masked=True)
 
 
 def test_a_grey_model_keeps_a_grey_picture(tmp_path: Path) -> None:

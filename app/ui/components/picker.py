@@ -16,9 +16,10 @@ from app.errors import PictureError, StudioError
 from app.images.encoding import image_of, jpeg_bytes, jpeg_uri
 from app.images.reader import READERS
 from app.images.reading import FITS, Fit, own_picture, square
+from app.painting.canvas import UPLOAD_SIDE
 from app.painting.examples import load_examples
 from app.painting.recipe import Recipe
-from app.painting.sources import UPLOAD_SIDE, PictureSource
+from app.painting.sources import PictureSource
 from app.settings import ASSETS
 from app.studio import Studio
 from app.ui.callers import finish

@@ -16,10 +16,9 @@ from app.errors import PictureError
 from app.images.encoding import image_of
 from app.images.reader import READERS
 from app.images.reading import own_picture, square
-from app.painting.canvas import decoded, encoded, held
+from app.painting.canvas import UPLOAD_SIDE, decoded, encoded, held, side_of
 from app.painting.examples import load_examples
 from app.painting.recipe import MAX_SOURCE, Recipe
-from app.painting.sources import UPLOAD_SIDE
 from app.settings import ASSETS
 from app.studio import Studio
 from app.ui.callers import finish
@@ -182,7 +181,7 @@ class StartControls:
         if mode == "sketch":
             if drawn is None:
                 raise PictureError("The sketch is blank.", "Draw something first.")
-            sketch = square(decoded(drawn), info.size)
+            sketch = square(decoded(drawn), side_of(info))
             return held(sketch, None, info, sketch=True) | {"start_t": int(t)}
         if picture is None:
             raise PictureError(
@@ -190,10 +189,10 @@ class StartControls:
             )
         image = picture.image
         if mode == "picture":
-            return held(square(image, info.size), None, info) | {"start_t": int(t)}
+            return held(square(image, side_of(info)), None, info) | {"start_t": int(t)}
         mask = Image.new("L", image.size) if drawn is None else decoded(drawn).convert("L")
         if not (wish.get("size") and image.width == RATIO * info.size):
-            image, mask = (square(it, info.size) for it in (image, mask))
+            image, mask = (square(it, side_of(info)) for it in (image, mask))
         return held(image, mask, info) | {"resampling": CAREFUL if careful else 1}
 
     def run(self, *values: Any) -> str:
