@@ -23,6 +23,9 @@ run: ## install what is missing, then open the page on 127.0.0.1:7860 (or GRADIO
 # Two processes, and whichever is done takes over tests of the other.
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist worksteal
 
+# The folders with tests in a browser: reading all of them to choose these takes a minute.
+BROWSER := tests/e2e tests/static tests/compatibility
+
 test: ## check style and types, then run the tests (ARGS="..." goes to pytest)
 	@bash .ci/install test
 	@bash .ci/chromium
@@ -33,8 +36,8 @@ test: ## check style and types, then run the tests (ARGS="..." goes to pytest)
 ifdef ARGS
 	.venv/bin/python -m pytest $(ARGS)
 else
-	$(PYTEST) -m "not e2e and not slow and not faults"
-	$(PYTEST) -m "e2e and not slow"
+	$(PYTEST) -m "not e2e and not slow and not faults" --ignore tests/e2e
+	$(PYTEST) -m "e2e and not slow" $(BROWSER)
 endif
 
 test-slow: ## run the tests that take longest: jobs on several machines, more of the page, the page without a server
@@ -42,7 +45,7 @@ test-slow: ## run the tests that take longest: jobs on several machines, more of
 	@bash .ci/chromium
 	@bash .ci/postgres
 	$(PYTEST) -m "slow and not e2e and not faults"
-	$(PYTEST) -m "slow and e2e"
+	$(PYTEST) -m "slow and e2e" $(BROWSER)
 
 test-faults: ## kill trainings, workers and their network, for minutes
 	@bash .ci/install test

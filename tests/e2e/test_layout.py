@@ -107,6 +107,7 @@ def test_a_phone_shows_thumbnails_whole_and_the_nearest_line_in_full(
         assert seen["x"] + seen["width"] <= width
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tab", ["Paint", "Noise", "Mix", "Train"])
 def test_a_projector_shows_every_caption_and_scrolls_down_alone(
     browser_page: Page, studio: Server, tab: str
@@ -201,6 +202,7 @@ def test_a_tour_goes_through_six_moments_of_the_run(browser_page: Page, studio: 
     expect(button).to_have_attribute("aria-pressed", "false")
 
 
+@pytest.mark.slow
 def test_paper_shows_the_pictures_by_day_and_no_controls(
     browser_page: Page, studio: Server
 ) -> None:

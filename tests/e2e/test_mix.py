@@ -84,6 +84,7 @@ def test_t_and_lambda_mix_in_the_browser_without_asking_the_server(
     assert to_server(asked) == []
 
 
+@pytest.mark.slow
 def test_variances_in_the_browser_are_the_services(tab: Locator, model_root: Path) -> None:
     lab = Studio(Settings(models_dir=model_root, default_model="tiny")).mix_lab
     pair = []
@@ -112,6 +113,7 @@ def test_variances_in_the_browser_are_the_services(tab: Locator, model_root: Pat
         assert number(tab, "kept") == pytest.approx(100 * found.noise_variance[at], abs=0.6)
 
 
+@pytest.mark.slow
 def test_both_pictures_can_be_chosen_and_uploaded(tab: Locator) -> None:
     picker = tab.locator(".plein-air-picker .lab-root")
     expect(picker).to_have_attribute("data-chosen", "0 4")
@@ -403,6 +405,7 @@ def test_a_morph_is_painted_moved_through_and_saved(tab: Locator, way: str) -> N
     assert read_experiment(strip.read_bytes()).experiment == kind
 
 
+@pytest.mark.slow
 def test_a_mixture_is_enlarged_in_its_player(tab: Locator) -> None:
     player = tab.locator(".player")
     enlarge = player.get_by_role("button", name=ENLARGE)

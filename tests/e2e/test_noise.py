@@ -224,6 +224,7 @@ def test_the_picture_that_paint_shows_is_taken_over(browser_page: Page, tab: Loc
     expect(tab.get_by_role("button", name="painted, seed 9")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_the_strip_has_as_many_moments_as_wanted_and_is_saved(tab: Locator) -> None:
     set_number(tab, "pictures", 5)
     captions = tab.locator(".plein-air-strip figcaption")
@@ -427,6 +428,7 @@ def test_another_model_brings_its_own_size(browser_page: Page, tab: Locator) -> 
     expect(tab.locator("[data-read=mean]")).not_to_have_text(before, timeout=PATIENCE)
 
 
+@pytest.mark.slow
 def test_the_chosen_picture_is_enlarged(tab: Locator) -> None:
     expect(tab.get_by_text("brought to 16 px first, the model's side")).to_be_visible()
     upload(tab, wide_picture())

@@ -313,6 +313,7 @@ def test_a_divider_compares_the_small_picture_with_the_large_one(page: Page) -> 
         assert_alike(half, other)
 
 
+@pytest.mark.slow
 def test_a_picture_is_painted_as_large_as_one_wishes(page: Page, tmp_path: Path) -> None:
     page.get_by_role("radio", name="as painted, 16 px").click()
     assert painted(page).size is None
@@ -374,6 +375,7 @@ def test_a_file_that_takes_painting_says_so_and_can_be_stopped(page: Page, studi
     expect_idle(studio)
 
 
+@pytest.mark.slow
 def test_a_dropped_png_restores_its_settings(page: Page, tmp_path: Path) -> None:
     choose(page, "sampler", "UniPC")
     recipe = painted(page, steps=9, pictures=3)
@@ -539,6 +541,7 @@ def test_a_model_with_classes_shows_its_labels_and_the_recipe_has_one(page: Page
     assert painted(page).label is None
 
 
+@pytest.mark.slow
 def test_guidance_has_an_interval_where_a_model_can_be_guided(page: Page) -> None:
     page.get_by_role("button", name="more").locator("visible=true").click()
     scale = page.get_by_label("number input for guidance", exact=True)

@@ -48,6 +48,7 @@ def test_a_photo_is_taken_to_mix(page: Page) -> None:
     expect(thumbs.last).to_have_attribute("aria-pressed", "true")
 
 
+@pytest.mark.slow
 def test_a_photo_is_enlarged_by_the_second_stage(page: Page) -> None:
     drop(page).get_by_role("button", name="second stage").click()
     title = page.locator("#noise .player-title")
@@ -55,11 +56,13 @@ def test_a_photo_is_enlarged_by_the_second_stage(page: Page) -> None:
     expect(page.locator("#noise .lab-thumbs button").last).to_have_attribute("aria-pressed", "true")
 
 
+@pytest.mark.slow
 def test_a_photo_is_taken_to_train(page: Page) -> None:
     drop(page).get_by_role("button", name="Train").click()
     expect(page.locator("#train .studio-drop-zone")).to_contain_text("holiday", timeout=PATIENCE)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_picture_is_refused_as_before(page: Page) -> None:
     question = drop(page, "notes.txt", "text/plain")
     expect(page.locator(".toast-body").first).to_be_visible()

@@ -110,6 +110,7 @@ def test_every_frame_of_a_throttled_stream_arrives_and_is_painted(open_page: Ope
     assert page.evaluate("window.painted.size") == 250
 
 
+@pytest.mark.slow
 def test_a_burst_of_messages_loses_none(open_page: Open) -> None:
     player = PlayerPage()
     player.gate.set()

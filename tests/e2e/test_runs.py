@@ -101,6 +101,7 @@ def test_a_run_that_a_reload_cuts_off_is_kept_as_far_as_it_came(page: Page) -> N
     assert int(page.locator(".player").get_attribute("data-frames") or "") > 10
 
 
+@pytest.mark.slow
 def test_where_storage_is_blocked_the_page_says_so_and_goes_back_all_the_same(
     visitor: BrowserContext, studio: Server
 ) -> None:
@@ -156,6 +157,7 @@ def test_tabs_and_panels_have_addresses_and_back_and_forward_follow(page: Page) 
     expect(page).to_have_url(at("#mix/grid"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "tabs"),
     [("noise", ["Noise", "Film strip"]), ("noise/posterior", ["Noise", "Posterior"])],
@@ -191,6 +193,7 @@ def test_back_leads_from_a_branch_to_the_run_it_came_from(page: Page) -> None:
     expect_frame(page, 1)
 
 
+@pytest.mark.slow
 def test_a_little_different_paints_variations_of_the_picture_in_view(page: Page) -> None:
     page.get_by_role("radio", name=SMALL).click()
     first = painted(page, steps=5, pictures=2)
@@ -232,6 +235,7 @@ def test_a_run_that_goes_on_unseen_is_kept_to_its_end(browser_page: Page, serve:
     expect_colour(page, "x_t", HUES[0])
 
 
+@pytest.mark.slow
 def test_a_stopped_run_is_saved_linked_and_painted_whole(
     page: Page, visitor: BrowserContext, studio: Server
 ) -> None:

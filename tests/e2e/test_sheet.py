@@ -77,6 +77,7 @@ def test_a_sheet_is_painted_saved_and_restored(page: Page, tmp_path: Path) -> No
     expect(page.get_by_label("seed", exact=True)).to_have_value("77")
 
 
+@pytest.mark.slow
 def test_another_setting_suggests_its_values_and_bad_ones_are_named(page: Page) -> None:
     choose(page, "rows", "eta")
     expect(values(page, "rows")).to_have_value("0, 0.5, 1")

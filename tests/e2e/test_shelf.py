@@ -134,6 +134,7 @@ def test_where_nothing_is_kept_the_shelf_says_so(visitor: BrowserContext, studio
     page.close()
 
 
+@pytest.mark.slow
 def test_a_run_of_another_tab_is_said_to_be_painted_there(
     page: Page, visitor: BrowserContext, studio: Server
 ) -> None:

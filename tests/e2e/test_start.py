@@ -119,6 +119,7 @@ def test_a_part_is_painted_anew_and_another_after_it(page: Page) -> None:
     assert saved(page).mask == recipe.mask
 
 
+@pytest.mark.slow
 def test_a_run_from_a_picture_is_branched_and_has_no_link(page: Page, tmp_path: Path) -> None:
     start_from(page, "a picture", "picture")
     pixels = np.random.default_rng(2).integers(0, 256, (40, 60, 3)).astype(np.uint8)

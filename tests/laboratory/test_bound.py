@@ -48,6 +48,7 @@ def test_all_terms_add_up_to_the_total(lab: BoundLab) -> None:
     assert last.total_error == pytest.approx(math.sqrt(math.fsum(e**2 for e in errors)))
 
 
+@pytest.mark.slow
 def test_a_strided_estimate_holds_within_its_error(lab: BoundLab) -> None:
     truth = moments(lab, bounding(model="short", terms=None, draws=8))[-1].subjects[0]
     for seed in range(5):

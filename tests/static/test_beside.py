@@ -64,6 +64,7 @@ def test_another_folder_is_refused(tmp_path: Path) -> None:
         client_of(Settings(static_dir=tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.e2e
 def test_paint_leads_to_it_and_it_leads_back(
     site: Path, painter: object, browser_page: Page, tmp_path: Path

@@ -107,6 +107,7 @@ def test_a_killed_run_resumes_where_it_saved_and_ends_bit_for_bit_the_same(
     assert lines[0] == lines[1]
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_while_it_measures_makes_up_for_it(data: Path, tmp_path: Path) -> None:
     settings = config(data, held_out_share=0.2)
     go_on(settings, tmp_path / "straight")
