@@ -18,7 +18,8 @@ from app.hub.repository import HubId
 from app.hub.transfer import Report, Transfer, reported
 from app.images.encoding import png_bytes
 from app.images.sheets import tiled
-from app.models.files import CHECKSUMS, ModelFiles, ModelInfo, describe
+from app.models.files import ModelFiles, ModelInfo, describe
+from app.models.network_files import CHECKSUMS
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe
 from app.painting.runs import LoadedRun

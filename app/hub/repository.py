@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from app.errors import HubError, ModelError
-from app.models.files import CHECKSUMS, PICKLES, WEIGHTS, weights_among
+from app.models.network_files import CHECKSUMS, PICKLES, WEIGHTS, weights_among
 
 REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 REVISION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")

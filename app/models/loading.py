@@ -19,7 +19,8 @@ from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import Denoiser, require_finite
 from app.diffusion.schedule import NoiseSchedule, noise_schedule
 from app.diffusion.variance import Variance, VarianceName
-from app.models.files import ModelFiles, describe, unwrapped
+from app.models.files import ModelFiles, describe
+from app.models.network_files import unwrapped
 from app.models.stages import StageFiles, bands_of, describe_stage
 from app.networks.executor import NetworkExecutor
 from app.networks.unet import Engine, Precision, SharedDenoiser, UNetDenoiser

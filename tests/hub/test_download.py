@@ -11,7 +11,7 @@ from huggingface_hub import hf_hub_download
 from safetensors.torch import load_file, save_file
 
 from app.errors import HubError, ModelError, StudioError, UnreachableError
-from app.models.files import WEIGHTS
+from app.models.network_files import WEIGHTS
 from app.models.store import ModelStore
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe, file_stem

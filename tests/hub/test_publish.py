@@ -15,7 +15,8 @@ from app.errors import HubError
 from app.hub.card import history_of
 from app.hub.publish import HubPublisher, Publication
 from app.jobs.record import JobFolder, Record
-from app.models.files import WEIGHTS, ModelFiles
+from app.models.files import ModelFiles
+from app.models.network_files import WEIGHTS
 from app.models.store import ModelStore
 from app.painting.painter import Painter
 from tests.hub.conftest import MakeHere

@@ -10,7 +10,8 @@ from typing import Final
 import pytest
 
 from app.errors import ModelError
-from app.models.files import WEIGHTS, ModelFiles, stored_shapes
+from app.models.files import ModelFiles
+from app.models.network_files import WEIGHTS, stored_shapes
 
 
 def file_of(header: bytes, nbytes: int) -> bytes:

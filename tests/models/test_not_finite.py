@@ -21,7 +21,8 @@ from app.errors import ModelError, NotFiniteError
 from app.evaluation.judge import held_out_loss
 from app.laboratory.experiments import PosteriorStep
 from app.laboratory.noise import NoiseLab
-from app.models.files import WEIGHTS, ModelFiles
+from app.models.files import ModelFiles
+from app.models.network_files import WEIGHTS
 from app.models.store import ModelStore
 from app.networks.unet import UNetDenoiser
 from app.novelty.nearest import model_features

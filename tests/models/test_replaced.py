@@ -13,8 +13,9 @@ from app.datasets.labels import Painting
 from app.errors import ModelError
 from app.laboratory.bound import BoundLab
 from app.laboratory.experiments import BoundRequest, Subject
-from app.models.files import WEIGHTS, ModelFiles
+from app.models.files import ModelFiles
 from app.models.loading import LoadedModel
+from app.models.network_files import WEIGHTS
 from app.models.store import ModelStore
 from app.novelty.index import build_index, save_index
 from app.novelty.nearest import Novelty, model_features

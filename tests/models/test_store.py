@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from app.errors import ModelError, RecipeError
-from app.models.files import CHECKSUMS, WEIGHTS, ModelFiles
+from app.models.files import ModelFiles
+from app.models.network_files import CHECKSUMS, WEIGHTS
 from app.models.store import MAX_ADOPTED, ModelStore
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe
