@@ -8,7 +8,7 @@ The copy's function stays as close to the model's as possible.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 import torch
 import typer
@@ -121,7 +121,8 @@ def command(
     even = np.linspace(0, len(pixels) - 1, min(MOST, len(pixels))).astype(int)
     noised = HeldOut.made(pixels[even, ..., : info.channels], None, schedule.num_train_timesteps)
     x_t = q_sample(schedule, noised.x_0, noised.t, noised.eps)
-    regroup(initial.network, groups, zip(x_t.split(BATCH), noised.t.split(BATCH), strict=True))
-    architecture = replace(initial.architecture, unet=dict(initial.network.config))
-    export_model(folder, architecture, initial.network.state_dict(), size=info.size)
+    network = cast(UNet2DModel, initial.network)
+    regroup(network, groups, zip(x_t.split(BATCH), noised.t.split(BATCH), strict=True))
+    architecture = replace(initial.architecture, unet=dict(network.config))
+    export_model(folder, architecture, network.state_dict(), size=info.size)
     typer.echo(folder)

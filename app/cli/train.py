@@ -16,6 +16,7 @@ from app.errors import StudioError
 from app.settings import Settings
 
 if TYPE_CHECKING:
+    from app.models.autoencoders import AutoencoderFiles
     from app.models.files import ModelFiles
     from app.training.config import TrainConfig
     from app.training.run import Run
@@ -32,6 +33,13 @@ def command(
     stage: Annotated[
         bool, typer.Option("--stage", help="Train a second stage, which enlarges by four.")
     ] = False,
+    autoencoder: Annotated[
+        bool, typer.Option("--autoencoder", help="Train an autoencoder, for a latent model.")
+    ] = False,
+    latent: Annotated[
+        str | None,
+        typer.Option(help="Train in the latent space of an autoencoder, or a model's: its folder."),
+    ] = None,
     init: Annotated[
         str | None, typer.Option(help="A model's or stage's id or folder to start from.")
     ] = None,
@@ -60,11 +68,11 @@ def command(
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     from app.training.config import TrainConfig
     from app.training.resume import stored_config
-    from app.training.stage_config import stage_defaults
 
     flags = {
         "data": _absolute(data),
         "held_out": _absolute(held_out),
+        "latent": latent and _absolute(Path(latent)),
         "init": init,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
@@ -76,30 +84,63 @@ def command(
     stored = stored_config(out) or {}
     known = fields_in(config) if config else stored
     fields = known | {name: v for name, v in flags.items() if v is not None}
-    if stage and fields.get("stage") is None:
-        fields["stage"] = {}
-    begun, staged = fields.get("init"), fields.get("stage") is not None
+    for kind, asked in (("stage", stage), ("autoencoder", autoencoder)):
+        if asked and fields.get(kind) is None:
+            fields[kind] = {}
     # A run that is resumed doesn't need the model that it began with, which may be gone.
-    if isinstance(begun, str) and (init or config):
-        if not Path(begun).exists() and str(Path(begun).resolve()) == stored.get("init"):
-            fields["init"], phases = stored["init"], stored["phases"]
-        else:
-            files = _find(begun, staged)
-            fields["init"] = str(files.folder.resolve())
-            phases = [{"size": files.unet_config["sample_size"], "views": 100_000}]
-            total = files.scheduler_config["num_train_timesteps"]
-            if not staged and total < TrainConfig.model_fields["sample_steps"].default:
-                fields.setdefault("sample_steps", total)
-        if not staged:
-            known.setdefault("phases", phases)
-            fields.setdefault("phases", known["phases"])
-    if staged:
-        known.setdefault("phases", stage_defaults(begun=begun is not None)["phases"][:1])
+    if isinstance(begun := fields.get("init"), str) and (init or config):
+        _begin_with(begun, fields, known, stored)
+    _complete_phases(fields, known)
     if size is not None or views is not None:
         fields["phases"] = [_phase(known, size, views)]
     if "data" not in fields:
         raise StudioError("There are no pictures to train on.", "Name a folder with --data.")
     _train(TrainConfig.checked(fields), out, bars=not until_stdin_closes)
+
+
+def _begin_with(
+    init: str, fields: dict[str, Any], known: dict[str, Any], stored: dict[str, Any]
+) -> None:
+    """Find the model `init`, and complete `fields` and what is `known` by its own size and T."""
+    from app.models.autoencoders import autoencoder_files
+    from app.models.files import ModelFiles
+    from app.training.config import TrainConfig
+
+    staged, encodes = (fields.get(kind) is not None for kind in ("stage", "autoencoder"))
+    if not Path(init).exists() and str(Path(init).resolve()) == stored.get("init"):
+        fields["init"], phases = stored["init"], stored["phases"]
+    else:
+        files = _find(init, staged=staged, encodes=encodes)
+        fields["init"] = str(files.folder.resolve())
+        if not isinstance(files, ModelFiles):
+            return
+        latent, side = fields.get("latent"), files.unet_config["sample_size"]
+        if isinstance(latent, str):
+            side *= autoencoder_files(files.id, Path(latent)).factor
+        phases = [{"size": side, "views": 100_000}]
+        total = files.scheduler_config["num_train_timesteps"]
+        if not staged and total < TrainConfig.model_fields["sample_steps"].default:
+            fields.setdefault("sample_steps", total)
+    if not staged and not encodes:
+        known.setdefault("phases", phases)
+        fields.setdefault("phases", known["phases"])
+
+
+def _complete_phases(fields: dict[str, Any], known: dict[str, Any]) -> None:
+    """Complete the phases that are `known`, and a latent model's own, by what is trained."""
+    from app.models.autoencoders import autoencoder_files
+    from app.training.autoencoder_config import autoencoder_defaults
+    from app.training.stage_config import stage_defaults
+
+    latent = fields.get("latent")
+    if fields.get("stage") is not None:
+        recipe = stage_defaults(begun=fields.get("init") is not None)
+        known.setdefault("phases", recipe["phases"][:1])
+    elif fields.get("autoencoder") is not None:
+        known.setdefault("phases", autoencoder_defaults()["phases"][:1])
+    elif isinstance(latent, str) and "phases" not in fields:
+        side = autoencoder_files("the autoencoder", Path(latent)).config.get("sample_size", 64)
+        fields["phases"] = known["phases"] = [{"size": side, "views": 400_000}]
 
 
 def _end_with_stdin() -> None:
@@ -127,7 +168,7 @@ def fields_in(config: Path) -> dict[str, Any]:
     from app.training.config import read_fields
 
     fields = read_fields(config)
-    for name in ("data", "held_out", "titles"):
+    for name in ("data", "held_out", "titles", "latent"):
         if isinstance(fields.get(name), str):
             fields[name] = _absolute(config.parent / fields[name])
     if isinstance(fields.get("init"), str) and (config.parent / fields["init"]).is_dir():
@@ -142,17 +183,23 @@ def _absolute(path: Path | None) -> str | None:
     return None if path is None else str(path.expanduser().resolve())
 
 
-def _find(name: str, stage: bool) -> "ModelFiles":
-    """Find a model, or a second stage, by its folder or its id."""
+def _find(name: str, *, staged: bool, encodes: bool) -> "ModelFiles | AutoencoderFiles":
+    """Find a model or a second stage by its folder or its id, or an autoencoder by its folder."""
+    from app.models.autoencoders import autoencoder_files
     from app.models.files import ModelFiles
     from app.models.stages import StageFiles
     from app.studio import StudioModels
 
+    own = Path(name).resolve().name
+    if encodes:
+        if not Path(name).is_dir():
+            raise StudioError(f"There is no folder {name}.", "Name an autoencoder's folder.")
+        return autoencoder_files(own, Path(name))
     if Path(name).is_dir():
-        kind = StageFiles if stage else ModelFiles
-        return kind(Path(name).resolve().name, Path(name))
+        kind = StageFiles if staged else ModelFiles
+        return kind(own, Path(name))
     models = StudioModels(Settings.from_environment())
-    return models.find_stage(name) if stage else models.find(name)
+    return models.find_stage(name) if staged else models.find(name)
 
 
 def _train(config: "TrainConfig", out: Path, *, bars: bool) -> None:
@@ -186,7 +233,13 @@ def _train(config: "TrainConfig", out: Path, *, bars: bool) -> None:
         with open_run(
             config,
             out,
-            load_init=lambda name: load_initial_model(_find(name, config.stage is not None)),
+            load_init=lambda name: load_initial_model(
+                _find(
+                    name,
+                    staged=config.stage is not None,
+                    encodes=config.autoencoder is not None,
+                )
+            ),
             processes=processes,
             device=device,
             counter=lambda total: decoding(total=total).update,

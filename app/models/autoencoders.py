@@ -62,6 +62,13 @@ class AutoencoderFields(ConfigFields):
     latents_mean: None = None
     latents_std: None = None
 
+    @property
+    def factor(self) -> int:
+        """How many times smaller than its picture's side a latent's is."""
+        tiny = self.class_name == "AutoencoderTiny"
+        levels = self.encoder_block_out_channels if tiny else self.block_out_channels
+        return int(2 ** (len(levels) - 1))
+
 
 @dataclass(frozen=True, eq=False)
 class AutoencoderFiles(NetworkFiles):
@@ -93,9 +100,9 @@ class AutoencoderFiles(NetworkFiles):
                 f"its autoencoder's shift_factor is {fields.shift_factor}",
                 "diffusers' LDMPipeline doesn't shift latents, and neither does Plein Air.",
             )
-        if self.factor > MAX_FACTOR:
+        if fields.factor > MAX_FACTOR:
             raise self.error(
-                f"its autoencoder makes pictures {self.factor} times smaller",
+                f"its autoencoder makes pictures {fields.factor} times smaller",
                 f"Plein Air takes up to {MAX_FACTOR}.",
             )
         return fields
@@ -111,13 +118,10 @@ class AutoencoderFiles(NetworkFiles):
         defaults = {"AutoencoderKL": 4, "AutoencoderTiny": 4, "VQModel": 3}
         return self.fields.latent_channels or defaults[self.fields.class_name]
 
-    @cached_property
+    @property
     def factor(self) -> int:
         """How many times smaller than its picture's side a latent's is."""
-        fields = self._checked(AutoencoderFields, self.config, "autoencoder's config.json")
-        tiny = fields.class_name == "AutoencoderTiny"
-        levels = fields.encoder_block_out_channels if tiny else fields.block_out_channels
-        return int(2 ** (len(levels) - 1))
+        return self.fields.factor
 
     @property
     def scaling_factor(self) -> float:

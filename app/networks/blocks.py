@@ -1,4 +1,4 @@
-"""The two kinds of a UNet2DModel's blocks that nearly all of its time is spent in."""
+"""The kinds of blocks that nearly all of a network's time is spent in."""
 
 from __future__ import annotations
 
@@ -16,6 +16,17 @@ def is_plain_resnet(module: nn.Module) -> TypeGuard[ResnetBlock2D]:
     from diffusers.models.resnet import ResnetBlock2D
 
     return type(module) is ResnetBlock2D and isinstance(module.time_emb_proj, nn.Linear)
+
+
+def is_untimed_resnet(module: nn.Module) -> TypeGuard[ResnetBlock2D]:
+    """Tell whether `module` is a residual block without a timestep, as autoencoders have."""
+    from diffusers.models.resnet import ResnetBlock2D
+
+    return (
+        type(module) is ResnetBlock2D
+        and module.time_emb_proj is None
+        and module.time_embedding_norm == "default"
+    )
 
 
 def is_plain_attention(module: nn.Module) -> TypeGuard[Attention]:

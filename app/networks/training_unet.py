@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from app.networks.blocks import is_plain_attention, is_plain_resnet
+from app.networks.blocks import is_plain_attention, is_plain_resnet, is_untimed_resnet
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
@@ -45,7 +45,7 @@ def make_trainable(unet: UNet2DModel) -> UNet2DModel:
     for child in module.modules():
         if isinstance(child, GaussianFourierProjection):
             child.requires_grad_(False)  # Its frequencies were drawn once, and stay.
-    _replace_blocks(module)
+    replace_blocks(module)
     if isinstance(unet.conv_act, nn.SiLU):
         module.conv_norm_out, module.conv_act = NormSiLU(unet.conv_norm_out), nn.Identity()
     # In training mode blocks of other kinds would leave the layout, and draw dropout from torch's
@@ -54,14 +54,17 @@ def make_trainable(unet: UNet2DModel) -> UNet2DModel:
     return unet
 
 
-def _replace_blocks(module: nn.Module) -> None:
+def replace_blocks(module: nn.Module) -> None:
+    """Replace the blocks below `module` that there are faster ones for."""
     for name, child in list(module.named_children()):
-        if is_plain_resnet(child) and isinstance(child.nonlinearity, nn.SiLU):
+        if (is_plain_resnet(child) or is_untimed_resnet(child)) and isinstance(
+            child.nonlinearity, nn.SiLU
+        ):
             setattr(module, name, TrainableResnet(child))
         elif is_plain_attention(child):
             setattr(module, name, TrainableAttention(child))
         else:
-            _replace_blocks(child)
+            replace_blocks(child)
 
 
 class _NormSiLU(torch.autograd.Function):
@@ -146,22 +149,25 @@ class TrainableResnet(nn.Module):
         self.act_on_time = not block.skip_time_act
         self.divisor = float(block.output_scale_factor)
 
-    def forward(self, x: Tensor, temb: Tensor) -> Tensor:
-        """Map `x` (B, C, H, W) and the time embedding (B, E) to (B, C', H', W')."""
+    def forward(self, x: Tensor, temb: Tensor | None = None) -> Tensor:
+        """Map `x` (B, C, H, W) and the time embedding (B, E), if any, to (B, C', H', W')."""
         h = self.norm1(x)
         if self.resample is not None:
             x, h = self.resample(x), self.resample(h)
-        h = self.conv1(h)
+        h = self.conv2(self._normed(self.conv1(h), temb))
+        h = h.add_(x if self.conv_shortcut is None else self.conv_shortcut(x))
+        return torch.as_tensor(h if self.divisor == 1 else h / self.divisor)
+
+    def _normed(self, h: Tensor, temb: Tensor | None) -> Tensor:
+        """Apply the second norm and SiLU, with the timestep added before or modulating them."""
+        if temb is None:
+            return torch.as_tensor(self.norm2(h))
         time = self.time_emb_proj(F.silu(temb) if self.act_on_time else temb)[:, :, None, None]
         if self.scale_shift:
             scale, shift = time.chunk(2, dim=1)
-            h = F.silu(self.norm2(h) * (1 + scale) + shift)
-        else:
-            # In place: a convolution's backward pass doesn't look at what it returned.
-            h = self.norm2(h.add_(time))
-        h = self.conv2(h)
-        h = h.add_(x if self.conv_shortcut is None else self.conv_shortcut(x))
-        return torch.as_tensor(h if self.divisor == 1 else h / self.divisor)
+            return F.silu(self.norm2(h) * (1 + scale) + shift)
+        # In place: a convolution's backward pass doesn't look at what it returned.
+        return torch.as_tensor(self.norm2(h.add_(time)))
 
 
 class TrainableAttention(nn.Module):

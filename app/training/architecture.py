@@ -18,12 +18,17 @@ from app.diffusion.schedule import SCHEDULES, NoiseSchedule, noise_schedule
 from app.diffusion.seeds import derived_seed
 from app.errors import StudioError
 from app.files import read_json, replaced_folder, sync_below, write_bytes
+from app.models.autoencoders import AutoencoderFields, AutoencoderFiles, load_autoencoder
 from app.models.files import ModelFiles
 from app.models.loading import load_unet
 from app.models.stages import BANDS_FILE, StageFiles
+from app.networks.training_autoencoder import TrainableAutoencoder
+from app.networks.training_unet import make_trainable
+from app.training.autoencoder_config import AutoencoderConfig
 from app.training.config import NetworkConfig, ScheduleConfig, TrainConfig
 
 if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.unets.unet_2d import UNet2DModel
 
 _WEIGHTS: Final = 2
@@ -43,6 +48,8 @@ class Architecture:
         null_label: The label that stands for "any".
         label_pictures: How many pictures each class is learned from; empty if that isn't known.
         bands: A second stage's bands.json; None for a model, and until it is measured.
+        vqvae: The configuration of an autoencoder, which has neither unet nor scheduler, or of that
+            of a latent model, which has all three; None for any other.
     """
 
     unet: dict[str, Any]
@@ -51,6 +58,7 @@ class Architecture:
     null_label: int | None = None
     bands: dict[str, Any] | None = None
     label_pictures: tuple[int, ...] = ()
+    vqvae: dict[str, Any] | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -63,17 +71,35 @@ class Architecture:
         labels = tuple(fields["labels"])
         null_label, bands = fields["null_label"], fields.get("bands")
         learned_from = tuple(fields.get("label_pictures", ()))
-        return cls(fields["unet"], fields["scheduler"], labels, null_label, bands, learned_from)
+        parts = fields["unet"], fields["scheduler"]
+        return cls(*parts, labels, null_label, bands, learned_from, fields.get("vqvae"))
+
+    @property
+    def is_autoencoder(self) -> bool:
+        """Tell whether this is an autoencoder alone."""
+        return self.vqvae is not None and not self.unet
+
+    @property
+    def factor(self) -> int:
+        """How many times smaller x_t's side is than its picture's: 1 but for a latent model."""
+        return 1 if self.vqvae is None else AutoencoderFields.model_validate(self.vqvae).factor
 
     @property
     def is_stage(self) -> bool:
         """Tell whether this is a second stage."""
-        return bool(self.unet["in_channels"] > self.unet["out_channels"])
+        return bool(self.unet and self.unet["in_channels"] > self.unet["out_channels"])
 
     @property
     def channels(self) -> int:
-        """The channels of x_t: 1 (grey) or 3, or a second stage's bands."""
+        """The channels of x_t: 1 (grey) or 3, a second stage's bands, or a latent's."""
         return BANDS if self.is_stage else int(self.unet["in_channels"])
+
+    @property
+    def picture_channels(self) -> int:
+        """The channels of pictures: 1 (grey) or 3."""
+        if self.vqvae is not None:
+            return int(self.vqvae["in_channels"])
+        return 3 if self.is_stage else self.channels
 
     @property
     def stage_bands(self) -> Bands:
@@ -101,9 +127,14 @@ class Architecture:
         """The noise schedule of the model's forward process."""
         return noise_schedule(self.scheduler)
 
-    def network(self) -> UNet2DModel:
+    def network(self) -> UNet2DModel | AutoencoderKL:
         """Build the network on the meta device: its weights get storage when they are loaded."""
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
         from diffusers.models.unets.unet_2d import UNet2DModel
+
+        if self.is_autoencoder:
+            with torch.device("meta"):
+                return cast(AutoencoderKL, AutoencoderKL.from_config(self.vqvae))
 
         # diffusers notes which folder it read a model from; that folder is private.
         config = {name: value for name, value in self.unet.items() if name != "_name_or_path"}
@@ -116,33 +147,51 @@ class InitialModel:
     """A model to be trained: its architecture, and a network with weights in fp32."""
 
     architecture: Architecture
-    network: UNet2DModel
+    network: UNet2DModel | AutoencoderKL
+
+    def trainable(self) -> nn.Module:
+        """Return the network, which is taken over, arranged to be trained faster."""
+        if self.architecture.is_autoencoder:
+            return TrainableAutoencoder(cast("AutoencoderKL", self.network))
+        return make_trainable(cast("UNet2DModel", self.network))
 
 
-def new_initial_model(config: TrainConfig, classes: Classes | None) -> InitialModel:
+def new_initial_model(
+    config: TrainConfig, classes: Classes | None, vqvae: AutoencoderFiles | None = None
+) -> InitialModel:
     """Build a network of random weights, which derive from the run's seed.
+
+    Args:
+        config: The run's settings.
+        classes: The classes that it is to know.
+        vqvae: The autoencoder in whose latent space it is to work.
 
     Raises:
         StudioError: If diffusers can't build the network.
     """
     from diffusers.models.unets.unet_2d import UNet2DModel
 
+    if config.autoencoder is not None:
+        return _new_autoencoder(config, config.autoencoder)
     wish = config.network or NetworkConfig()
     channels: dict[str, Any] = {
         "in_channels": wish.channels,
         "out_channels": wish.channels * (2 if config.objective == "hybrid" else 1),
         "num_class_embeds": classes.null_label + 1 if classes else None,
     }
+    if vqvae is not None:
+        channels |= dict.fromkeys(("in_channels", "out_channels"), vqvae.latent_channels)
     if config.stage is not None:
         channels = {"in_channels": BANDS + 3, "out_channels": BANDS}
         channels |= {"class_embed_type": "timestep", "add_attention": False}
+    factor = vqvae.factor if vqvae else 1
     down = ["AttnDownBlock2D" if attends else "DownBlock2D" for attends in wish.attention]
     up = ["AttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(wish.attention)]
     with torch.random.fork_rng():
         torch.manual_seed(derived_seed(config.seed, _WEIGHTS))
         try:
             network = UNet2DModel(
-                sample_size=_STAGE_SIDE if config.stage else config.phases[-1].size,
+                sample_size=_STAGE_SIDE if config.stage else config.phases[-1].size // factor,
                 block_out_channels=wish.block_out_channels,
                 layers_per_block=wish.layers_per_block,
                 attention_head_dim=wish.attention_head_dim,
@@ -161,8 +210,33 @@ def new_initial_model(config: TrainConfig, classes: Classes | None) -> InitialMo
         classes.names if classes else (),
         classes.null_label if classes else None,
         label_pictures=classes.pictures if classes else (),
+        vqvae=vqvae.config if vqvae else None,
     )
     return InitialModel(architecture, network)
+
+
+def _new_autoencoder(config: TrainConfig, wish: AutoencoderConfig) -> InitialModel:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    levels = len(wish.block_out_channels)
+    with torch.random.fork_rng():
+        torch.manual_seed(derived_seed(config.seed, _WEIGHTS))
+        network = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * levels,
+            up_block_types=("UpDecoderBlock2D",) * levels,
+            block_out_channels=wish.block_out_channels,
+            layers_per_block=wish.layers_per_block,
+            latent_channels=wish.latent_channels,
+            norm_num_groups=wish.norm_num_groups,
+            sample_size=wish.side,
+            force_upcast=False,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+            mid_block_add_attention=False,
+            scaling_factor=1.0,  # a latent model measures its own
+        )
+    vqvae: dict[str, Any] = json.loads(network.to_json_string())
+    return InitialModel(Architecture({}, {}, vqvae=vqvae), network)
 
 
 def grown(initial: InitialModel, config: TrainConfig, classes: Classes | None) -> InitialModel:
@@ -203,7 +277,7 @@ def _scheduler_config(schedule: ScheduleConfig, config: TrainConfig) -> dict[str
         beta_end=schedule.beta_end,
         prediction_type=config.prediction or "epsilon",
         variance_type="learned_range" if config.objective == "hybrid" else "fixed_small",
-        clip_sample=config.stage is None,
+        clip_sample=config.stage is None and config.latent is None,
     )
     return dict(scheduler.config)
 
@@ -216,6 +290,20 @@ def check_architecture(
     Raises:
         StudioError: If sizes, prediction, variance or classes don't fit.
     """
+    if architecture.is_autoencoder != (config.autoencoder is not None):
+        raise StudioError(
+            "The model is an autoencoder." * architecture.is_autoencoder
+            or "The model is no autoencoder.",
+            "An autoencoder is trained with the settings `autoencoder`, a model without.",
+        )
+    if config.autoencoder is not None:
+        if architecture.factor != config.autoencoder.factor:
+            raise StudioError(
+                f"The autoencoder makes pictures {architecture.factor} times smaller, and its "
+                f"settings {config.autoencoder.factor} times.",
+                "Give the block_out_channels of the one to start from.",
+            )
+        return
     for wrong, message, hint in _misfits(architecture, config, classes):
         if wrong:
             raise StudioError(message, hint)
@@ -224,7 +312,7 @@ def check_architecture(
 def _misfits(
     model: Architecture, config: TrainConfig, classes: Classes | None
 ) -> list[tuple[bool, str, str]]:
-    factor = 2 ** (len(model.unet["block_out_channels"]) - 1)
+    factor = model.factor * 2 ** (len(model.unet["block_out_channels"]) - 1)
     sizes = config.sizes
     if config.stage is not None:
         sizes = (*sizes, config.stage.held_out_side // RATIO)
@@ -238,13 +326,19 @@ def _misfits(
             "A second stage is trained with the settings `stage`, and a model without.",
         ),
         (
+            (model.vqvae is not None) != (config.latent is not None),
+            "The model paints in a latent space." * (model.vqvae is not None)
+            or "The model paints pixels.",
+            "Name its autoencoder with `latent`, and no other model's.",
+        ),
+        (
             model.is_stage and model.target != "v_prediction",
             f"The second stage predicts {model.target}, not v.",
             "Start from a stage that predicts v, or from random weights.",
         ),
         (
             bool(uneven),
-            f"The network halves its pictures to 1/{factor}: it can't take {uneven} px.",
+            f"The network makes pictures smaller, to 1/{factor}: it can't take {uneven} px.",
             f"Choose sizes that {factor} divides.",
         ),
         (
@@ -279,10 +373,12 @@ def export_model(
     *,
     size: int,
     half: bool = False,
+    autoencoder: Path | None = None,
 ) -> None:
     """Write a whole model, or nothing, to `folder`, which mustn't exist.
 
-    DDPMPipeline loads a model, and app.models.stages a second stage.
+    DDPMPipeline loads a model, LDMPipeline a latent one, AutoencoderKL an autoencoder, and
+    app.models.stages a second stage.
 
     Args:
         folder: The folder to write.
@@ -290,23 +386,36 @@ def export_model(
         weights: The weights, by the names of diffusers' state_dict.
         size: The side of the model's pictures in pixels; a second stage keeps its own.
         half: Whether to store the weights in fp16.
+        autoencoder: A latent model's, by its folder.
 
     Raises:
         OSError: If the model can't be written.
     """
+    from diffusers import LDMPipeline
     from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
-    network = architecture.network()
+    network: Any = architecture.network()
     module: nn.Module = network
     dtype = torch.float16 if half else torch.float32
     plain = {name: value.detach().cpu().to(dtype).contiguous() for name, value in weights.items()}
     module.load_state_dict(plain, assign=True)
+    if architecture.is_autoencoder:
+        with replaced_folder(folder) as temporary:
+            network.save_pretrained(temporary)
+            sync_below(temporary)
+        return
     scheduler = DDPMScheduler.from_config(architecture.scheduler)
     if not architecture.is_stage:
-        network.register_to_config(sample_size=size)
+        network.register_to_config(sample_size=size // architecture.factor)
     with replaced_folder(folder) as temporary:
-        if architecture.is_stage:
+        if autoencoder is not None:
+            vqvae: Any = load_autoencoder(AutoencoderFiles(folder.name, autoencoder))
+            vqvae.to(dtype)
+            vqvae.register_to_config(scaling_factor=(architecture.vqvae or {})["scaling_factor"])
+            pipeline: Any = LDMPipeline(vqvae, network, scheduler)
+            pipeline.save_pretrained(temporary)
+        elif architecture.is_stage:
             network.save_pretrained(temporary / "unet")
             scheduler.save_pretrained(temporary / "scheduler")
             bands = json.dumps(architecture.bands, indent=2).encode()
@@ -323,13 +432,20 @@ def export_model(
         sync_below(temporary)
 
 
-def load_initial_model(files: ModelFiles) -> InitialModel:
+def load_initial_model(files: ModelFiles | AutoencoderFiles) -> InitialModel:
     """Load the model in `files`, its weights in fp32 even if they are stored in fp16.
 
     Raises:
         ModelError: If the model's files are missing, broken, or no DDPM's, or its weights have
             NaN or infinity, which training would only spread.
     """
+    if isinstance(files, AutoencoderFiles):
+        if files.fields.class_name != "AutoencoderKL":
+            raise files.error(
+                f"its autoencoder is a {files.fields.class_name}", "Only AutoencoderKL is trained."
+            )
+        network = cast("AutoencoderKL", load_autoencoder(files))
+        return InitialModel(Architecture({}, {}, vqvae=dict(files.config)), network)
     architecture, unet = architecture_of(files), load_unet(files)
     for name, weights in unet.named_parameters():
         if not bool(weights.isfinite().all()):

@@ -194,6 +194,13 @@ def make_batch(
         chosen = _cropped(chosen, draws.boxes, size)
     x_0 = to_unit(chosen)
     x_0[draws.mirrored] = x_0[draws.mirrored].flip(-1)
+    return batch_of(config, x_0, labels, draws)
+
+
+def batch_of(
+    config: TrainConfig, x_0: Tensor, labels: PictureLabels | None, draws: StepRandomness
+) -> Batch:
+    """Make the batch of `draws` whose pictures are `x_0` (B, C, S, S), with their `labels`."""
     condition = None
     if labels is not None:
         condition = Condition(labels.drawn(draws.index, draws.labels, draws.unlabelled))

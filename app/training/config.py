@@ -14,14 +14,15 @@ from app.diffusion.cascade import RATIO
 from app.diffusion.schedule import MAX_T, BetaSchedule, NoiseSchedule
 from app.diffusion.seeds import MAX_SEED
 from app.errors import StudioError
+from app.training.autoencoder_config import AutoencoderConfig, autoencoder_defaults
 from app.training.stage_config import StageConfig, stage_defaults
 
 DEFAULT_VLB_WEIGHT: Final = 0.001
 """lambda of the hybrid objective (Nichol & Dhariwal 2021, section 3.1)."""
 
 MAY_CHANGE: Final = frozenset(
-    {"data", "held_out", "titles", "keep", "keep_models", "memory_mb", "precision", "accumulate"}
-    | {"save_every", "sample_every", "sample_count", "sample_steps", "snapshot_every"}
+    {"data", "held_out", "titles", "latent", "keep", "keep_models", "memory_mb", "precision"}
+    | {"accumulate", "save_every", "sample_every", "sample_count", "sample_steps", "snapshot_every"}
 )
 """Settings that a resumed run may change: none alters which steps are taken, `precision` and
 `accumulate` only their rounding. Fingerprints tell whether the pictures are the same."""
@@ -134,6 +135,9 @@ class TrainConfig(_Strict):
             (Hoogeboom et al. 2023), and above it less as the SNR grows; None is without.
         labels: Class labels; None trains without.
         stage: How a second stage is trained; None trains a model.
+        autoencoder: An autoencoder and how it is trained; None trains a model.
+        latent: The folder of the autoencoder in whose latent space a model is trained, or of a
+            latent model that has it; None trains on pixels.
         phases: The picture sizes in order, with the number of views at each.
         batch_size: Pictures in a step, over all processes and parts of an accumulated step.
         accumulate: Parts into which each process splits its share of a step, to save memory.
@@ -180,6 +184,8 @@ class TrainConfig(_Strict):
     multiscale_gamma: float | None = Field(default=None, gt=0)
     labels: LabelConfig | None = None
     stage: StageConfig | None = None
+    autoencoder: AutoencoderConfig | None = None
+    latent: str | None = None
     phases: tuple[Phase, ...] = Field(
         default=(Phase(size=32, views=150_000), Phase(size=64, views=400_000)), min_length=1
     )
@@ -213,6 +219,13 @@ class TrainConfig(_Strict):
     memory_mb: int = Field(default=1024, ge=1)
 
     @model_validator(mode="after")
+    def _is_of_one_kind(self) -> Self:
+        kinds = {"stage": self.stage, "autoencoder": self.autoencoder, "latent": self.latent}
+        if len(chosen := [name for name, kind in kinds.items() if kind is not None]) > 1:
+            raise ValueError(f"a run trains one thing: give one of {', '.join(chosen)}")
+        return self
+
+    @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.held_out is not None and self.held_out_share is not None:
             raise ValueError("give held_out or held_out_share, not both")
@@ -239,7 +252,36 @@ class TrainConfig(_Strict):
             raise ValueError("sides of phases belong to a second stage")
         if self.stage is not None:
             self._check_stage(self.stage)
+        if self.autoencoder is not None:
+            self._check_autoencoder(self.autoencoder)
+        if self.latent is not None:
+            others = {
+                "crop_scale below 1": self.crop_scale < 1,
+                "objective hybrid": self.objective == "hybrid",
+                "grey channels": self.network and self.network.channels != NetworkConfig().channels,
+            }
+            _refuse("a latent model", others)
         return self
+
+    def _check_autoencoder(self, wish: AutoencoderConfig) -> None:
+        """Refuse what an autoencoder can't be trained with."""
+        for phase in self.phases:
+            wish.check_size(phase.size)
+        others = {
+            "network": self.network,
+            "schedule": self.schedule,
+            "prediction": self.prediction,
+            "labels": self.labels,
+            "titles": self.titles,
+            "immiscible": self.immiscible,
+            "min_snr_gamma": self.min_snr_gamma,
+            "multiscale_gamma": self.multiscale_gamma,
+            "crop_scale below 1": self.crop_scale < 1,
+            "objective hybrid": self.objective == "hybrid",
+            "optimiser muon": self.optimiser == "muon",
+            f"min_side below {wish.side}": (self.min_side or wish.side) < wish.side,
+        }
+        _refuse("an autoencoder", others)
 
     def _check_stage(self, stage: StageConfig) -> None:
         """Refuse what a second stage can't be trained with."""
@@ -269,8 +311,7 @@ class TrainConfig(_Strict):
             "prediction epsilon": self.prediction == "epsilon",
             f"min_side below {stage.side}": (self.min_side or stage.side) < stage.side,
         }
-        if others := [name for name, chosen in models.items() if chosen]:
-            raise ValueError(f"a second stage is trained without {', '.join(others)}")
+        _refuse("a second stage", models)
 
     @classmethod
     def checked(cls, fields: Mapping[str, object]) -> Self:
@@ -282,6 +323,8 @@ class TrainConfig(_Strict):
         """
         if fields.get("stage") is not None:
             fields = stage_defaults(begun=fields.get("init") is not None) | dict(fields)
+        if fields.get("autoencoder") is not None:
+            fields = autoencoder_defaults() | dict(fields)
         try:
             # By way of JSON: only from JSON do strict types take a list for a tuple.
             return cls.model_validate_json(json.dumps(dict(fields)))
@@ -313,7 +356,8 @@ class TrainConfig(_Strict):
         """The least shorter side of a picture that isn't skipped, in pixels."""
         if self.min_side is not None:
             return self.min_side
-        return self.stage.side if self.stage else self.sizes[-1]
+        kept = self.stage or self.autoencoder
+        return kept.side if kept else self.sizes[-1]
 
     @property
     def ema_names(self) -> tuple[str, ...]:
@@ -378,6 +422,12 @@ class TrainConfig(_Strict):
             for name in type(self).model_fields
             if name not in MAY_CHANGE and getattr(self, name) != getattr(other, name)
         ]
+
+
+def _refuse(what: str, settings: Mapping[str, object]) -> None:
+    """Refuse those of the `settings`, by name, that are chosen and that `what` can't have."""
+    if others := [name for name, chosen in settings.items() if chosen]:
+        raise ValueError(f"{what} is trained without {', '.join(others)}")
 
 
 def read_fields(path: Path) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from app.datasets.folder import (
@@ -30,9 +32,13 @@ from app.datasets.labels import (
 from app.errors import StudioError
 from app.images.arrays import Pixels
 from app.images.reading import Treatment
+from app.models.autoencoders import AutoencoderFiles
 from app.training.architecture import Architecture
+from app.training.autoencoder_config import AutoencoderConfig
+from app.training.autoencoder_data import AutoencoderData, AutoencoderHeldOut
 from app.training.batches import Examples, TrainingData, stored_size
 from app.training.config import TrainConfig
+from app.training.latents import LatentData, LatentSpace, measured_scaling
 from app.training.stage_config import StageConfig
 from app.training.stage_data import StageData, band_fields, measured_bands
 from app.training.stage_validation import StageHeldOut, StageSamples
@@ -110,6 +116,7 @@ class Decoded:
         skipped: The pictures that were left out.
         paint: Paints its samples.
         bands: A second stage's bands.json; None for a model.
+        scaling_factor: By what a latent model's latents are multiplied; None for any other.
     """
 
     training: Examples
@@ -117,6 +124,7 @@ class Decoded:
     skipped: tuple[Skipped, ...]
     paint: SamplePainter = sample_grid
     bands: dict[str, Any] | None = None
+    scaling_factor: float | None = None
 
 
 def find(config: TrainConfig) -> Found:
@@ -158,9 +166,19 @@ def decode_all(
     found: Found,
     architecture: Architecture,
     cache: Path,
+    *,
     counter: Counter = lambda total: lambda: None,
+    autoencoder: AutoencoderFiles | None = None,
 ) -> Decoded:
-    """Decode the pictures of `found`; `cache` is the folder for arrays that don't fit in memory.
+    """Decode the pictures of `found`, and encode them where an `autoencoder` is given.
+
+    Args:
+        config: The run's settings.
+        found: The pictures.
+        architecture: The model's.
+        cache: The folder for arrays that don't fit in memory, and for latents.
+        counter: Counts pictures as they are decoded.
+        autoencoder: A latent model's.
 
     Raises:
         StudioError: If no picture of either folder can be used.
@@ -174,9 +192,9 @@ def decode_all(
         source: PictureFolder, cache: Path, crop_scale: float
     ) -> tuple[DecodedPictures, PictureLabels | None]:
         sizes = tuple(stored_size(size, crop_scale) for size in config.sizes)
-        channels = architecture.channels
-        if config.stage is not None:
-            sizes, channels = (config.stage.side,), 3
+        if kept := config.stage or config.autoencoder:
+            sizes = (kept.side,)
+        channels = architecture.picture_channels
         pictures = load_pictures(
             source.folder,
             source.names,
@@ -190,22 +208,70 @@ def decode_all(
         return pictures, label_pictures(config.labels, classes, pictures.names)
 
     pictures, labels = decoded(found.training, cache, config.crop_scale)
-    measured = None
+    measured, held_out_labels = None, None
     if some:
         # These are never cropped at random, so that the loss is always of the same pixels.
         held_out_folder = replace(found.held_out, names=some)
         measured, held_out_labels = decoded(held_out_folder, cache / "held-out", 1.0)
     if config.stage is not None:
         return _stage_data(config, config.stage, architecture, pictures, measured)
+    if config.autoencoder is not None:
+        return _autoencoder_data(config, config.autoencoder, pictures, measured)
+    timesteps = architecture.schedule.num_train_timesteps
+    shown = None if held_out_labels is None else held_out_labels.rarest
+    if autoencoder is not None:
+        begun = config.init is not None and architecture.vqvae is not None
+        factor = float((architecture.vqvae or {})["scaling_factor"]) if begun else None
+        space = LatentSpace(autoencoder, cache, factor)
+        return _latent_data(config, space, (pictures, labels), (measured, shown), timesteps)
     training = TrainingData(pictures, labels)
     if measured is None:
         return Decoded(training, {}, pictures.skipped)
-    timesteps = architecture.schedule.num_train_timesteps
-    shown = None if held_out_labels is None else held_out_labels.rarest
     held_out = {
         size: HeldOut.made(pixels, shown, timesteps) for size, pixels in measured.pixels.items()
     }
     return Decoded(training, held_out, pictures.skipped + measured.skipped)
+
+
+def _latent_data(
+    config: TrainConfig,
+    space: LatentSpace,
+    training: tuple[DecodedPictures, PictureLabels | None],
+    held_out: tuple[DecodedPictures | None, Tensor | None],
+    timesteps: int,
+) -> Decoded:
+    """Encode the pictures to train on, and those to measure on, each with their labels."""
+    pictures, labels = training
+    found = {size: space.latents(p, mirrored=config.flip) for size, p in pictures.pixels.items()}
+    factor = space.scaling_factor or measured_scaling(found[config.sizes[-1]])
+    space = replace(space, scaling_factor=factor)
+    data = LatentData(pictures, found, factor, labels)
+    measured, shown = held_out
+    if measured is None:
+        return Decoded(data, {}, pictures.skipped, space.sheet, scaling_factor=factor)
+    by_size = {}
+    for size, pixels in measured.pixels.items():
+        latents = np.array(space.latents(pixels, mirrored=False)[:, 0])
+        x_0 = torch.from_numpy(latents).float() * factor
+        by_size[size] = HeldOut.noised(x_0, shown, timesteps)
+    skipped = pictures.skipped + measured.skipped
+    return Decoded(data, by_size, skipped, space.sheet, scaling_factor=factor)
+
+
+def _autoencoder_data(
+    config: TrainConfig,
+    wish: AutoencoderConfig,
+    pictures: DecodedPictures,
+    measured: DecodedPictures | None,
+) -> Decoded:
+    """Make an autoencoder's data of its decoded pictures, and of those to measure on."""
+    data = AutoencoderData(pictures)
+    shown = (measured or pictures).pixels[wish.side]
+    held_out = AutoencoderHeldOut.whole(shown[:MAX_HELD_OUT], wish)
+    if measured is None:
+        return Decoded(data, {}, pictures.skipped, held_out.sheet)
+    by_size = dict.fromkeys(config.sizes, held_out)
+    return Decoded(data, by_size, pictures.skipped + measured.skipped, held_out.sheet)
 
 
 def _stage_data(

@@ -10,6 +10,7 @@ from app.errors import StudioError
 from app.training import checkpoint
 from app.training.architecture import Architecture, export_model
 from app.training.config import TrainConfig
+from app.training.latents import VQVAE
 from app.training.resume import ARCHITECTURE, stored_config
 
 
@@ -47,6 +48,7 @@ def export_choice(
         _read(kept[chosen, weights]),
         size=config.size_at(max(0, chosen - 1)),
         half=half,
+        autoencoder=run / VQVAE if config.latent else None,
     )
 
 

@@ -7,16 +7,22 @@ https://arxiv.org/abs/2301.11093 (multiscale); Salimans & Ho (2022),
 https://arxiv.org/abs/2202.00512 (v).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from app.diffusion.bound import step_bpd
 from app.diffusion.denoiser import Prediction, Target, estimate
+from app.diffusion.forward import q_sample
 from app.diffusion.schedule import NoiseSchedule
+from app.training.batches import Batch
+
+if TYPE_CHECKING:
+    from app.training.trainer import TrainState
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +49,36 @@ class Losses:
             torch.cat(bands) if bands else None,
         )
 
+    def cpu(self) -> "Losses":
+        """Return the same losses on the CPU."""
+        by_band = None if self.by_band is None else self.by_band.cpu()
+        return Losses(self.simple.cpu(), self.total.cpu(), by_band)
+
+
+class TrainingObjective(Protocol):
+    """What a network is trained to make small."""
+
+    @property
+    def timesteps(self) -> int:
+        """T, the number of timesteps that batches have."""
+
+    def of_batch(
+        self,
+        state: "TrainState",
+        batch: Batch,
+        weights: Mapping[str, Tensor] | None = None,
+        *,
+        network: nn.Module | None = None,
+    ) -> Losses:
+        """Run the network of `state` on `batch`, and compute the losses on its device.
+
+        Args:
+            state: Runs the network.
+            batch: The batch.
+            weights: Weights to use in place of the network's own weights of the same names.
+            network: The wrapped network of a run of several processes.
+        """
+
 
 @dataclass(frozen=True, eq=False)
 class Objective:
@@ -62,6 +98,25 @@ class Objective:
     vlb_weight: float = 0.0
     min_snr_gamma: float | None = None
     multiscale_gamma: float | None = None
+
+    @property
+    def timesteps(self) -> int:
+        """T, the number of timesteps."""
+        return self.schedule.num_train_timesteps
+
+    def of_batch(
+        self,
+        state: "TrainState",
+        batch: Batch,
+        weights: Mapping[str, Tensor] | None = None,
+        *,
+        network: nn.Module | None = None,
+    ) -> Losses:
+        """Noise the pictures of `batch`, run the network on them, and compute its losses."""
+        x_t = q_sample(self.schedule, batch.x_0, batch.t, batch.eps)
+        out = state.forward(x_t, batch.t, batch.condition, weights, network=network)
+        x_0, x_t, eps = (x.to(out.device) for x in (batch.x_0, x_t, batch.eps))
+        return self.losses(out, x_0, x_t, batch.t, eps)
 
     def losses(self, output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, eps: Tensor) -> Losses:
         """Compute the losses of the network's `output` (B, C or 2C, H, W) for `x_t` at `t` (B,)."""

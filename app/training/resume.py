@@ -1,5 +1,6 @@
 """The opening of a run: cheap checks first, then the last checkpoint, then the data."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
@@ -11,7 +12,15 @@ from torch import nn
 
 from app.datasets.labels import Classes
 from app.errors import StudioError
-from app.files import read_json, replace_file, replace_json, sweep
+from app.files import (
+    read_json,
+    replace_file,
+    replace_json,
+    replaced_folder,
+    sweep,
+    sync_below,
+)
+from app.models.autoencoders import AutoencoderFiles, autoencoder_files
 from app.training import checkpoint
 from app.training.architecture import (
     Architecture,
@@ -23,6 +32,7 @@ from app.training.architecture import (
 from app.training.config import PLAN, TrainConfig, read_fields
 from app.training.data import Counter, Found, decode_all, find
 from app.training.distributed import Processes
+from app.training.latents import VQVAE
 from app.training.run import CHECKPOINTS, MetricsLog, Run, disk_errors, held
 from app.training.trainer import TrainState
 
@@ -65,7 +75,8 @@ def open_run(
     processes = processes or Processes()
     _check_shares(config, processes)
     found, resuming = find(config), _is_run(folder, config)
-    initial = None if resuming else _begun(config, found.classes, load_init)
+    autoencoder = _autoencoder(folder, config)
+    initial = None if resuming else _begun(config, found.classes, load_init, autoencoder)
     if processes.first:
         with disk_errors(folder / CHECKPOINTS):
             folder.mkdir(parents=True, exist_ok=True)
@@ -76,20 +87,30 @@ def open_run(
             _check_same(folder, config, found, states[-1].step if states else 0)
         if states:
             initial = _resumed(folder, config, found.classes)
-        initial = initial or _begun(config, found.classes, load_init)
+        initial = initial or _begun(config, found.classes, load_init, autoencoder)
         state = TrainState.new(initial, config, device or torch.device("cpu"))
         if states:
             checkpoint.load(folder / CHECKPOINTS, states[-1].step, state)
         cache = folder / "cache" / str(processes.rank)
         with disk_errors(folder / CHECKPOINTS):
-            decoded = decode_all(config, found, initial.architecture, cache, counter)
+            decoded = decode_all(
+                config,
+                found,
+                initial.architecture,
+                cache,
+                counter=counter,
+                autoencoder=autoencoder,
+            )
         architecture = replace(initial.architecture, bands=decoded.bands)
+        if decoded.scaling_factor is not None:
+            scaled = (architecture.vqvae or {}) | {"scaling_factor": decoded.scaling_factor}
+            architecture = replace(architecture, vqvae=scaled)
         run = Run(folder, config, architecture, state, decoded, processes)
         processes.wait()
         try:
             if processes.first:
                 with disk_errors(folder / CHECKPOINTS):
-                    _begin(run, found, resumed=bool(states))
+                    _begin(run, found, autoencoder, resumed=bool(states))
             yield run
         finally:
             if run.metrics is not None:
@@ -151,9 +172,26 @@ def _check_same(folder: Path, config: TrainConfig, found: Found, steps: int) -> 
         )
 
 
-def _begun(config: TrainConfig, classes: Classes | None, load_init: Load) -> InitialModel:
+def _autoencoder(folder: Path, config: TrainConfig) -> AutoencoderFiles | None:
+    """Return the autoencoder of a latent model's run: the run's own copy, where it has one."""
+    if config.latent is None:
+        return None
+    kept = folder / VQVAE
+    if kept.is_dir():
+        return AutoencoderFiles(folder.name, kept)
+    files = autoencoder_files(Path(config.latent).name, Path(config.latent))
+    _ = files.fields, files.weights_files  # read now, so that what can't be used fails at once
+    return files
+
+
+def _begun(
+    config: TrainConfig,
+    classes: Classes | None,
+    load_init: Load,
+    autoencoder: AutoencoderFiles | None,
+) -> InitialModel:
     if config.init is None:
-        initial = new_initial_model(config, classes)
+        initial = new_initial_model(config, classes, autoencoder)
     else:
         initial = grown(load_init(config.init), config, classes)
     check_architecture(initial.architecture, config, classes)
@@ -173,7 +211,7 @@ def _resumed(folder: Path, config: TrainConfig, classes: Classes | None) -> Init
     return InitialModel(architecture, network)  # type: ignore[arg-type]
 
 
-def _begin(run: Run, found: Found, *, resumed: bool) -> None:
+def _begin(run: Run, found: Found, autoencoder: AutoencoderFiles | None, *, resumed: bool) -> None:
     """Write the files of a new run, tidy a resumed one, and open the metrics log."""
     folder = run.folder
     for place in (folder, *(folder / name for name in FOLDERS)):
@@ -181,6 +219,11 @@ def _begin(run: Run, found: Found, *, resumed: bool) -> None:
         sweep(place)
     # The settings come first: their file is what marks a folder as a run.
     replace_file(folder / CONFIG, run.config.to_json().encode())
+    if autoencoder is not None and not (folder / VQVAE).is_dir():
+        with replaced_folder(folder / VQVAE) as temporary:
+            for path in (autoencoder.folder / "config.json", *autoencoder.weights_files):
+                shutil.copyfile(path, temporary / path.name)
+            sync_below(temporary)
     replace_json(folder / DATA, {
         "contents": found.fingerprints,
         "pictures": len(run.decoded.training.pictures),

@@ -8,6 +8,7 @@ progress.json        what the run does besides its steps
 checkpoints/<step>/  all that resuming takes; the newest few and the best
 snapshots/<step>/    EMA weights in fp16, kept for good
 samples/<step>.png   pictures that the model paints from noise that never changes
+vqvae/               a latent model's autoencoder
 exports/<step>/      the newest model; with `keep_models`, also those that painted the samples
 model                a link to the newest model in exports/, for DDPMPipeline and the studio;
                      when the run is done, with the novelty index of its training pictures
@@ -35,6 +36,7 @@ from app.training.checkpoint import write_tensors
 from app.training.config import TrainConfig
 from app.training.data import Decoded
 from app.training.distributed import Processes
+from app.training.latents import VQVAE
 from app.training.novelty_index import index_model, stored_bottleneck
 from app.training.progress import Deed, ProgressFile
 from app.training.trainer import TrainState, TrainStep, objective_of, train
@@ -188,6 +190,10 @@ class Run:
         """
         if self.config.stage is not None:
             return "a novelty index is a model's, not a second stage's"
+        if self.config.autoencoder is not None:
+            return "a novelty index is a model's, not an autoencoder's"
+        if self.config.latent is not None:
+            return "a novelty index is of pixels, not of latents"
         with disk_errors(self.checkpoints):
             folder = (self.folder / "model").resolve()
             return index_model(
@@ -262,7 +268,8 @@ class Run:
         folder = self.folder / "exports" / f"{self.state.step:08d}"
         if not folder.is_dir():
             weights = self.state.weights(self._best_ema())
-            export_model(folder, self.architecture, weights, size=self.size)
+            vqvae = self.folder / VQVAE if self.config.latent else None
+            export_model(folder, self.architecture, weights, size=self.size, autoencoder=vqvae)
         _replace_model(self.folder / "model", folder, self._painters())
 
     def _painters(self) -> frozenset[str]:

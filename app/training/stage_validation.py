@@ -17,7 +17,7 @@ from app.images.pixels import evenly_spaced, joined, to_bytes, to_unit
 from app.painting.stages import HandOver, bands_frames
 from app.training.architecture import Architecture
 from app.training.config import TrainConfig
-from app.training.objective import Objective
+from app.training.objective import Objective, TrainingObjective
 from app.training.stage_data import pair
 from app.training.trainer import TrainState
 from app.training.validation import GoesOn, HeldOut, HeldOutLoss, WeightsDenoiser, fixed_noise
@@ -130,17 +130,23 @@ class StageHeldOut(HeldOut):
         self,
         state: TrainState,
         weights: Mapping[str, Tensor],
-        objective: Objective,
+        objective: TrainingObjective,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> StageHeldOutLoss | None:
-        """Measure as a model's is, and each band and a single step beside."""
+        """Measure as a model's is, and each band and a single step beside.
+
+        Raises:
+            TypeError: If the objective is no second stage's.
+        """
+        if not isinstance(objective, Objective):
+            raise TypeError("a second stage's loss is measured by its own objective")
         losses = self.losses(state, weights, objective, is_stopping)
         if losses is None:
             return None
         return StageHeldOutLoss(
             losses.simple,
             self.t,
-            objective.schedule.num_train_timesteps,
+            objective.timesteps,
             by_band=torch.as_tensor(losses.by_band).mean(0),
             one_step_db=self.one_step_db(state, weights, objective),
         )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,19 +14,15 @@ from torch.func import functional_call
 from torch.optim import AdamW
 
 from app.diffusion.conditioning import Condition
-from app.diffusion.forward import q_sample
 from app.networks.devices import fast_dtype
-from app.networks.training_unet import make_trainable
 from app.training.architecture import Architecture, InitialModel
+from app.training.autoencoder_objective import AutoencoderObjective
 from app.training.batches import Batch, Examples
 from app.training.config import DEFAULT_VLB_WEIGHT, TrainConfig
 from app.training.distributed import Processes
-from app.training.objective import Objective
+from app.training.objective import Objective, TrainingObjective
 from app.training.optimisers import Muon, PowerEma
 from app.training.stage_objective import StageObjective
-
-if TYPE_CHECKING:
-    from diffusers.models.unets.unet_2d import UNet2DModel
 
 T = TypeVar("T")
 
@@ -64,14 +60,14 @@ class TrainState:
     """All that changes in training, and that a checkpoint therefore holds.
 
     Attributes:
-        network: The network in fp32, arranged by `make_trainable`.
+        network: The network in fp32, arranged to be trained.
         optimiser: AdamW or Muon over the network's parameters.
         emas: The averages of the parameters, by name.
         dtype: The type that the network computes in; its weights stay float32.
         step: Steps done.
     """
 
-    network: UNet2DModel
+    network: nn.Module
     optimiser: AdamW
     emas: dict[str, PowerEma]
     dtype: torch.dtype
@@ -80,8 +76,7 @@ class TrainState:
     @classmethod
     def new(cls, initial: InitialModel, config: TrainConfig, device: torch.device) -> TrainState:
         """Make the state at step 0, which takes over the initial model's network."""
-        network = make_trainable(initial.network)
-        network.to(device)  # type: ignore[arg-type] # diffusers' decorator hides the method
+        network = initial.trainable().to(device)
         parameters = list(network.parameters())
         pairs = zip(config.ema_names, config.ema_sigma_rels, strict=True)
         emas = {name: PowerEma(parameters, sigma) for name, sigma in pairs}
@@ -109,15 +104,36 @@ class TrainState:
         Returns:
             The raw output (B, C or 2C, H, W), float32, on the network's device.
         """
-        device = next(self.network.parameters()).device
         labels = None if condition is None else condition.labels
         if condition is not None and condition.low_res is not None:
             x_t, labels = torch.cat([x_t, condition.low_res], 1), condition.low_res_t
-        x_t = x_t.to(device, memory_format=torch.channels_last)
-        arguments = (x_t, t.to(device), None if labels is None else labels.to(device), False)
-        with torch.autocast(device.type, torch.bfloat16, self.dtype == torch.bfloat16):
-            (out,) = functional_call(network or self.network, dict(weights or {}), arguments)
-        return torch.as_tensor(out).float()
+        x_t, device = x_t.to(self.device, memory_format=torch.channels_last), self.device
+        arguments = (x_t, t.to(device), None if labels is None else labels.to(device))
+        (out,) = self.call(arguments, weights, network=network, return_dict=False)
+        return out
+
+    @property
+    def device(self) -> torch.device:
+        """The network's device."""
+        return next(self.network.parameters()).device
+
+    def call(
+        self,
+        arguments: tuple[Tensor | None, ...],
+        weights: Mapping[str, Tensor] | None = None,
+        *,
+        network: nn.Module | None = None,
+        **settings: bool,
+    ) -> tuple[Tensor, ...]:
+        """Call the network as `forward` does, with `arguments` on its device and its `settings`.
+
+        Returns:
+            What it returns, float32.
+        """
+        called = network or self.network
+        with torch.autocast(self.device.type, torch.bfloat16, self.dtype == torch.bfloat16):
+            out = functional_call(called, dict(weights or {}), arguments, settings)
+        return tuple(torch.as_tensor(each).float() for each in out)
 
     def weights(self, name: str = "raw") -> dict[str, Tensor]:
         """Return the weights `name`, "raw" or an EMA's, by parameter; there are no buffers."""
@@ -126,13 +142,13 @@ class TrainState:
         return {n: value.detach() for n, value in zip(own, values, strict=True)}
 
 
-def _optimiser(network: UNet2DModel, config: TrainConfig, dtype: torch.dtype) -> AdamW:
+def _optimiser(network: nn.Module, config: TrainConfig, dtype: torch.dtype) -> AdamW:
     rate, decay, betas = config.learning_rate, config.weight_decay, (config.beta1, config.beta2)
     if config.optimiser == "muon":
         return Muon(network, dtype, lr=rate, betas=betas, weight_decay=decay)
     if config.label_learning_rate is None:
         return AdamW(network.parameters(), rate, betas, weight_decay=decay, fused=True)
-    embedding = list(network.class_embedding.parameters())
+    embedding = list(network.get_submodule("class_embedding").parameters())
     apart = {id(weight) for weight in embedding}
     others = [weight for weight in network.parameters() if id(weight) not in apart]
     faster: dict[str, Any] = {"params": embedding, "scale": config.label_learning_rate / rate}
@@ -149,8 +165,10 @@ def training_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def objective_of(architecture: Architecture, config: TrainConfig) -> Objective:
-    """Make the objective that `config` sets for a model or a stage of this architecture."""
+def objective_of(architecture: Architecture, config: TrainConfig) -> TrainingObjective:
+    """Make the objective that `config` sets for a network of this architecture."""
+    if config.autoencoder is not None:
+        return AutoencoderObjective(config.autoencoder)
     if config.stage is not None:
         return StageObjective(
             architecture.schedule,
@@ -185,7 +203,7 @@ def train(
     processes = processes or Processes()
     objective = objective_of(architecture, config)
     network = processes.wrap(state.network)
-    timesteps = objective.schedule.num_train_timesteps
+    timesteps = objective.timesteps
 
     def own_rows(step: int) -> list[Batch]:
         views, parts = data.views(config, step, timesteps), config.accumulate
@@ -233,7 +251,7 @@ def ahead(make: Callable[[int], T], items: range) -> Iterator[T]:
 
 
 def _backward(
-    state: TrainState, network: nn.Module, objective: Objective, rows: Batch, parts: int
+    state: TrainState, network: nn.Module, objective: TrainingObjective, rows: Batch, parts: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Add the gradients of `rows`, one of the `parts` of this process's share of a step.
 
@@ -241,12 +259,9 @@ def _backward(
         The rows' total and simple losses and their timesteps, on the network's device, where
         several processes exchange them.
     """
-    x_t = q_sample(objective.schedule, rows.x_0, rows.t, rows.eps)
-    out = state.forward(x_t, rows.t, rows.condition, network=network)
-    x_0, x_t, eps = (x.to(out.device) for x in (rows.x_0, x_t, rows.eps))
-    losses = objective.losses(out, x_0, x_t, rows.t, eps)
+    losses = objective.of_batch(state, rows, network=network)
     (losses.total.mean() / parts).backward()
-    return losses.total.detach(), losses.simple.detach(), rows.t.to(out.device)
+    return losses.total.detach(), losses.simple.detach(), rows.t.to(losses.total.device)
 
 
 def _update(config: TrainConfig, state: TrainState, learning_rate: float) -> Tensor:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import Prediction, require_finite
-from app.diffusion.forward import q_sample
 from app.diffusion.reverse import reverse_process, spaced_timesteps
 from app.diffusion.samplers.solvers import dpm_solver
 from app.diffusion.seeds import SeededNoise, derived_seed
@@ -19,7 +18,7 @@ from app.images.sheets import tiled
 from app.training.architecture import Architecture
 from app.training.batches import Batch
 from app.training.config import TrainConfig
-from app.training.objective import Losses, Objective
+from app.training.objective import Losses, TrainingObjective
 from app.training.trainer import TrainState, by_quarter
 
 ROWS: Final = 128
@@ -95,17 +94,21 @@ class HeldOut(Batch):
     @classmethod
     def made(cls, pixels: Pixels, labels: Tensor | None, timesteps: int) -> "HeldOut":
         """Make the held-out pairs from pictures (N, S, S, C) uint8 and their labels (N,) int64."""
-        x_0 = to_unit(pixels)
-        index, t, eps = fixed_noise(len(pixels), x_0.shape[1:], timesteps)
+        return cls.noised(to_unit(pixels), labels, timesteps)
+
+    @classmethod
+    def noised(cls, x_0: Tensor, labels: Tensor | None, timesteps: int) -> "HeldOut":
+        """Make the held-out pairs from x_0 (N, C, S, S) and labels (N,) int64."""
+        index, t, eps = fixed_noise(len(x_0), x_0.shape[1:], timesteps)
         condition = None if labels is None else Condition(labels[index])
-        return cls(x_0[index], eps, t, condition, len(pixels))
+        return cls(x_0[index], eps, t, condition, len(x_0))
 
     @torch.no_grad()
     def loss(
         self,
         state: TrainState,
         weights: Mapping[str, Tensor],
-        objective: Objective,
+        objective: TrainingObjective,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> HeldOutLoss | None:
         """Measure the unweighted L_simple of the network with `weights` in place of its own.
@@ -117,13 +120,13 @@ class HeldOut(Batch):
         losses = self.losses(state, weights, objective, is_stopping)
         if losses is None:
             return None
-        return HeldOutLoss(losses.simple, self.t, objective.schedule.num_train_timesteps)
+        return HeldOutLoss(losses.simple, self.t, objective.timesteps)
 
     def losses(
         self,
         state: TrainState,
         weights: Mapping[str, Tensor],
-        objective: Objective,
+        objective: TrainingObjective,
         is_stopping: Callable[[], bool],
     ) -> Losses | None:
         """Compute the losses of all pairs, or None if `is_stopping` turns true meanwhile."""
@@ -132,10 +135,9 @@ class HeldOut(Batch):
             if is_stopping():
                 return None
             some = self.rows(slice(start, start + BATCH))
-            x_t = q_sample(objective.schedule, some.x_0, some.t, some.eps)
-            out = state.forward(x_t, some.t, some.condition, weights).cpu()
-            require_finite(out, some.t, "What the network predicts of held-out pictures")
-            parts.append(objective.losses(out, some.x_0, x_t, some.t, some.eps))
+            losses = objective.of_batch(state, some, weights).cpu()
+            require_finite(losses.simple, some.t, "The loss on held-out pictures")
+            parts.append(losses)
         return Losses.joined(parts)
 
 
@@ -166,11 +168,29 @@ def sample_grid(
 ) -> Pixels | None:
     """Paint `sample_count` pictures of `size` px; with classes, each picture takes the next class.
 
+    Returns:
+        The pictures tiled as one, uint8; None if `goes_on` turns false meanwhile.
+    """
+    painted = sampled(config, architecture, state, weights, size, goes_on=goes_on)
+    return None if painted is None else tiled(to_bytes(painted))
+
+
+def sampled(
+    config: TrainConfig,
+    architecture: Architecture,
+    state: TrainState,
+    weights: Mapping[str, Tensor],
+    size: int,
+    *,
+    goes_on: GoesOn,
+) -> Tensor | None:
+    """Sample `sample_count` x_0 of the side `size`, with noise that never changes.
+
     The sampler is DPM-Solver++ 2M SDE, whose noise never changes either: without fresh noise the
     errors of the first steps stay, and a network that is still learning makes many.
 
     Returns:
-        The pictures tiled as one, uint8; None if `goes_on` turns false meanwhile.
+        (N, C, size, size); None if `goes_on` turns false meanwhile.
     """
     schedule = architecture.schedule
     noise = SeededNoise([derived_seed(_SAMPLES, i) for i in range(config.sample_count)])
@@ -186,9 +206,10 @@ def sample_grid(
         timesteps,
         sampler=dpm_solver(schedule, timesteps, sde=True),
         noise=noise,
+        clip=architecture.vqvae is None,
         condition=condition,
     ):
         if not goes_on(frame.index * len(x_t), frame.total * len(x_t)):
             return None
         x_t = frame.x_t
-    return tiled(to_bytes(x_t))
+    return x_t

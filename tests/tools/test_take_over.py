@@ -11,6 +11,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from app.diffusion.forward import q_sample
 from app.errors import StudioError
 from app.training import checkpoint
+from app.training.objective import Objective
 from app.training.optimisers import power_exponent
 from app.training.resume import open_run
 from app.training.trainer import objective_of
@@ -54,6 +55,7 @@ def test_the_next_step_is_the_one_that_the_script_would_take(tmp_path: Path) -> 
         step = next(run.steps())
         raw, ema = run.state.weights(), run.state.weights("ema-0.100")
     batch = views.rows(slice(0, 4))
+    assert isinstance(objective, Objective)
     given: Any = batch.condition
     x_t = q_sample(objective.schedule, batch.x_0, batch.t, batch.eps)
     out = network(torch.cat([x_t, given.low_res], 1), batch.t, class_labels=given.low_res_t).sample

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import typer
 
@@ -164,13 +164,14 @@ def _bare(
     from app.networks.training_unet import make_trainable
     from app.training.trainer import training_dtype
 
-    network = make_trainable(initial.network) if arranged else _plain(initial.network)
+    unet = cast("UNet2DModel", initial.network)
+    network = make_trainable(unet) if arranged else _plain(unet)
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, fused=True)
     dtype = training_dtype(config, torch.device("cpu"))
-    size, unet = config.size_at(0), initial.architecture.unet
+    size, parts = config.size_at(0), initial.architecture.unet
     generator = torch.Generator().manual_seed(0)
     x_t, eps = (
-        torch.randn((config.batch_size, unet[channels], size, size), generator=generator).to(
+        torch.randn((config.batch_size, parts[channels], size, size), generator=generator).to(
             memory_format=torch.channels_last
         )
         for channels in ("in_channels", "out_channels")
