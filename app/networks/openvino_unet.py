@@ -1,7 +1,7 @@
-"""A UNet2DModel as OpenVINO's CPU plugin runs it, in fp32.
+"""A UNet2DModel as OpenVINO's CPU plugin runs it, in fp32 or in bf16.
 
-On a processor without bf16 this is what `fast` is: the convolutions are about as fast as torch's,
-but nothing between them costs much, and no thread spins while it waits for one that has no
+On an x86 processor this is what `fast` is: the convolutions are about as fast as torch's, but
+nothing between them costs much, and no thread spins while it waits for one that has no
 processor. The graph is written here from the network's own modules rather than traced: that takes
 a tenth of a second, leaves the weights where they are, and lets three things be done with less
 work, with the same result but for rounding:
@@ -13,8 +13,9 @@ work, with the same result but for rounding:
   no map has to leave the channels-last layout that the convolutions want.
 - All residual blocks' products with the time embedding are one.
 
-Pictures go through it one by one, in a graph of fixed shape: with its number left open the graph
-takes a quarter longer, and with eight at once no picture takes less.
+A picture goes through a graph of fixed shape: with the number of pictures left open the graph takes
+a quarter longer, and with eight at once no picture takes less. One picture gets all threads; of
+several, each thread takes one at a time, which waits for nobody and is the faster for it.
 """
 
 import threading
@@ -46,27 +47,35 @@ _UP: Final = (UpBlock2D, AttnUpBlock2D)
 _SPATIAL: Final = (2, 3)
 
 
+_Form = tuple[int, int, int]
+"""The pictures' height and width, and the number of threads."""
+
+
 class UnknownBlockError(Exception):
     """A network has a kind of block that isn't written for OpenVINO."""
 
 
 class OpenVinoUNet(nn.Module):
-    """`unet` for inference in fp32 on the CPU, called as `unet` itself is; it keeps its weights.
+    """`unet` for inference on the CPU, called as `unet` itself is; it keeps its weights.
 
     Threads follow torch's number of them on the calling thread: whenever that or the size of the
-    pictures changes, the graph is compiled anew, which takes about a second.
+    pictures changes, a graph is compiled anew, which takes about a second.
+
+    Args:
+        unet: The network.
+        dtype: What it computes in: float32, or bfloat16 where the processor multiplies that.
 
     Raises:
         UnknownBlockError: If the network has a kind of block that isn't written here.
     """
 
-    def __init__(self, unet: UNet2DModel) -> None:
+    def __init__(self, unet: UNet2DModel, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         _require(unet.config["time_embedding_type"] == "positional")
         _require(not unet.config["center_input_sample"] and type(unet.conv_act) is nn.SiLU)
         self._unet = unet
-        self._form: tuple[int, int, int] | None = None
-        self._request: ov.InferRequest | None = None
+        self._precision = "bf16" if dtype == torch.bfloat16 else "f32"
+        self._compiled: dict[bool, tuple[_Form, ov.AsyncInferQueue]] = {}
         self._lock = threading.Lock()
         _graph(unet, 64, 64)  # Raises now what would else be raised in the middle of a painting.
 
@@ -74,12 +83,25 @@ class OpenVinoUNet(nn.Module):
         self, x: Tensor, t: Tensor, labels: Tensor | None = None, return_dict: bool = False
     ) -> tuple[Tensor]:
         """Map `x` (B, C, H, W), `t` (B,) and labels to the output (B, C', H, W), in a tuple."""
-        # One by one from the embedding on: then a picture's bits don't depend on its batch.
+        # One by one from the embedding on: then a picture's bits don't depend on which it is.
         names = [None] * len(x) if labels is None else labels.split(1)
-        each = zip(x.split(1), t.split(1), names, strict=True)
+        inputs = [
+            [picture.contiguous().numpy(), self._time(timestep, name).numpy()]
+            for picture, timestep, name in zip(x.split(1), t.split(1), names, strict=True)
+        ]
+        outputs: dict[int, Tensor] = {}
+
+        def keep(request: ov.InferRequest, i: int) -> None:
+            # The request overwrites its own output at the next call.
+            outputs[i] = torch.from_numpy(request.output_tensors[0].data.copy())
+
         with self._lock:
-            request = self._compiled(x.shape[2], x.shape[3])
-            return (torch.cat([_infer(request, x, self._time(t, name)) for x, t, name in each]),)
+            queue = self._queue(x.shape[2], x.shape[3], apart=len(x) > 1)
+            queue.set_callback(keep)
+            for i, each in enumerate(inputs):
+                queue.start_async(each, i, share_inputs=True)
+            queue.wait_all()
+        return (torch.cat([outputs[i] for i in range(len(x))]),)
 
     def _time(self, t: Tensor, labels: Tensor | None) -> Tensor:
         """Embed the timestep and the class, as UNet2DModel.forward does, as (1, E)."""
@@ -91,23 +113,19 @@ class OpenVinoUNet(nn.Module):
             time = time + unet.class_embedding(labels)
         return torch.as_tensor(time)
 
-    def _compiled(self, height: int, width: int) -> ov.InferRequest:
+    def _queue(self, height: int, width: int, *, apart: bool) -> ov.AsyncInferQueue:
+        """Return the graph for pictures that share all threads, or that have one `apart`."""
         form = height, width, torch.get_num_threads()
-        if self._request is None or form != self._form:
-            self._request = None  # Its memory goes before more is taken.
-            how = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
+        found = self._compiled.get(apart)
+        if found is None or found[0] != form:
+            self._compiled.pop(apart, None)  # Its memory goes before more is taken.
+            at_once = form[2] if apart else 1
+            how = {"INFERENCE_PRECISION_HINT": self._precision, "NUM_STREAMS": at_once}
             how["INFERENCE_NUM_THREADS"] = form[2]
             graph = _graph(self._unet, height, width)
-            self._request = ov.Core().compile_model(graph, "CPU", how).create_infer_request()
-            self._form = form
-        return self._request
-
-
-def _infer(request: ov.InferRequest, x: Tensor, time: Tensor) -> Tensor:
-    """Return the output (1, C', H, W) for `x` (1, C, H, W) with its embedding (1, E)."""
-    request.infer([x.contiguous().numpy(), time.numpy()], share_inputs=True)
-    # The request overwrites its own output at the next call.
-    return torch.from_numpy(request.output_tensors[0].data.copy())
+            found = form, ov.AsyncInferQueue(ov.Core().compile_model(graph, "CPU", how), at_once)
+            self._compiled[apart] = found
+        return found[1]
 
 
 def _require(known: bool) -> None:

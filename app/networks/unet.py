@@ -1,8 +1,8 @@
 """A diffusers UNet2DModel made ready for one device and one precision.
 
-`exact` computes in fp32. `fast` computes in 16 bits where the hardware does that well; on an x86
-processor where it doesn't, OpenVINO computes in fp32, if it is installed and knows the network's
-blocks (`openvino_unet.py`); elsewhere `fast` is `exact`. Either way what goes in and comes out is
+`exact` computes in fp32. `fast` computes in 16 bits where the hardware does that well, and in fp32
+elsewhere; on an x86 processor by OpenVINO, if it is installed and knows the network's blocks
+(`openvino_unet.py`). Either way what goes in and comes out is
 float32 on the CPU. The CPU path is measured and tested; those for CUDA and MPS are written but
 untried.
 
@@ -86,12 +86,15 @@ class UNetDenoiser:
             torch.backends.cudnn.allow_tf32 = False
         self._enlarges = unet.config["in_channels"] > unet.config["out_channels"]
         self._has_classes = unet.class_embedding is not None and not self._enlarges
-        plain = self.dtype == torch.float32 and precision == "fast" and device.type == "cpu"
-        openvino = _openvino_unet(unet) if plain else None
+        # Of a second stage, whose maps are wider, torch's bf16 convolutions are the faster ones.
+        slower = self._enlarges and self.dtype == torch.bfloat16
+        fast = precision == "fast" and device.type == "cpu" and not slower
+        openvino = _openvino_unet(unet, self.dtype) if fast else None
         self.engine: Engine = "torch" if openvino is None else "OpenVINO"
         self._net = openvino or lean_unet(unet, self.dtype).to(device)
         # Only bf16: timing decides what is packed, and `exact` owes the same bits every time.
-        if device.type == "cpu" and self.dtype == torch.bfloat16 and unet.config["sample_size"]:
+        packs = openvino is None and device.type == "cpu" and self.dtype == torch.bfloat16
+        if packs and unet.config["sample_size"]:
             pack_convolutions(self._net, lambda: self._paint_nothing(unet))
 
     @torch.inference_mode()
@@ -115,9 +118,11 @@ class UNetDenoiser:
             raise ValueError("this model has no classes: leave the labels out")
         if self._enlarges != (low_res is not None):
             raise ValueError("a second stage, and nothing else, takes a small picture")
-        x = x_t.to(self.device, self.dtype)
+        # OpenVINO rounds for itself, and behind its first convolution.
+        taken = torch.float32 if self.engine == "OpenVINO" else self.dtype
+        x = x_t.to(self.device, taken)
         if shown and low_res is not None:
-            x, labels = torch.cat([x, low_res.to(self.dtype)], 1), shown.low_res_t
+            x, labels = torch.cat([x, low_res.to(taken)], 1), shown.low_res_t
         x = x.contiguous(memory_format=torch.channels_last)
         (out,) = self._net(x, t.to(self.device), labels, return_dict=False)
         return torch.as_tensor(out).to("cpu", torch.float32).contiguous()
@@ -147,15 +152,15 @@ class UNetDenoiser:
         self.forward(x, t, shown)
 
 
-def _openvino_unet(unet: UNet2DModel) -> nn.Module | None:
-    """Return `unet` for OpenVINO, or None where that isn't installed or can't run it."""
+def _openvino_unet(unet: UNet2DModel, dtype: torch.dtype) -> nn.Module | None:
+    """Return `unet` for OpenVINO in `dtype`, or None where that isn't installed or can't run it."""
     if machine() not in _X86 or find_spec("openvino") is None:
         return None
     # Takes half a second to import, which only its first network need wait for.
     from app.networks.openvino_unet import OpenVinoUNet, UnknownBlockError
 
     try:
-        return OpenVinoUNet(unet)
+        return OpenVinoUNet(unet, dtype)
     except UnknownBlockError:
         return None
 

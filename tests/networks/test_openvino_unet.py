@@ -1,3 +1,5 @@
+from platform import machine
+
 import pytest
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
@@ -80,7 +82,11 @@ def test_a_second_stage_gets_its_small_picture() -> None:
     assert relative_error(out, denoiser(unet, "exact").forward(x[:, :3], t, shown)) < 2e-6
 
 
-def test_a_pictures_bits_are_the_same_in_every_batch() -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_pictures_bits_are_the_same_beside_any_others(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     unet = small_unet()
     x_t, t, _ = inputs(unet)
     found = fast(unet)
@@ -88,7 +94,11 @@ def test_a_pictures_bits_are_the_same_in_every_batch() -> None:
     together = found.forward(x_t, t)
 
     for i in range(3):
-        assert torch.equal(found.forward(x_t[i : i + 1], t[i : i + 1]), together[i : i + 1])
+        others = [(i + 1) % 3, i]
+        assert torch.equal(found.forward(x_t[others], t[others])[1], together[i])
+        # Alone it has all threads, which add up in another order.
+        alone = found.forward(x_t[i : i + 1], t[i : i + 1])
+        assert relative_error(alone, together[i : i + 1]) < 2e-6
     assert torch.equal(fast(unet).forward(x_t, t), together)
 
 
@@ -109,12 +119,27 @@ def test_threads_follow_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     for threads in (2, 1, 2):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         net(x, t)
-        assert net._request is not None
-        compiled = net._request.get_compiled_model()
+        compiled = net._compiled[False][1][0].get_compiled_model()
         used.append(compiled.get_property("INFERENCE_NUM_THREADS"))
     assert used == [2, 1, 2]
 
 
-@pytest.mark.skipif(HAS_BF16, reason="this processor multiplies bf16")
-def test_fast_is_openvinos_on_this_processor() -> None:
-    assert UNetDenoiser(small_unet(), device=CPU, precision="fast").engine == "OpenVINO"
+def test_fast_is_openvinos_in_the_processors_own_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    if machine() not in ("x86_64", "AMD64"):
+        pytest.skip("no x86 processor")
+    unet = small_unet()
+    found = UNetDenoiser(unet, device=CPU, precision="fast")
+
+    assert found.engine == "OpenVINO"
+    assert found.dtype == (torch.bfloat16 if HAS_BF16 else torch.float32)
+    error = relative_error(found.forward(*inputs(unet)), plain_output(unet, *inputs(unet)))
+    assert error < (0.02 if HAS_BF16 else 2e-6)
+
+
+@pytest.mark.skipif(not HAS_BF16, reason="this processor doesn't multiply bf16")
+def test_a_second_stage_in_bf16_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    stage = small_unet(in_channels=6, out_channels=3, num_class_embeds=1)
+
+    assert UNetDenoiser(stage, device=CPU, precision="fast").engine == "torch"
