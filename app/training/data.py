@@ -38,7 +38,7 @@ from app.training.autoencoder_config import AutoencoderConfig
 from app.training.autoencoder_data import AutoencoderData, AutoencoderHeldOut
 from app.training.batches import Examples, TrainingData, stored_size
 from app.training.config import TrainConfig
-from app.training.latents import LatentData, LatentSpace, measured_scaling
+from app.training.latents import LatentData, LatentCache, measured_scaling
 from app.training.stage_config import StageConfig
 from app.training.stage_data import StageData, band_fields, measured_bands
 from app.training.stage_validation import StageHeldOut, StageSamples
@@ -222,7 +222,7 @@ def decode_all(
     if autoencoder is not None:
         begun = config.init is not None and architecture.vqvae is not None
         factor = float((architecture.vqvae or {})["scaling_factor"]) if begun else None
-        space = LatentSpace(autoencoder, cache, factor)
+        space = LatentCache(autoencoder, cache, factor)
         return _latent_data(config, space, (pictures, labels), (measured, shown), timesteps)
     training = TrainingData(pictures, labels)
     if measured is None:
@@ -235,7 +235,7 @@ def decode_all(
 
 def _latent_data(
     config: TrainConfig,
-    space: LatentSpace,
+    space: LatentCache,
     training: tuple[DecodedPictures, PictureLabels | None],
     held_out: tuple[DecodedPictures | None, Tensor | None],
     timesteps: int,

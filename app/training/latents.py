@@ -47,7 +47,7 @@ def encoded(autoencoder: "AnyAutoencoder", pictures: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class LatentSpace:
+class LatentCache:
     """An autoencoder, and where its latents of a run's pictures are kept.
 
     Attributes:

@@ -16,7 +16,7 @@ from app.models.autoencoders import AutoencoderFiles, autoencoder_files, load_au
 from app.training import checkpoint
 from app.training.config import TrainConfig
 from app.training.export import export_choice
-from app.training.latents import LatentSpace, encoded
+from app.training.latents import LatentCache, encoded
 from app.training.resume import open_run
 from tests.training.pictures import landscapes
 from tests.training.test_run import read_metrics
@@ -45,7 +45,7 @@ def test_pictures_are_encoded_once_each_with_its_mirror_image(
     autoencoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files, pixels = AutoencoderFiles("ae", autoencoder), landscapes(5, 32)
-    space = LatentSpace(files, tmp_path / "cache")
+    space = LatentCache(files, tmp_path / "cache")
     found = space.latents(pixels, mirrored=True)
     assert found.shape == (5, 2, 2, 16, 16)
     network = load_autoencoder(files)
