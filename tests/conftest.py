@@ -144,6 +144,21 @@ def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def latent_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of latent models: one for each class of autoencoder, which it is called by.
+
+    And `classes` (three), `learned` (its variance), and a second stage of the bundled one's name.
+    """
+    root = tmp_path_factory.mktemp("latent")
+    for kind in ("AutoencoderKL", "VQModel", "AutoencoderTiny"):
+        save_tiny_latent_model(root / kind, kind)
+    save_tiny_latent_model(root / "classes", num_class_embeds=3)
+    save_tiny_latent_model(root / "learned", out_channels=8)
+    save_tiny_stage(root / "brushwork-256")
+    return root
+
+
+@pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """Chromium; without one the test is skipped, or fails where CI=true."""
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)

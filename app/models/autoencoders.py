@@ -97,7 +97,7 @@ class AutoencoderFiles(NetworkFiles):
         """What is read of the config.json, checked for what is followed."""
         if (found := self.config.get("_class_name")) not in SCALING:
             raise self.error(
-                f"its autoencoder is a {found or 'thing without a class name'}",
+                f"its autoencoder's class is {found!r}",
                 f"Plein Air knows: {', '.join(SCALING)}.",
             )
         fields = self._checked(AutoencoderFields, self.config, "autoencoder's config.json")
