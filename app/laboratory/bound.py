@@ -85,8 +85,7 @@ class BoundLab:
         info = model.info
         if info.latent:
             raise RecipeError(
-                f"There is no bound of a picture under {info.id}: it diffuses latents, and how "
-                "likely its decoder makes a picture of one isn't known.",
+                f"{info.id} diffuses latents: how likely its decoder makes a picture isn't known.",
                 "Choose a model that diffuses pictures.",
             )
         info.require_variance(bounding.variance)

@@ -65,17 +65,22 @@ def sample_of(model: LoadedModel, x_t: Tensor, x_0: Tensor) -> SampleStatistics:
 class ForwardMaterial:
     """The data from which a page computes x_t at every t without asking again.
 
-    Of a latent model it is the picture with the colours of its noise, as a page decodes nothing.
+    Of a latent model it is the picture with its noise as the linear decoder shows it, which makes
+    no detail.
 
     Attributes:
         pixels: x_0 as (H, W, 3) uint8; x_0 itself is pixels / 127.5 - 1.
         eps: (H, W, 3) float32; three equal channels where the model is grey.
         alpha_bar: alpha_bar at the paper's t = 0, 1, ..., T.
+        deviation: The noise's; 1 where it is noise of pictures.
+        square: The pixels across of the squares in which the noise is the same.
     """
 
     pixels: Pixels
     eps: NDArray[np.float32]
     alpha_bar: tuple[float, ...]
+    deviation: float = 1.0
+    square: int = 1
 
 
 def material_of(
@@ -87,6 +92,8 @@ def material_of(
         pixels=picture_pixels(model.decode(x_0))[0],
         eps=eps.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy(),
         alpha_bar=(1.0, *(schedule or model.schedule).alphas_cumprod.tolist()),
+        deviation=model.latents.linear.deviation if model.latents else 1.0,
+        square=model.latents.linear.factor if model.latents else 1,
     )
 
 

@@ -116,7 +116,12 @@ class LinearDecoder:
 
     def unit_noise(self, eps: Tensor) -> Tensor:
         """Show the noise of latents (B, L, h, w) as `noise` does, with unit variance."""
-        return self.noise(eps) / self.weight.square().sum(1).mean().sqrt().clamp(min=1e-12)
+        return self.noise(eps) / self.deviation
+
+    @property
+    def deviation(self) -> float:
+        """The deviation of `noise` where that of the latents is 1."""
+        return max(1e-12, float(self.weight.square().sum(1).mean().sqrt()))
 
     def _mapped(self, z: Tensor) -> Tensor:
         return torch.einsum("cl,blhw->bchw", self.weight, z)

@@ -79,6 +79,11 @@ def test_the_page_is_given_the_picture_and_the_colours_of_its_noise(
     assert material.pixels.shape == material.eps.shape == (SIDE, SIDE, 3)
     eps = SeededNoise([derived_seed(4, 0)]).draw((4, 8, 8))
     assert torch.equal(torch.tensor(material.eps).permute(2, 0, 1), model.seen_noise(eps)[0])
+    assert material.square == 4
+    assert model.latents
+    assert material.deviation == pytest.approx(
+        float(model.seen_noise(torch.randn(64, 4, 8, 8)).std()), rel=0.1
+    )
 
 
 def test_single_steps_end_where_the_closed_form_does(painter: Painter) -> None:
@@ -150,12 +155,13 @@ def test_a_painting_of_a_latent_model_is_a_source_as_any_other(painter: Painter)
 
 
 def test_a_sheet_is_painted(painter: Painter) -> None:
-    axes = {
+    wish: dict[str, object] = {
+        "run": run(),
         "rows": SheetAxis.of("steps", [2, 3]),
         "columns": SheetAxis.of("model", [MODEL, "VQModel"]),
     }
     sheets = SheetLab(painter).sheets
-    result = sheets.result(Sheet.checked({"run": run()} | axes))
+    result = sheets.result(Sheet.checked(wish))
     cells = [it for it in result.pictures if it is not None]
     assert [it.shape for it in cells] == [(SIDE, SIDE, 3)] * 4
     assert np.array_equal(cells[0], painter.films.result(run(steps=2))[-1].x_t[0])

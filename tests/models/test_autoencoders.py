@@ -90,7 +90,7 @@ def test_the_part_may_be_called_vae(folder: Path) -> None:
 
 def test_a_model_that_diffuses_pictures_reads_no_autoencoder(model_root: Path) -> None:
     files = ModelFiles("tiny", model_root / "tiny")
-    assert files.autoencoder is files.latent is None
+    assert (files.autoencoder, files.latent) == (None, None)
     assert files.all_weights_files == files.weights_files
     assert len({Path(path).parent.name for path, *_ in files.stamp}) == 3
     model, x = ModelStore([model_root], "cpu", 1).load("tiny"), torch.zeros(1, 3, 16, 16)

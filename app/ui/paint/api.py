@@ -116,8 +116,7 @@ def add_paint_api(studio: Studio, network: str) -> None:
         """List the models there are.
 
         Returns:
-            models: Of each the id, size in pixels, channels, parameters, T, classes and name, and
-                of one that diffuses latents their channels, side, factor and scaling factor.
+            models: Of each the id, size in pixels, channels, parameters, T, classes and latent.
         """
         return [asdict(info) for info in studio.models.list()]
 
