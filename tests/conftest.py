@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+from diffusers.models.autoencoders.vq_model import VQModel
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
@@ -43,6 +47,43 @@ def save_tiny_model(folder: Path, **changes: object) -> Path:
     learned = unet.config["out_channels"] == 2 * unet.config["in_channels"]
     scheduler = DDPMScheduler(variance_type="learned_range" if learned else "fixed_small")
     DDPMPipeline(unet, scheduler).save_pretrained(folder)
+    return folder
+
+
+def save_tiny_latent_model(folder: Path, kind: str = "AutoencoderKL", **changes: object) -> Path:
+    """Write a latent model of random weights, of 32-px pictures, in LDMPipeline's layout.
+
+    Its latents have 4 channels and 8 x 8 places.
+    """
+    widths = (8, 8, 8)
+    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 3}
+    blocks |= {"up_block_types": ("UpDecoderBlock2D",) * 3}
+    plain = {"block_out_channels": widths, "norm_num_groups": 4, "latent_channels": 4} | blocks
+    kinds: dict[str, tuple[type[ModelMixin], dict[str, object]]] = {
+        "AutoencoderKL": (AutoencoderKL, {**plain, "mid_block_add_attention": False}),
+        "VQModel": (VQModel, {**plain, "num_vq_embeddings": 32, "mid_block_add_attention": False}),
+        "AutoencoderTiny": (
+            AutoencoderTiny,
+            {
+                "encoder_block_out_channels": widths,
+                "decoder_block_out_channels": widths,
+                "num_encoder_blocks": (1, 1, 1),
+                "num_decoder_blocks": (1, 1, 1),
+            },
+        ),
+    }
+    of, config = kinds[kind]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        autoencoder = of(**config | {"scaling_factor": 0.5})
+    network = {"sample_size": 8, "in_channels": 4, "out_channels": 4} | changes
+    save_tiny_model(folder, **network)
+    autoencoder.save_pretrained(folder / "vqvae")
+    index = folder / "model_index.json"
+    parts = {"_class_name": "LDMPipeline", "vqvae": ["diffusers", kind]}
+    index.write_text(json.dumps(json.loads(index.read_text()) | parts))
+    scheduler = folder / "scheduler" / "scheduler_config.json"
+    scheduler.write_text(json.dumps(json.loads(scheduler.read_text()) | {"clip_sample": False}))
     return folder
 
 
@@ -99,6 +140,21 @@ def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "classes" / "labels.json").write_text(
         '{"labels": ["garden", "river", "street"], "null_label": 3, "pictures": [1200, 41, 7]}'
     )
+    return root
+
+
+@pytest.fixture(scope="session")
+def latent_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of latent models: one for each class of autoencoder, which it is called by.
+
+    And `classes` (three), `learned` (its variance), and a second stage of the bundled one's name.
+    """
+    root = tmp_path_factory.mktemp("latent")
+    for kind in ("AutoencoderKL", "VQModel", "AutoencoderTiny"):
+        save_tiny_latent_model(root / kind, kind)
+    save_tiny_latent_model(root / "classes", num_class_embeds=3)
+    save_tiny_latent_model(root / "learned", out_channels=8)
+    save_tiny_stage(root / "brushwork-256")
     return root
 
 

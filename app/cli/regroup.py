@@ -115,6 +115,8 @@ def command(
     info = models.describe(model)
     if info.labels:
         raise StudioError(f"{model} has classes.", "Choose a model without.")
+    if info.latent:
+        raise StudioError(f"{model} diffuses latents.", "Choose a model that diffuses pictures.")
     initial = load_initial_model(models.find(model))
     schedule = initial.architecture.schedule
     pixels = load_reference(data, info.size, info.channels, LEAST).pixels

@@ -102,7 +102,6 @@ def _begin_with(
     init: str, fields: dict[str, Any], known: dict[str, Any], stored: dict[str, Any]
 ) -> None:
     """Find the model `init`, and complete `fields` and what is `known` by its own size and T."""
-    from app.models.autoencoders import autoencoder_files
     from app.models.files import ModelFiles
     from app.training.config import TrainConfig
 
@@ -114,9 +113,10 @@ def _begin_with(
         fields["init"] = str(files.folder.resolve())
         if not isinstance(files, ModelFiles):
             return
-        latent, side = fields.get("latent"), files.unet_config["sample_size"]
-        if isinstance(latent, str):
-            side *= autoencoder_files(files.id, Path(latent)).factor
+        side = files.unet_config["sample_size"]
+        if files.autoencoder:
+            fields.setdefault("latent", str(files.folder.resolve()))
+            side *= files.autoencoder.factor
         phases = [{"size": side, "views": 100_000}]
         total = files.scheduler_config["num_train_timesteps"]
         if not staged and total < TrainConfig.model_fields["sample_steps"].default:

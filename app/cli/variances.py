@@ -37,7 +37,7 @@ def command(
     found = eps_squares(
         loaded.denoiser("exact"),
         loaded.schedule,
-        to_unit(pictures.pixels, info.channels),
+        loaded.encode(to_unit(pictures.pixels, info.channels)),
         seed=seed,
         condition=loaded.condition(info.some_label, BATCH),
     )

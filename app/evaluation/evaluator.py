@@ -377,7 +377,7 @@ class Evaluator:
         loss = held_out_loss(
             self._model.denoiser("exact"),
             self._model.schedule,
-            to_unit(pictures, info.channels),
+            self._model.encode(to_unit(pictures, info.channels)),
             label=info.null_label if info.labels else None,
             seed=self._seed,
             step=step,

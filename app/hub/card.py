@@ -137,8 +137,11 @@ def card_text(
         tags=list(TAGS),
     )
     variance = "learned variance" if info.learned_variance else "fixed variance"
+    space = ""
+    if of := info.latent:
+        space = f" of latents of {of.side} x {of.side} x {of.channels}, with its autoencoder"
     figures = [
-        ("Network", f"`UNet2DModel`, {info.parameters / 1e6:.1f} M parameters, {variance}"),
+        ("Network", f"`UNet2DModel`{space}, {info.parameters / 1e6:.1f} M parameters, {variance}"),
         ("Process", f"T = {info.num_train_timesteps}"),
         ("Weights", f"safetensors, sha256 `{weights}`"),
         ("Licence", licence + (f"; the base model's is {base_licence}" if base_licence else "")),
@@ -151,18 +154,19 @@ def card_text(
 def _opening(target: HubId, info: ModelInfo) -> str:
     name = target.repository
     classes = f" It knows {len(info.labels)} classes." if info.labels else ""
+    pipeline = "LDMPipeline" if info.latent else "DDPMPipeline"
     # A network with classes needs labels, which diffusers' own pipeline doesn't pass.
     use = (
         "Paint with it in Plein Air, which asks for the class."
         if info.labels
-        else "    from diffusers import DDPMPipeline\n"
-        f'    DDPMPipeline.from_pretrained("{name}")().images[0]'
+        else f"    from diffusers import {pipeline}\n"
+        f'    {pipeline}.from_pretrained("{name}")().images[0]'
     )
     return (
         f"# {name.partition('/')[2]}\n\n"
-        "A denoising diffusion probabilistic model (Ho, Jain & Abbeel 2020, "
-        "[arXiv 2006.11239](https://arxiv.org/abs/2006.11239)) that paints "
-        f"{'grey ' if info.channels == 1 else ''}pictures of {info.size} x {info.size} "
+        f"A {'latent ' if info.latent else ''}denoising diffusion probabilistic model "
+        "(Ho, Jain & Abbeel 2020, [arXiv 2006.11239](https://arxiv.org/abs/2006.11239)) that "
+        f"paints {'grey ' if info.channels == 1 else ''}pictures of {info.size} x {info.size} "
         f"pixels.{classes} Made with Plein Air.\n\n![What it paints]({SAMPLES})\n\n{use}"
     )
 

@@ -13,6 +13,7 @@ from app.hub.errors import hub_faults
 from app.hub.library import HubLibrary, LibraryEntry
 from app.hub.repository import HubId, layout_of
 from app.hub.transfer import Report, Transfer, reported
+from app.models.autoencoders import empty_autoencoder
 from app.models.files import ModelFiles, ModelInfo, describe
 from app.models.loading import check_usable, empty_network, schedule_of
 from app.models.store import ModelStore
@@ -118,6 +119,8 @@ class HubModels:
     def _refuse_early(self, files: ModelFiles, weights: int) -> None:
         schedule_of(files)
         parameters = empty_network(files).num_parameters()
+        if files.autoencoder:
+            parameters += empty_autoencoder(files.autoencoder).num_parameters()
         self._models.budget.needed(files, parameters, weights)
         cache = self._library.cache_dir or Path(constants.HF_HUB_CACHE)
         free = shutil.disk_usage(cache).free

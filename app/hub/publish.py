@@ -18,6 +18,7 @@ from app.hub.repository import HubId
 from app.hub.transfer import Report, Transfer, reported
 from app.images.encoding import png_bytes
 from app.images.sheets import tiled
+from app.models.autoencoders import PARTS
 from app.models.files import ModelFiles, ModelInfo, describe
 from app.models.network_files import CHECKSUMS
 from app.painting.painter import Painter
@@ -204,13 +205,17 @@ class HubPublisher:
             )
 
     def _check_unchanged(self, publication: Publication) -> None:
-        for path in (file.source for file in publication.model if isinstance(file.source, Path)):
+        (sums,) = (file.source for file in publication.model if file.path == CHECKSUMS)
+        shown = sums.decode().splitlines() if isinstance(sums, bytes) else []
+        for file in publication.model:
+            if not isinstance(file.source, Path):
+                continue
             try:
-                with path.open("rb") as stream:
+                with file.source.open("rb") as stream:
                     found = hashlib.file_digest(stream, "sha256").hexdigest()
             except OSError:
                 found = ""
-            if found != publication.weights:
+            if f"{found}  {file.path}" not in shown:
                 raise HubError(
                     "The model changed since it was shown.", "Look again at what would be public."
                 )
@@ -234,14 +239,15 @@ class HubPublisher:
 def _model_files(files: ModelFiles) -> tuple[PublicFile, ...]:
     """List the model's own files, in its layout; the weights are sent from the disk."""
     names = ("model_index.json", "labels.json", "analytic.json", "config.json", "unet/config.json",
-             "scheduler_config.json", "scheduler/scheduler_config.json")  # fmt: skip
+             "scheduler_config.json", "scheduler/scheduler_config.json",
+             *(f"{part}/config.json" for part in PARTS))  # fmt: skip
     here = [name for name in names if (files.folder / name).is_file()]
     return (
         *(PublicFile(name, _without_places(files.folder / name)) for name in here),
         PublicFile(CHECKSUMS, files.checksums.encode()),
         *(
             PublicFile(path.relative_to(files.folder).as_posix(), path)
-            for path in files.weights_files
+            for path in files.all_weights_files
         ),
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from app.errors import HubError, ModelError
+from app.models.autoencoders import PARTS
 from app.models.network_files import CHECKSUMS, PICKLES, WEIGHTS, weights_among
 
 REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -63,7 +64,7 @@ EXTRAS: Final = ("model_index.json", "labels.json", CHECKSUMS, "README.md")
 
 
 def layout_of(model: HubId, found: Mapping[str, int]) -> Mapping[str, int]:
-    """Find the model among a repository's files, in either of diffusers' DDPM layouts.
+    """Find the model among a repository's files, in one of diffusers' layouts.
 
     Args:
         model: The model's name.
@@ -78,7 +79,21 @@ def layout_of(model: HubId, found: Mapping[str, int]) -> Mapping[str, int]:
     """
     folder = "unet/" if f"unet/{CONFIG}" in found else ""
     scheduler = "scheduler/" if f"scheduler/{SCHEDULER}" in found else ""
-    needed = (folder + CONFIG, scheduler + SCHEDULER)
+    autoencoder = [f"{part}/" for part in PARTS if folder and f"{part}/{CONFIG}" in found][:1]
+    needed = (folder + CONFIG, scheduler + SCHEDULER, *(part + CONFIG for part in autoencoder))
+    weights = [name for part in (folder, *autoencoder) for name in _weights(model, found, part)]
+    for name in needed:
+        if name not in found:
+            raise _refused(model, f"it has no {name}", f"{TAKEN}.")
+    small = [name for name in (*needed, *EXTRAS) if name in found]
+    for name in small:
+        if found[name] > MAX_CONFIG:
+            raise _refused(model, f"its {name} has {found[name]:,} bytes", "Choose another.")
+    return {name: found[name] for name in (*small, *weights)}
+
+
+def _weights(model: HubId, found: Mapping[str, int], folder: str) -> list[str]:
+    """Find the weights in a folder, "" or with a slash behind."""
     try:
         parts = (name.removeprefix(folder) for name in found if name.startswith(folder))
         weights = [folder + name for name in weights_among(parts)]
@@ -94,14 +109,7 @@ def layout_of(model: HubId, found: Mapping[str, int]) -> Mapping[str, int]:
             )
         missing = f"it has no {folder}{WEIGHTS}"
         raise _refused(model, missing, f"{TAKEN}, such as google/ddpm-cifar10-32.")
-    for name in needed:
-        if name not in found:
-            raise _refused(model, f"it has no {name}", f"{TAKEN}.")
-    small = [name for name in (*needed, *EXTRAS) if name in found]
-    for name in small:
-        if found[name] > MAX_CONFIG:
-            raise _refused(model, f"its {name} has {found[name]:,} bytes", "Choose another.")
-    return {name: found[name] for name in (*small, *weights)}
+    return weights
 
 
 def _refused(model: HubId, what: str, hint: str) -> ModelError:

@@ -94,6 +94,11 @@ class TrainingPlan:
                 pictures are larger than uploaded pictures are kept at.
         """
         self._check_counts()
+        if base.autoencoder:
+            raise JobError(
+                f"{base.id} diffuses latents, and is trained from a shell alone.",
+                "See docs/training.md, or choose a model that diffuses pictures.",
+            )
         size: int = base.unet_config["sample_size"]
         if size > MAX_SIDE:
             raise JobError(

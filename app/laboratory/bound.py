@@ -20,6 +20,7 @@ from app.diffusion.denoiser import InParts
 from app.diffusion.schedule import paper_t
 from app.diffusion.seeds import SeededNoise, derived_seed
 from app.diffusion.variance import FixedVariance
+from app.errors import RecipeError
 from app.images.pixels import evenly_spaced, levels_to_unit
 from app.laboratory.bound_results import (
     DECODER,
@@ -68,7 +69,7 @@ class BoundLab:
 
         Raises:
             ModelError: If the model isn't there or can't be used.
-            RecipeError: If the label or the variance doesn't fit the model.
+            RecipeError: If the label or the variance doesn't fit the model, or it diffuses latents.
         """
         # No loaded model is returned: of those that are compared, one is in use at a time.
         each, stamps = list[BoundRequest](), list[Stamp]()
@@ -82,6 +83,11 @@ class BoundLab:
     def _loaded(self, bounding: BoundRequest) -> LoadedModel:
         model = checked_model(self._painter, bounding)
         info = model.info
+        if info.latent:
+            raise RecipeError(
+                f"{info.id} diffuses latents: how likely its decoder makes a picture isn't known.",
+                "Choose a model that diffuses pictures.",
+            )
         info.require_variance(bounding.variance)
         batch = bounding.draws * len(bounding.subjects)
         self._painter.limits.check_work(self._steps_of(bounding), batch, info.size)
@@ -113,7 +119,7 @@ class BoundLab:
     def _bound(self, bounding: BoundRequest) -> Iterator[ReplayStep | BoundMoment]:
         """Yield the terms of every subject's bound under the first model, with running totals."""
         model = self._loaded(bounding)
-        x_0 = yield from self._x_0(bounding, model.info)
+        x_0 = yield from self._x_0(bounding, model)
         priors = prior_bpd(model.schedule, x_0).tolist()
         tallies = [Tally(s.name, p) for s, p in zip(bounding.subjects, priors, strict=True)]
         plan = [(stratum, t) for stratum in _strata(bounding, model.info) for t in stratum.steps]
@@ -146,14 +152,14 @@ class BoundLab:
             weights=self.weights(bounding.model, fixed),
         )
 
-    def _x_0(self, bounding: BoundRequest, info: ModelInfo) -> Replaying[Tensor]:
+    def _x_0(self, bounding: BoundRequest, model: LoadedModel) -> Replaying[Tensor]:
         """Return the subjects as the model sees them, (N, C, H, W), painting them if need be."""
         pictures: list[Tensor] = []
         for place, subject in enumerate(bounding.subjects):
             if subject.source is None:
-                x_0 = _plain_noise(info, derived_seed(bounding.seed, PLAIN_NOISE, place))
+                x_0 = _plain_noise(model.info, derived_seed(bounding.seed, PLAIN_NOISE, place))
             else:
-                x_0 = yield from self._sources.x_0(subject.source, info)
+                x_0 = yield from self._sources.x_0(subject.source, model)
             if subject.kind == "shuffled":
                 x_0 = _shuffled(x_0, derived_seed(bounding.seed, SHUFFLING, place))
             pictures.append(x_0)

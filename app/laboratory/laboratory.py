@@ -110,11 +110,11 @@ class Laboratory:
         run = self._painter.enlargement(experiment.run, brushwork, at)
         return type(experiment).checked(dict(experiment) | {"run": run})
 
-    def _x_0(self, experiment: FromXt, info: ModelInfo) -> Replaying[tuple[Tensor, ...]]:
+    def _x_0(self, experiment: FromXt, model: LoadedModel) -> Replaying[tuple[Tensor, ...]]:
         """Return the experiment's sources, (1, C, H, W) each, painting them if need be."""
         pictures: list[Tensor] = []
         for source in experiment.sources:
-            pictures += [(yield from self._sources.x_0(source, info))]
+            pictures += [(yield from self._sources.x_0(source, model))]
         return tuple(pictures)
 
     def _film(
@@ -145,7 +145,7 @@ def _moments(
     seeds = [derived_seed(run.seed + i, WAY_BACK) for i in range(run.pictures)]
     x_ts = x_t.expand(run.pictures, -1, -1, -1).clone()
     frames = decode(model, run, x_ts, t, seeds)
-    return both_stages(frames, steps, run, stage)
+    return both_stages(model, frames, steps, run, stage)
 
 
 def _second_moments(
@@ -183,7 +183,7 @@ def step_seconds(models: ModelStore, model: LoadedModel, run: Recipe, batch: int
     if models.gpu:  # which is lent for a run, and not to measure a step
         return lent_step_seconds(batch, info.size)
     denoiser = denoiser_for(run, model)
-    x = torch.zeros((batch, info.channels, info.size, info.size))
+    x = torch.zeros((batch, *info.shape))
     # Where it is guided, if it is: such a step takes the longest.
     t = torch.full((batch,), code_t(min(max(1, run.guidance_to), info.num_train_timesteps)))
     condition = model.condition(run.label, batch)

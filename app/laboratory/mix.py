@@ -41,6 +41,7 @@ from app.models.loading import LoadedModel, LoadedStage
 from app.models.store import lend
 from app.painting.canvas import decoded
 from app.painting.film import MAX_BYTES, STRIP_PICTURES, Film, Films, Moment, ReplayStep
+from app.painting.latents import picture_frames
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe, file_stem
 from app.painting.runs import LoadedRun, Runs, at_once
@@ -245,8 +246,7 @@ def batches_of(
     if isinstance(morph, Morph):
         x_t = mixture_of(model, morph, x_0, t, morph.mixes).x_t
     else:
-        shape = (model.info.channels, model.info.size, model.info.size)
-        ends = SeededNoise([morph.run.seed, morph.second]).draw(shape)
+        ends = SeededNoise([morph.run.seed, morph.second]).draw(model.info.shape)
         x_t = slerp(ends[:1], ends[1:], torch.tensor(morph.mixes))
     share = None if isinstance(morph, SeedMorph) or morph.share_noise else 0
     seeds = cell_seeds(morph.run, morph.frames, share)
@@ -261,7 +261,9 @@ def mix_moments(
     """Yield the pictures as they emerge: x_0_hat at each step, the finished pictures at the end."""
     done = 0
     for place, t, x_t, seeds in batches_of(model, experiment, x_0):
-        for frame in decode(model, experiment.run, x_t, t, seeds):
+        steps = experiment.run.steps_from(t, model.info.num_train_timesteps)
+        frames = decode(model, experiment.run, x_t, t, seeds)
+        for frame in picture_frames(model, frames, range(steps + 1)):
             finished = frame.index == frame.total
             done += not finished
             yield MixMoment(place, done, picture_pixels(frame.x_0_hat), finished)
@@ -330,7 +332,7 @@ class MixLab(Laboratory):
     ) -> tuple[ForwardMaterial, ForwardMaterial]:
         """Return what a page needs to mix two pictures at every t by itself."""
         loaded = self._models.load(model)
-        first, second = (at_once(self._sources.x_0(source, loaded.info)) for source in pair)
+        first, second = (at_once(self._sources.x_0(source, loaded)) for source in pair)
         return material_of(loaded, first, seed, FIRST), material_of(loaded, second, seed, SECOND)
 
     def estimate(self, run: LoadedRun[FromXt]) -> TimeEstimate:
@@ -347,7 +349,7 @@ class MixLab(Laboratory):
     def variances(self, run: LoadedRun[Mixing]) -> tuple[RuleVariance, ...]:
         """Compute what every rule does to the variance of two pictures' x_t at the mixing's t."""
         mixing, model = run.request, run.model
-        x_0 = at_once(self._x_0(mixing, model.info))
+        x_0 = at_once(self._x_0(mixing, model))
         mixes = tuple(i / (VARIANCE_POINTS - 1) for i in range(VARIANCE_POINTS))
         found = []
         for rule in MIXING_RULES:
@@ -368,7 +370,7 @@ class MixLab(Laboratory):
 
     def _mixed(self, run: LoadedRun[Mixing]) -> Replaying[Tensor]:
         mixing, model = run.request, run.model
-        x_0 = yield from self._x_0(mixing, model.info)
+        x_0 = yield from self._x_0(mixing, model)
         return mixture_of(model, mixing, x_0, mixing.t, (mixing.mix,)).x_t
 
     def _grid(self, run: LoadedRun[Grid]) -> Iterator[GridItem]:
@@ -378,8 +380,8 @@ class MixLab(Laboratory):
             done = replace(small, experiment=grid)
             moments = self._enlarging(model, run.stage, grid, small.batches)
         else:
-            x_0 = yield from self._x_0(grid, model.info)
-            first, second = (picture_pixels(picture)[0] for picture in x_0)
+            x_0 = yield from self._x_0(grid, model)
+            first, second = (picture_pixels(model.decode(it))[0] for it in x_0)
             done = GridResult(grid, first, second, (None,) * len(grid.rows))
             moments = self._emerging(model, grid, x_0)
         yield done
@@ -397,7 +399,7 @@ class MixLab(Laboratory):
             small = yield from self._small(self.morphs, run)
             moments = self._enlarging(model, run.stage, morph, small.batches)
         else:
-            x_0 = yield from self._x_0(morph, model.info)
+            x_0 = yield from self._x_0(morph, model)
             moments = self._emerging(model, morph, x_0)
         frames = []
         for moment in moments:

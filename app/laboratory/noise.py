@@ -44,14 +44,20 @@ class SampleStatistics:
     correlation: float | None
 
 
-def sample_of(x_t: Tensor, x_0: Tensor) -> SampleStatistics:
-    """Compute the statistics of `x_t` (1, C, H, W), noised from `x_0`."""
+def sample_of(model: LoadedModel, x_t: Tensor, x_0: Tensor) -> SampleStatistics:
+    """Compute the statistics of `x_t` (1, C, H, W), which `model` diffuses, noised from `x_0`.
+
+    A latent's are those of its own values, and its picture is what the decoder makes of it.
+    """
     values, clean = x_t.double().flatten().numpy(), x_0.double().flatten().numpy()
     flat = clean.std() == 0 or values.std() == 0
     # The factor sqrt(alpha_bar_t) changes no correlation.
     correlation = None if flat else float(np.corrcoef(values, clean)[0, 1])
     return SampleStatistics(
-        picture_pixels(x_t)[0], float(values.mean()), float(values.std()), correlation
+        picture_pixels(model.decode(x_t))[0],
+        float(values.mean()),
+        float(values.std()),
+        correlation,
     )
 
 
@@ -59,26 +65,35 @@ def sample_of(x_t: Tensor, x_0: Tensor) -> SampleStatistics:
 class ForwardMaterial:
     """The data from which a page computes x_t at every t without asking again.
 
+    Of a latent model it is the picture with its noise as the linear decoder shows it, which makes
+    no detail.
+
     Attributes:
         pixels: x_0 as (H, W, 3) uint8; x_0 itself is pixels / 127.5 - 1.
         eps: (H, W, 3) float32; three equal channels where the model is grey.
         alpha_bar: alpha_bar at the paper's t = 0, 1, ..., T.
+        deviation: The noise's; 1 where it is noise of pictures.
+        square: The pixels across of the squares in which the noise is the same.
     """
 
     pixels: Pixels
     eps: NDArray[np.float32]
     alpha_bar: tuple[float, ...]
+    deviation: float = 1.0
+    square: int = 1
 
 
 def material_of(
     model: LoadedModel, x_0: Tensor, seed: int, which: int, schedule: NoiseSchedule | None = None
 ) -> ForwardMaterial:
     """Return the material of `x_0` (1, C, H, W) and the eps that `which` derives from `seed`."""
-    eps = draw_eps(seed, which, model.info)[0]
+    eps = model.seen_noise(draw_eps(seed, which, model.info))[0]
     return ForwardMaterial(
-        pixels=picture_pixels(x_0)[0],
+        pixels=picture_pixels(model.decode(x_0))[0],
         eps=eps.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy(),
         alpha_bar=(1.0, *(schedule or model.schedule).alphas_cumprod.tolist()),
+        deviation=model.latents.linear.deviation if model.latents else 1.0,
+        square=model.latents.linear.factor if model.latents else 1,
     )
 
 
@@ -162,7 +177,7 @@ class PosteriorView:
         x_0_hat: The model's estimate of x_0.
         mu_tilde: The posterior's mean, which knows x_0.
         mu_theta: The model's mean, which doesn't know x_0.
-        difference: mu_theta - mu_tilde over `difference_scale`, grey at 0.
+        difference: mu_theta - mu_tilde over `difference_scale`, grey at 0; of latents its colours.
         difference_scale: The largest absolute difference.
         difference_rms: The root of the mean squared difference.
     """
@@ -263,7 +278,7 @@ class NoiseLab(Laboratory):
             seed = derived_seed(noising.seed, FIRST, place) if noising.fresh else noising.seed
             eps, level = draw_eps(seed, FIRST, model.info), schedule.level(code_t(t))
             x_t = noised(schedule, x_0, t, eps)
-            moments.append(NoisedMoment(t, level.signal, level.snr_db, sample_of(x_t, x_0)))
+            moments.append(NoisedMoment(t, level.signal, level.snr_db, sample_of(model, x_t, x_0)))
         return NoiseStrip(noising, tuple(moments), float(prior_bpd(schedule, x_0)[0]))
 
     def schedules(
@@ -295,8 +310,8 @@ class NoiseLab(Laboratory):
         return ChainComparison(
             experiment=chain,
             signal=signal,
-            chain=sample_of(x, x_0),
-            closed=sample_of(at_once_x_t, x_0),
+            chain=sample_of(model, x, x_0),
+            closed=sample_of(model, at_once_x_t, x_0),
             expected_std=math.sqrt(signal * float(x_0.var(correction=0)) + 1 - signal),
         )
 
@@ -318,7 +333,8 @@ class NoiseLab(Laboratory):
         x_t = noised(model.schedule, x_0, inspection.t, eps)
         condition = model.condition(inspection.label, 1)
         prediction = model.denoiser(inspection.precision).predict(x_t, t, condition)
-        guess = estimate(prediction, x_t, model.schedule.alpha_bar(t), clip=inspection.clip)
+        clip = inspection.clip and model.info.latent is None
+        guess = estimate(prediction, x_t, model.schedule.alpha_bar(t), clip=clip)
         true = posterior(model.schedule, x_0, x_t, t, t - 1)
         mu_theta = posterior(model.schedule, guess.x_0_hat, x_t, t, t - 1).mean
         w_0, w_t = posterior_weights(model.schedule, t, t - 1)
@@ -330,11 +346,11 @@ class NoiseLab(Laboratory):
             coefficient_x_t=float(w_t),
             beta_tilde=float(beta_tilde(model.schedule, t, t - 1)),
             beta=float(model.schedule.betas[time]),
-            x_t=picture_pixels(x_t)[0],
-            x_0_hat=picture_pixels(guess.x_0_hat)[0],
-            mu_tilde=picture_pixels(true.mean)[0],
-            mu_theta=picture_pixels(mu_theta)[0],
-            difference=picture_pixels(difference / (largest or 1))[0],
+            x_t=picture_pixels(model.seen(x_t))[0],
+            x_0_hat=picture_pixels(model.decode(guess.x_0_hat))[0],
+            mu_tilde=picture_pixels(model.seen(true.mean))[0],
+            mu_theta=picture_pixels(model.seen(mu_theta))[0],
+            difference=picture_pixels(model.seen_noise(difference / (largest or 1)))[0],
             difference_scale=largest,
             difference_rms=float((difference**2).mean().sqrt()),
         )
@@ -344,13 +360,13 @@ class NoiseLab(Laboratory):
 
     def _noised(self, run: LoadedRun[Denoising]) -> Replaying[Tensor]:
         denoising, model = run.request, run.model
-        (x_0,) = yield from self._x_0(denoising, model.info)
+        (x_0,) = yield from self._x_0(denoising, model)
         eps = draw_eps(denoising.seed, FIRST, model.info)
         return noised(model.schedule, x_0, denoising.t, eps)
 
     def _start(self, model: str, source: PictureSource) -> tuple[LoadedModel, Tensor]:
         loaded = self._models.load(model)
-        return loaded, at_once(self._sources.x_0(source, loaded.info))
+        return loaded, at_once(self._sources.x_0(source, loaded))
 
 
 def _schedule(model: LoadedModel, choice: ScheduleChoice | None) -> NoiseSchedule:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
 import torch
 from pydantic import Field
@@ -20,13 +20,10 @@ from torch import Tensor
 
 from app.models.fields import MAX_LEVELS, ConfigFields, Count
 from app.models.network_files import NetworkFiles, unwrapped
+from app.networks.autoencoder import latents_of
 
 if TYPE_CHECKING:
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-    from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
-    from diffusers.models.autoencoders.vq_model import VQModel
-
-    AnyAutoencoder = AutoencoderKL | AutoencoderTiny | VQModel
+    from app.networks.autoencoder import AnyAutoencoder
 
 AutoencoderClass = Literal["AutoencoderKL", "AutoencoderTiny", "VQModel"]
 
@@ -37,7 +34,19 @@ SCALING: Final[dict[AutoencoderClass, float]] = {
 }
 """The classes that are known, with the scaling factor of a config.json that has none."""
 
+PARTS: Final = ("vqvae", "vae")
+"""The names that a pipeline may give to the part that is its autoencoder."""
+
+_BUILDING: Final = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(RuntimeError, TypeError, ValueError),
+)
+"""The errors of diffusers on configurations of which it can't build an autoencoder, or run it."""
+
 MAX_FACTOR: Final = 32
+MAX_LAYERS: Final = 32
+
+Layers = Annotated[int, Field(ge=0, le=MAX_LAYERS)]
 
 
 class AutoencoderFields(ConfigFields):
@@ -56,6 +65,12 @@ class AutoencoderFields(ConfigFields):
     encoder_block_out_channels: list[Count] = Field(
         default=[64] * 4, min_length=1, max_length=MAX_LEVELS
     )
+    decoder_block_out_channels: list[Count] = Field(
+        default=[64] * 4, min_length=1, max_length=MAX_LEVELS
+    )
+    layers_per_block: int = Field(default=1, ge=1, le=MAX_LAYERS)
+    num_encoder_blocks: list[Layers] = Field(default=[1, 3, 3, 3], max_length=MAX_LEVELS)
+    num_decoder_blocks: list[Layers] = Field(default=[3, 3, 3, 1], max_length=MAX_LEVELS)
     upsampling_scaling_factor: Literal[2] = 2
     scaling_factor: float | int | None = Field(default=None, gt=0, allow_inf_nan=False)
     shift_factor: float | int | None = None
@@ -89,7 +104,7 @@ class AutoencoderFiles(NetworkFiles):
         """What is read of the config.json, checked for what is followed."""
         if (found := self.config.get("_class_name")) not in SCALING:
             raise self.error(
-                f"its autoencoder is a {found or 'thing without a class name'}",
+                f"its autoencoder's class is {found!r}",
                 f"Plein Air knows: {', '.join(SCALING)}.",
             )
         fields = self._checked(AutoencoderFields, self.config, "autoencoder's config.json")
@@ -124,6 +139,13 @@ class AutoencoderFiles(NetworkFiles):
         return self.fields.factor
 
     @property
+    def widths(self) -> list[int]:
+        """The channels of the decoder's levels, the largest maps first."""
+        fields = self.fields
+        tiny = fields.class_name == "AutoencoderTiny"
+        return fields.decoder_block_out_channels if tiny else fields.block_out_channels
+
+    @property
     def scaling_factor(self) -> float:
         """By what latents are multiplied before diffusion; where absent, the class's default."""
         return float(self.fields.scaling_factor or SCALING[self.fields.class_name])
@@ -136,7 +158,7 @@ def autoencoder_files(model: str, folder: Path) -> AutoencoderFiles:
         model: The id of the model that errors name.
         folder: The autoencoder's own folder, or a latent model's.
     """
-    for part in ("vqvae", "vae"):
+    for part in PARTS:
         if (folder / part).is_dir():
             return AutoencoderFiles(model, folder / part)
     return AutoencoderFiles(model, folder)
@@ -155,14 +177,48 @@ def empty_autoencoder(files: AutoencoderFiles) -> AnyAutoencoder:
     kinds = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny, "VQModel": VQModel}
     kind: Any = kinds[files.fields.class_name]
     given = {"scaling_factor": files.scaling_factor, "latent_channels": files.latent_channels}
+    config = files.config | given
+    if files.fields.class_name == "AutoencoderTiny":
+        config.pop("block_out_channels", None)  # which it writes, and doesn't take
     try:
         with torch.device("meta"):
-            return cast("AnyAutoencoder", kind.from_config(files.config | given))
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+            return cast("AnyAutoencoder", kind.from_config(config))
+    except _BUILDING as error:
         raise files.error(
-            f"its autoencoder's config.json describes none that can be built ({str(e)[:200]})",
+            f"its autoencoder's config.json describes none that can be built ({str(error)[:200]})",
             "Copy the whole model folder again.",
-        ) from e
+        ) from error
+
+
+def check_autoencoder(files: AutoencoderFiles, side: int) -> None:
+    """Check all of an autoencoder that its configuration and its weights' header can show.
+
+    Args:
+        files: Its files.
+        side: The side of the latents that it decodes.
+
+    Raises:
+        ModelError: If a tensor is missing, unknown, or of another shape, or it doesn't make
+            latents of that side of pictures, and pictures of them.
+    """
+    autoencoder = empty_autoencoder(files)
+    _check_fits(files, autoencoder)
+    x_0 = torch.empty(1, files.channels, *[side * files.factor] * 2, device="meta")
+    try:
+        with torch.no_grad():
+            z = latents_of(autoencoder, x_0)
+            made = torch.as_tensor(autoencoder.decode(z).sample)
+    except _BUILDING as error:
+        raise files.error(
+            f"diffusers can't run the autoencoder of its config.json ({str(error)[:200]})",
+            "Copy the whole model folder again.",
+        ) from error
+    if (z.shape, made.shape) != ((1, files.latent_channels, side, side), x_0.shape):
+        raise files.error(
+            f"its autoencoder makes {tuple(z.shape[1:])} of {tuple(x_0.shape[1:])}, and "
+            f"{tuple(made.shape[1:])} of that",
+            "Mend its config.json, or choose another model.",
+        )
 
 
 def load_autoencoder(files: AutoencoderFiles) -> AnyAutoencoder:
@@ -172,15 +228,7 @@ def load_autoencoder(files: AutoencoderFiles) -> AnyAutoencoder:
         ModelError: If they are missing, damaged, or don't fit its configuration.
     """
     autoencoder = empty_autoencoder(files)
-    wanted = {name: tuple(value.shape) for name, value in autoencoder.state_dict().items()}
-    # Attention has other names in the first models.
-    shapes = OrderedDict(files.shapes)
-    autoencoder._fix_state_dict_keys_on_load(shapes)
-    if odd := [name for name in wanted | shapes if wanted.get(name) != shapes.get(name)]:
-        raise files.error(
-            f"{len(odd)} tensors of its autoencoder don't fit config.json ({odd[0]}, ...)",
-            "Copy the whole model folder again.",
-        )
+    _check_fits(files, autoencoder)
     try:
         stored: OrderedDict[str, Tensor] = OrderedDict()
         for path in files.weights_files:
@@ -199,3 +247,15 @@ def load_autoencoder(files: AutoencoderFiles) -> AnyAutoencoder:
                 f"its autoencoder's weights have NaN or infinity, in {name}", "Copy them again."
             )
     return autoencoder.eval().requires_grad_(False)
+
+
+def _check_fits(files: AutoencoderFiles, autoencoder: AnyAutoencoder) -> None:
+    wanted = {name: tuple(value.shape) for name, value in autoencoder.state_dict().items()}
+    # Attention has other names in the first models.
+    shapes = OrderedDict(files.shapes)
+    autoencoder._fix_state_dict_keys_on_load(shapes)
+    if odd := [name for name in wanted | shapes if wanted.get(name) != shapes.get(name)]:
+        raise files.error(
+            f"{len(odd)} tensors of its autoencoder don't fit config.json ({odd[0]}, ...)",
+            "Copy the whole model folder again.",
+        )

@@ -43,6 +43,7 @@ class MemoryBudget:
         """
         try:
             needed = network_bytes(parameters, files.unet_config)
+            needed += decoding_bytes(files)
         except (TypeError, ValueError) as error:
             raise files.error("its config.json has impossible sizes", "Choose another.") from error
         if needed > self.limit:
@@ -53,6 +54,19 @@ class MemoryBudget:
                 "Choose a smaller one, or raise PLEIN_AIR_MODEL_MEMORY_MB.",
             )
         return needed
+
+
+def decoding_bytes(files: ModelFiles) -> int:
+    """Estimate the bytes of the activations with which a latent model decodes one picture.
+
+    Raises:
+        ModelError: If its autoencoder's files can't be used.
+    """
+    of = files.autoencoder
+    if of is None:
+        return 0
+    layers = {"block_out_channels": of.widths, "layers_per_block": of.fields.layers_per_block}
+    return network_bytes(0, {"sample_size": files.unet_config["sample_size"] * of.factor} | layers)
 
 
 @dataclass(eq=False)

@@ -1,7 +1,8 @@
 """A model folder in diffusers' DDPM layout, read and checked before any weight is loaded.
 
 Two layouts are known: `unet/` and `scheduler/` beside model_index.json, which diffusers writes
-today, and everything in one folder, which the first models on the Hub have.
+today, and everything in one folder, which the first models on the Hub have. A latent model's layout
+is that of diffusers' LDMPipeline: the first, with an autoencoder in `vqvae/`.
 """
 
 import hashlib
@@ -16,8 +17,15 @@ from app.diffusion.denoiser import TARGETS
 from app.diffusion.schedule import SCHEDULES
 from app.diffusion.variance import VarianceName
 from app.errors import RecipeError
+from app.models.autoencoders import PARTS, AutoencoderFiles
 from app.models.classes import class_number
-from app.models.fields import AnalyticFields, LabelFields, NetworkFields, ScheduleFields
+from app.models.fields import (
+    MAX_SIDE,
+    AnalyticFields,
+    LabelFields,
+    NetworkFields,
+    ScheduleFields,
+)
 from app.models.network_files import CHECKSUMS, NetworkFiles
 from app.models.schedulers import TRAINED_AS_DDPM, check_followed, with_defaults
 
@@ -44,6 +52,9 @@ def can_name(folder: str) -> bool:
 class ModelFiles(NetworkFiles):
     """A model folder: its id, where its parts lie, and what its configurations say.
 
+    Its network's weights are `weights_files`; what is told of the model as a whole, as its
+    checksums and its number of weights, is of its autoencoder's too, where it has one.
+
     Raises:
         ModelError: By each property, if the files it needs are missing, broken, or no DDPM's.
     """
@@ -51,7 +62,7 @@ class ModelFiles(NetworkFiles):
     @cached_property
     def stamp(self) -> Stamp:
         """What shows on the disk that a file was replaced: weights, configurations, an index."""
-        parts = sorted({self.folder, self._part("unet"), self._part("scheduler")})
+        parts = sorted({self.folder, *map(self._part, ("unet", "scheduler", *PARTS))})
         found = []
         for path in sorted(it for part in parts for name in STAMPED for it in part.glob(name)):
             with suppress(FileNotFoundError):  # It has just been taken away.
@@ -83,25 +94,56 @@ class ModelFiles(NetworkFiles):
         self._check_network(fields)
         return config | {"sample_size": fields.sample_size}
 
-    def _check_pipeline(self) -> None:
+    @cached_property
+    def autoencoder(self) -> AutoencoderFiles | None:
+        """The autoencoder in whose latent space the model diffuses; None where it has none."""
+        name = next((it for it in PARTS if it in self._pipeline_parts), None)
+        if name is None:
+            return None
+        if not (self.folder / name).is_dir():
+            raise self.error(
+                f"it has no folder {name!r}, its autoencoder's", "Copy the whole folder again."
+            )
+        return AutoencoderFiles(self.id, self.folder / name)
+
+    @property
+    def latent(self) -> "LatentInfo | None":
+        """The latent space that the model diffuses in; None where that is pictures."""
+        unet, of = self.unet_config, self.autoencoder
+        if of is None:
+            return None
+        return LatentInfo(unet["in_channels"], unet["sample_size"], of.factor, of.scaling_factor)
+
+    @cached_property
+    def _pipeline_parts(self) -> frozenset[str]:
+        """The parts that model_index.json names."""
         index = self.folder / "model_index.json"
         parts = self._read_json(index) if index.is_file() else {}
-        others = {name for name, it in parts.items() if isinstance(it, list) and any(it)}
-        others -= {"_class_name", "unet", "scheduler"}
-        if others & {"vae", "vqvae"}:
-            raise self.error(
-                "it paints in the latent space of an autoencoder", "Plein Air doesn't yet."
-            )
+        named = (name for name, it in parts.items() if isinstance(it, list) and any(it))
+        return frozenset(named) - {"_class_name"}
+
+    def _check_pipeline(self) -> None:
+        others = self._pipeline_parts - {"unet", "scheduler"}
+        if self.autoencoder:
+            others -= {self.autoencoder.folder.name}
         if others:
             raise self.error(
                 f"its pipeline has a part called {min(others)!r}",
-                "Plein Air paints with DDPMs that have a unet and a scheduler alone.",
+                "Plein Air paints with models that have a unet, a scheduler, and at most an "
+                "autoencoder.",
             )
 
     def _check_network(self, fields: NetworkFields) -> None:
         channels = fields.in_channels
-        if channels not in (1, 3) or fields.out_channels not in (channels, 2 * channels):
+        if self.autoencoder:
+            self._check_latents(fields, self.autoencoder)
+        elif channels not in (1, 3):
             raise self.error("its network has no picture's channels", "It takes 1 or 3 channels.")
+        if fields.out_channels not in (channels, 2 * channels):
+            raise self.error(
+                f"its network makes {fields.out_channels} channels of {channels}",
+                "Plein Air's models give as many as they take, or twice as many.",
+            )
         if fields.class_embed_type is not None:
             raise self.error(
                 f"its network takes classes by a {fields.class_embed_type!r} embedding",
@@ -113,6 +155,20 @@ class ModelFiles(NetworkFiles):
                 f"its network can't take its own pictures: {fields.sample_size} px can't be "
                 f"halved {fields.halvings} times",
                 f"In its config.json sample_size must be a multiple of {factor}.",
+            )
+
+    def _check_latents(self, fields: NetworkFields, autoencoder: AutoencoderFiles) -> None:
+        channels, side = autoencoder.latent_channels, fields.sample_size * autoencoder.factor
+        if fields.in_channels != channels:
+            raise self.error(
+                f"its network takes {fields.in_channels} channels, and its autoencoder's latents "
+                f"have {channels}",
+                "Copy the whole model folder again.",
+            )
+        if side > MAX_SIDE:
+            raise self.error(
+                f"its pictures have {side:,} px a side, {autoencoder.factor} times a latent's",
+                f"Plein Air paints up to {MAX_SIDE:,} px.",
             )
 
     @property
@@ -182,7 +238,7 @@ class ModelFiles(NetworkFiles):
     def checksums(self) -> str:
         """The lines of a SHA256SUMS of the weights, checked against the folder's where it is."""
         lines = []
-        for path in self.weights_files:
+        for path in self.all_weights_files:
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
             lines.append(f"{found}  {path.relative_to(self.folder).as_posix()}")
@@ -195,9 +251,24 @@ class ModelFiles(NetworkFiles):
         return "".join(f"{line}\n" for line in lines)
 
     @property
+    def all_weights_files(self) -> tuple[Path, ...]:
+        """The weights files of the network, and of the autoencoder where there is one."""
+        return self.weights_files + (self.autoencoder.weights_files if self.autoencoder else ())
+
+    @property
+    def num_parameters(self) -> int:
+        """The number of weights."""
+        return super().num_parameters + (self.autoencoder.num_parameters if self.autoencoder else 0)
+
+    @property
+    def weights_bytes(self) -> int:
+        """The bytes of the weights on the disk."""
+        return super().weights_bytes + (self.autoencoder.weights_bytes if self.autoencoder else 0)
+
+    @property
     def weights_sha256(self) -> str:
         """The sha256 of the weights file; of several, that of their `checksums`."""
-        if len(self.weights_files) > 1:
+        if len(self.all_weights_files) > 1:
             return hashlib.sha256(self.checksums.encode()).hexdigest()
         return self.checksums.partition(" ")[0]
 
@@ -207,13 +278,30 @@ class ModelFiles(NetworkFiles):
 
 
 @dataclass(frozen=True)
+class LatentInfo:
+    """A latent space that a model diffuses in, instead of the space of its pictures.
+
+    Attributes:
+        channels: The channels of a latent.
+        side: Its side.
+        factor: How many times larger than that its picture's side is.
+        scaling_factor: By what the autoencoder's latents are multiplied before diffusion.
+    """
+
+    channels: int
+    side: int
+    factor: int
+    scaling_factor: float
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """What a person is told about a model before it is loaded.
 
     Attributes:
         id: Its name, the same as its folder's.
         size: The side of its pictures in pixels.
-        channels: 1 (grey) or 3.
+        channels: Those of its pictures, 1 (grey) or 3.
         parameters: The number of its weights.
         num_train_timesteps: T, the number of timesteps.
         labels: The names of its classes; empty where it has none.
@@ -223,6 +311,7 @@ class ModelInfo:
         analytic_variance: Whether its analytic variances were estimated.
         name: What its owner calls it, if anything; else it goes by its id.
         label_pictures: How many pictures each class was learned from; empty if that isn't known.
+        latent: The latent space that it diffuses in; None where it diffuses pictures.
     """
 
     id: str
@@ -236,6 +325,13 @@ class ModelInfo:
     name: str = ""
     label_pictures: tuple[int, ...] = ()
     analytic_variance: bool = False
+    latent: LatentInfo | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape (C, H, W) of x_t: a picture's, or a latent's."""
+        of = self.latent
+        return (of.channels, of.side, of.side) if of else (self.channels, self.size, self.size)
 
     def has_variance(self, name: VarianceName) -> bool:
         """Tell whether the model's steps can have a variance."""
@@ -276,7 +372,9 @@ class ModelInfo:
     @property
     def summary(self) -> str:
         """The model in one line: "impressionist-64 · 64 px · 12.0 M"."""
-        return f"{self.name or self.id} · {self.size} px · {self.parameters / 1e6:.1f} M"
+        of = self.latent
+        space = f" · latent {of.side} x {of.side} x {of.channels}" if of else ""
+        return f"{self.name or self.id} · {self.size} px{space} · {self.parameters / 1e6:.1f} M"
 
 
 def describe(files: ModelFiles) -> ModelInfo:
@@ -285,11 +383,11 @@ def describe(files: ModelFiles) -> ModelInfo:
     Raises:
         ModelError: If they are missing, broken, or not a DDPM's.
     """
-    unet, labels = files.unet_config, files.labels
+    unet, labels, of = files.unet_config, files.labels, files.autoencoder
     return ModelInfo(
         id=files.id,
-        size=unet["sample_size"],
-        channels=unet["in_channels"],
+        size=unet["sample_size"] * (of.factor if of else 1),
+        channels=of.channels if of else unet["in_channels"],
         parameters=files.num_parameters,
         num_train_timesteps=files.scheduler_config["num_train_timesteps"],
         labels=tuple(labels.labels) if labels else (),
@@ -297,4 +395,5 @@ def describe(files: ModelFiles) -> ModelInfo:
         label_pictures=tuple(labels.pictures or ()) if labels else (),
         learned_variance=files.learned_variance,
         analytic_variance=(files.folder / ANALYTIC).is_file(),
+        latent=files.latent,
     )

@@ -1,17 +1,20 @@
-"""Models and second stages in memory: a network and its schedule, read from its files."""
+"""Models and second stages in memory: networks and their schedules, read from their files."""
 
 from __future__ import annotations
 
 import copy
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import cached_property
+from math import ceil
 from typing import TYPE_CHECKING, Final, Self, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from app.diffusion.analytic import AnalyticVariance
 from app.diffusion.cascade import BANDS
@@ -19,9 +22,16 @@ from app.diffusion.conditioning import Condition
 from app.diffusion.denoiser import Denoiser, require_finite
 from app.diffusion.schedule import NoiseSchedule, noise_schedule
 from app.diffusion.variance import Variance, VarianceName
+from app.models.autoencoders import (
+    AutoencoderFiles,
+    check_autoencoder,
+    empty_autoencoder,
+    load_autoencoder,
+)
 from app.models.files import ModelFiles, describe
 from app.models.network_files import unwrapped
 from app.models.stages import StageFiles, bands_of, describe_stage
+from app.networks.autoencoder import AT_ONCE, Autoencoder, LinearDecoder
 from app.networks.executor import NetworkExecutor
 from app.networks.unet import Engine, Precision, SharedDenoiser, UNetDenoiser
 
@@ -91,6 +101,8 @@ def check_usable(files: ModelFiles) -> None:
             "Mend num_train_timesteps in one of its files.",
         )
     _check_runs(files, network)
+    if files.autoencoder:
+        check_autoencoder(files.autoencoder, files.unet_config["sample_size"])
 
 
 def _check_runs(files: ModelFiles, network: UNet2DModel) -> None:
@@ -204,15 +216,41 @@ class LoadedNetwork:
 
 
 class LoadedModel(LoadedNetwork):
-    """A model in memory.
+    """A model in memory, with the autoencoder of a latent one.
 
     Attributes:
         info: What a person is told about it.
+        latents: What a latent model diffuses in; None where it diffuses pictures.
     """
 
     def __init__(self, files: ModelFiles, device: torch.device, executor: NetworkExecutor) -> None:
         self.info = describe(files)
-        super().__init__(files, self.info.channels, device, executor)
+        super().__init__(files, self.info.shape[0], device, executor)
+        self.latents: LatentSpace | None = None
+        if files.autoencoder:
+            self.latents = LatentSpace(files, files.autoencoder, device, executor)
+
+    def on(self, device: torch.device) -> Self:
+        """Return the same model on `device`."""
+        moved = super().on(device)
+        moved.latents = self.latents and self.latents.on(device)
+        return moved
+
+    def encode(self, x_0: Tensor) -> Tensor:
+        """Return what is diffused of pictures (B, C, H, W) in [-1, 1]: latents, or themselves."""
+        return self.latents.encode(x_0) if self.latents else x_0
+
+    def decode(self, x_0: Tensor) -> Tensor:
+        """Return the pictures of what is diffused: decoded latents, or `x_0` itself."""
+        return self.latents.decode(x_0) if self.latents else x_0
+
+    def seen(self, x_t: Tensor) -> Tensor:
+        """Return x_t as a picture: of a latent the colours alone, without the decoder."""
+        return self.latents.linear.picture(x_t) if self.latents else x_t
+
+    def seen_noise(self, eps: Tensor) -> Tensor:
+        """Return the noise of an x_t as that of its picture, as `seen` shows it."""
+        return self.latents.linear.noise(eps) if self.latents else eps
 
     @cached_property
     def analytic(self) -> AnalyticVariance:
@@ -241,14 +279,85 @@ class LoadedModel(LoadedNetwork):
         return Condition.of_label(self.info.null_label if label is None else label, pictures)
 
     def features(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the exact network's features of `x` (B, C, H, W) at `t` (B,): (B, D) float32.
+        """Return the exact network's features of pictures `x` (B, C, H, W) at `t` (B,).
+
+        They are (B, D) float32.
 
         Raises:
             NotFiniteError: If they have NaN or infinity.
         """
+        x = self.encode(x)
         found = self._executor.submit(self._network("exact").features, x, t).result()
         require_finite(found, t, f"What {self.files.id} makes of a picture")
         return found
+
+
+class LatentSpace:
+    """A latent model's autoencoder in memory, which takes turns with the networks' steps.
+
+    Attributes:
+        linear: What shows latents without it.
+        decoded_every: So many steps take at least twice as long as a decoding, in either
+            precision: where no more than one of so many moments is decoded, a run takes at most
+            half as long again.
+    """
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        autoencoder: AutoencoderFiles,
+        device: torch.device,
+        executor: NetworkExecutor,
+    ) -> None:
+        self._loaded, self._scale = load_autoencoder(autoencoder), autoencoder.scaling_factor
+        self._device, self._executor = device, executor
+        self._placed: dict[str, Autoencoder] = {}
+        self._lock = threading.Lock()
+        # In 16 bits a step takes half as long or less, and a decoding as long as ever.
+        self.decoded_every = max(1, ceil(3 * decoding_cost(files, autoencoder)))
+        unet = files.unet_config
+        shape = unet["in_channels"], unet["sample_size"], unet["sample_size"]
+        self.linear = LinearDecoder.fitted(self.decode, shape, autoencoder.factor)
+
+    def on(self, device: torch.device) -> LatentSpace:
+        """Return the same on `device`."""
+        moved = copy.copy(self)
+        moved._device, moved._lock = device, threading.Lock()
+        return moved
+
+    def encode(self, x_0: Tensor) -> Tensor:
+        """Turn pictures (B, C, H, W) in [-1, 1] into scaled latents (B, L, h, w)."""
+        return self._in_parts(self._here().encode, x_0)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Turn scaled latents (B, L, h, w) into pictures (B, C, H, W), about [-1, 1]."""
+        return self._in_parts(self._here().decode, z)
+
+    def _in_parts(self, work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        return torch.cat([self._executor.submit(work, it).result() for it in x.split(AT_ONCE)])
+
+    def _here(self) -> Autoencoder:
+        with self._lock:
+            if self._device.type not in self._placed:
+                self._placed[self._device.type] = self._executor.submit(
+                    Autoencoder, self._loaded, self._scale, device=self._device
+                ).result()
+            return self._placed[self._device.type]
+
+
+def decoding_cost(files: ModelFiles, autoencoder: AutoencoderFiles) -> float:
+    """Count a decoding's multiplications, in those of a step of the model's network."""
+    network, decoder = empty_network(files), empty_autoencoder(autoencoder)
+    side, t = files.unet_config["sample_size"], torch.zeros(1, dtype=torch.int64, device="meta")
+    z = torch.empty(1, autoencoder.latent_channels, side, side, device="meta")
+    label = t if network.class_embedding is not None else None
+
+    def products(run: Callable[[], object]) -> int:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            run()
+        return int(counter.get_total_flops())
+
+    return products(lambda: decoder.decode(z)) / products(lambda: network(z, t, label))
 
 
 class LoadedStage(LoadedNetwork):

@@ -69,7 +69,7 @@ class StageFiles(ModelFiles):
 
     def _check_network(self, fields: NetworkFields) -> None:
         right = (fields.in_channels, fields.out_channels) == (BANDS + 3, BANDS)
-        if not right or fields.class_embed_type != "timestep":
+        if not right or fields.class_embed_type != "timestep" or self.autoencoder:
             raise self.error(
                 "its network is no second stage's",
                 f"A stage takes {BANDS} bands and the small picture's 3 channels, with the "

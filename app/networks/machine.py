@@ -10,8 +10,8 @@ from typing import Any, Final
 import psutil
 
 BYTES_PER_WEIGHT: Final = 32
-"""4 as read, 4 for `exact`, and for `fast` up to 24: OpenVINO's graphs of one picture and of several
-take 10 to 13 each, torch's packed bf16 8 (measured)."""
+"""4 as read, 4 for `exact`, and for `fast` up to 24: OpenVINO's graphs of one picture and of more
+take 10 to 13 each, torch's packed bf16 takes 8 (measured)."""
 
 CGROUP: Final = Path("/sys/fs/cgroup")
 

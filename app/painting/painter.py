@@ -22,6 +22,7 @@ from app.models.loading import LoadedModel, LoadedStage
 from app.models.store import ModelStore, lend
 from app.painting.canvas import Canvas
 from app.painting.film import MAX_BYTES, Film, Films, Moment, ReplayStep
+from app.painting.latents import diffused
 from app.painting.recipe import SOURCE_FIELDS, Filmed, Recipe, Versions
 from app.painting.runs import LoadedRun
 from app.painting.sampling import frames_from, noised
@@ -251,13 +252,12 @@ def _moments(
     small: Tensor | None = None,
 ) -> Iterator[Moment | ReplayStep]:
     """Paint `recipe` with both stages; only with the second, if it is given what the first left."""
-    known = canvas.large if canvas else None
     steps = recipe.num_steps(model.info.num_train_timesteps)
     if stage and small is not None:
-        given = HandOver(small, recipe.stage_noise, known=known)
+        given = HandOver(small, recipe.stage_noise, known=canvas.large if canvas else None)
         return stage_moments(stage, recipe, given, steps)
     painted = _branched if recipe.parent else _frames
-    return both_stages(painted(model, recipe, canvas), steps, recipe, stage, known)
+    return both_stages(model, painted(model, recipe, canvas), steps, recipe, stage, canvas=canvas)
 
 
 def _steps(
@@ -315,10 +315,10 @@ def _frames(
     if recipe.variation_seeds:
         noise = VariedNoise(recipe.noise_seeds, recipe.variation_seeds, recipe.variation_strength)
     if x_start is None:
-        side = model.info.size
-        x_start = noise.draw((model.info.channels, side, side))
+        x_start = noise.draw(model.info.shape)
         if canvas and recipe.start_t:
-            x_start = noised(model.schedule, canvas.x_0, recipe.start_t, x_start)
+            x_0 = model.encode(canvas.x_0)
+            x_start = noised(model.schedule, x_0, recipe.start_t, x_start)
     timesteps = recipe.timesteps(model.info.num_train_timesteps)
-    known = canvas.known if canvas else None
+    known = diffused(model, canvas.known) if canvas and canvas.known else None
     return frames_from(recipe, model, x_start, timesteps, noise, known=known)

@@ -24,9 +24,9 @@ FIRST, SECOND, WAY_BACK = range(3)
 
 
 def draw_eps(seed: int, which: int, info: ModelInfo) -> Tensor:
-    """Draw a picture's eps (1, C, H, W), the FIRST or SECOND of an experiment with this `seed`."""
+    """Draw the eps (1, C, H, W) of an x_t, the FIRST or SECOND of an experiment of this `seed`."""
     noise = SeededNoise([derived_seed(seed, which)])
-    return noise.draw((info.channels, info.size, info.size))
+    return noise.draw(info.shape)
 
 
 def noised(schedule: NoiseSchedule, x_0: Tensor, t: int, eps: Tensor) -> Tensor:
@@ -70,8 +70,9 @@ def frames_from(
 ) -> Iterator[Frame]:
     """Run the reverse process of `recipe` from `x_start` (B, C, H, W) over the `timesteps`.
 
-    What is `known` of the pictures stays as it is.
+    What is `known` of x_0 stays as it is. Latents have no range, and aren't clipped.
     """
+    clip = recipe.clip and model.info.latent is None
     kind, schedule = SAMPLER_KINDS[recipe.sampler], model.schedule
     analytic = model.analytic if kind.variance == "analytic" else None
 
@@ -80,7 +81,7 @@ def frames_from(
 
     denoiser = denoiser_for(recipe, model)
     if known:
-        denoiser = ConsistentDenoiser(denoiser, schedule, known.blended, recipe.clip)
+        denoiser = ConsistentDenoiser(denoiser, schedule, known.blended, clip)
     jumps = recipe.root.resampling > 1
     frames = reverse_process(
         denoiser,
@@ -89,7 +90,7 @@ def frames_from(
         timesteps,
         sampler=ResamplingSampler(schedule, timesteps, sampler) if jumps else sampler(timesteps),
         noise=noise,
-        clip=recipe.clip,
+        clip=clip,
         condition=model.condition(recipe.label, len(x_start)),
         jumps=jumps,
     )

@@ -12,6 +12,7 @@ from app.images.arrays import Pixels
 from app.images.pixels import to_unit
 from app.images.reading import Fit, square
 from app.models.files import ModelInfo
+from app.models.loading import LoadedModel
 from app.painting.canvas import UPLOAD_SIDE, decoded, encoded
 from app.painting.film import Film, ReplayStep
 from app.painting.painter import Painter
@@ -72,15 +73,17 @@ class Sources:
     def __init__(self, painter: Painter) -> None:
         self._painter = painter
 
-    def x_0(self, source: PictureSource, info: ModelInfo) -> Replaying[Tensor]:
-        """Return the picture as (1, C, H, W) float32 of 256 levels in [-1, 1], of the model's size.
+    def x_0(self, source: PictureSource, model: LoadedModel) -> Replaying[Tensor]:
+        """Return what the model diffuses of the picture, (1, C, H, W) float32.
+
+        That is its latent, or the picture of 256 levels in [-1, 1], of the model's size.
 
         Raises:
             PictureError: If the source's pixels can't be read.
             ModelError, RecipeError: As `Runs.stream` does.
         """
-        pixels = yield from self.pixels(source, info)
-        return to_unit(pixels[None], info.channels)
+        pixels = yield from self.pixels(source, model.info)
+        return model.encode(to_unit(pixels[None], model.info.channels))
 
     def pixels(self, source: PictureSource, info: ModelInfo) -> Replaying[Pixels]:
         """Return the picture as (H, W, 3) uint8 of the model's size, grey where the model is."""

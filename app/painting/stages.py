@@ -18,9 +18,11 @@ from app.diffusion.seeds import SeededNoise
 from app.errors import RecipeError
 from app.images.pixels import picture_pixels, to_unit
 from app.models.files import ModelInfo
-from app.models.loading import LoadedStage
+from app.models.loading import LoadedModel, LoadedStage
 from app.models.stages import StageInfo, check_enlarges, low_res_schedule
-from app.painting.film import Moment, ReplayStep, shown
+from app.painting.canvas import Canvas
+from app.painting.film import Moment, ReplayStep, kept_frames, shown
+from app.painting.latents import picture_frames
 from app.painting.recipe import Recipe
 from app.painting.sampling import noised
 
@@ -68,17 +70,24 @@ class HandOver:
 
     @classmethod
     def at(
-        cls, frame: Frame, recipe: Recipe, stage: StageInfo, known: KnownPart | None = None
+        cls,
+        frame: Frame,
+        recipe: Recipe,
+        stage: StageInfo,
+        known: KnownPart | None = None,
+        *,
+        latent: bool = False,
     ) -> Self:
         """Hand over at a `frame` of the first stage, with what is `known` of the large pictures.
 
         That is x_t itself where it has no more noise than the stage knows, truncated conditioning
-        augmentation (section 4.2), else x_0_hat, to be noised as `recipe` says.
+        augmentation (section 4.2), else x_0_hat, to be noised as `recipe` says. So it is where the
+        first stage is `latent`, whose x_t is no picture's.
         """
         # In 8 bits, so that the picture that is saved is the one that is enlarged.
         low_res = to_unit(picture_pixels(frame.x_0_hat))
         alpha_bar = low_res_schedule().alphas_cumprod[: stage.low_res_noise]
-        clean = frame.eps_hat is None
+        clean = frame.eps_hat is None or latent
         if clean or not len(alpha_bar) or frame.level.signal < alpha_bar[-1] * (1 - 1e-6):
             return cls(low_res, recipe.stage_noise, known=known)
         nearest = int((alpha_bar - frame.level.signal).abs().argmin())
@@ -86,19 +95,24 @@ class HandOver:
 
 
 def both_stages(
+    model: LoadedModel,
     frames: Iterator[Frame | ReplayStep],
     steps: int,
     recipe: Recipe,
     stage: LoadedStage | None,
-    known: KnownPart | None = None,
+    *,
+    canvas: Canvas | None = None,
 ) -> Iterator[Moment | ReplayStep]:
-    """Show the first `steps` of the first stage's `frames`, and then the second stage's.
+    """Show the first `steps` of the `frames` of the first stage, `model`, and then the second's.
 
-    What is `known` of the large pictures stays as it is.
+    What is known of the pictures of `canvas` stays as it is.
     """
+    kept = kept_frames(steps, recipe.pictures, model.info.size)
+    seen = picture_frames(model, frames, kept, canvas.known if canvas else None)
     if stage is None:
-        return map(shown, frames)
-    return _both(frames, steps, recipe, stage, known)
+        return map(shown, seen)
+    known, latent = canvas.large if canvas else None, model.latents is not None
+    return _both(seen, steps, recipe, stage, known, latent=latent)
 
 
 def _both(
@@ -107,12 +121,14 @@ def _both(
     recipe: Recipe,
     stage: LoadedStage,
     known: KnownPart | None,
+    *,
+    latent: bool,
 ) -> Iterator[Moment | ReplayStep]:
     total = steps + 1 + recipe.stage_steps
     for item in frames:
         yield shown(item, total)
         if isinstance(item, Frame) and item.index == steps:
-            given = HandOver.at(item, recipe, stage.info, known)
+            given = HandOver.at(item, recipe, stage.info, known, latent=latent)
             break
     yield from stage_moments(stage, recipe, given, steps)
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from app import __version__
 from app.diffusion.schedule import NoiseSchedule
+from app.errors import ModelError
 from app.files import remove, replaced_folder
 from app.images.encoding import jpeg_bytes
 from app.images.pixels import evenly_spaced
@@ -108,6 +109,12 @@ def write_site(
         StudioError: If onnx isn't installed.
     """
     info = describe(model)
+    if info.latent:
+        raise ModelError(
+            f"{info.id} can't paint in a browser: it diffuses latents, and the page has no "
+            "autoencoder.",
+            "Choose a model that diffuses pictures.",
+        )
     if stage:
         check_enlarges(info)
     old = folder.exists()

@@ -411,7 +411,7 @@ def export_model(
     with replaced_folder(folder) as temporary:
         if autoencoder is not None:
             vqvae: Any = load_autoencoder(AutoencoderFiles(folder.name, autoencoder))
-            vqvae.to(dtype)
+            nn.Module.to(vqvae, dtype)  # diffusers' own warns of what it keeps in fp32: nothing
             vqvae.register_to_config(scaling_factor=(architecture.vqvae or {})["scaling_factor"])
             pipeline: Any = LDMPipeline(vqvae, network, scheduler)
             pipeline.save_pretrained(temporary)
@@ -462,7 +462,7 @@ def architecture_of(files: ModelFiles) -> Architecture:
     Raises:
         ModelError: If the model's configurations are missing, broken, or no DDPM's.
     """
-    labels = files.labels
+    labels, vqvae = files.labels, files.autoencoder
     return Architecture(
         files.unet_config,
         files.scheduler_config,
@@ -470,4 +470,5 @@ def architecture_of(files: ModelFiles) -> Architecture:
         labels.null_label if labels else None,
         files.bands.model_dump() if isinstance(files, StageFiles) else None,
         tuple(labels.pictures or ()) if labels else (),
+        vqvae.config | {"scaling_factor": vqvae.scaling_factor} if vqvae else None,
     )

@@ -38,7 +38,7 @@ from app.training.autoencoder_config import AutoencoderConfig
 from app.training.autoencoder_data import AutoencoderData, AutoencoderHeldOut
 from app.training.batches import Examples, TrainingData, stored_size
 from app.training.config import TrainConfig
-from app.training.latents import LatentData, LatentCache, measured_scaling
+from app.training.latents import LatentCache, LatentData, measured_scaling
 from app.training.stage_config import StageConfig
 from app.training.stage_data import StageData, band_fields, measured_bands
 from app.training.stage_validation import StageHeldOut, StageSamples

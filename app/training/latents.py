@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -23,27 +23,17 @@ from app.images.arrays import Pixels
 from app.images.pixels import to_bytes, to_unit
 from app.images.sheets import tiled
 from app.models.autoencoders import AutoencoderFiles, load_autoencoder
+from app.networks.autoencoder import latents_of
 from app.training.architecture import Architecture
 from app.training.batches import Batch, batch_of, draw
 from app.training.config import TrainConfig
 from app.training.trainer import TrainState
 from app.training.validation import BATCH, GoesOn, sampled
 
-if TYPE_CHECKING:
-    from app.models.autoencoders import AnyAutoencoder
-
 VQVAE: Final = "vqvae"
 """The folder of a run with a copy of its autoencoder."""
 
 Latents = NDArray[np.float16]
-
-
-@torch.no_grad()
-def encoded(autoencoder: "AnyAutoencoder", pictures: Tensor) -> Tensor:
-    """Encode pictures (B, C, H, W) in [-1, 1] to the means of their latents, unscaled."""
-    found: Any = autoencoder.encode(pictures)
-    latents = found.latent_dist.mode() if hasattr(found, "latent_dist") else found.latents
-    return torch.as_tensor(latents)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +80,12 @@ class LatentCache:
     def _encode(self, pixels: Pixels, mirrored: bool) -> Latents:
         autoencoder = load_autoencoder(self.files)
         parts = []
-        for start in range(0, len(pixels), BATCH):
-            x = to_unit(pixels[start : start + BATCH])
-            views = (x, x.flip(-1)) if mirrored else (x,)
-            parts.append(torch.stack([encoded(autoencoder, view) for view in views], 1).half())
+        with torch.no_grad():
+            for start in range(0, len(pixels), BATCH):
+                x = to_unit(pixels[start : start + BATCH])
+                views = (x, x.flip(-1)) if mirrored else (x,)
+                latents = [latents_of(autoencoder, view) for view in views]
+                parts.append(torch.stack(latents, 1).half())
         return torch.cat(parts).numpy()
 
     def sheet(

@@ -77,8 +77,9 @@ function mountMixture(root, { props, watch, tab }) {
       mark: "--wisteria",
     }) + legendOf(series);
     write("kept", `${(varianceKept(rule, w) * 100).toFixed(0)} %`);
-    write("variance", (moments(mixed).std ** 2).toFixed(3));
-    write("alone", `${(moments(x1).std ** 2).toFixed(3)}, ${(moments(x2).std ** 2).toFixed(3)}`);
+    const variance = (values) => ((moments(values).std / (first.deviation ?? 1)) ** 2).toFixed(3);
+    write("variance", variance(mixed));
+    write("alone", `${variance(x1)}, ${variance(x2)}`);
     Object.assign(root.dataset, { t, mix, rule, ready: "true" });
   }
 

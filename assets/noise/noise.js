@@ -4,10 +4,22 @@ const BINS = 64;
 const REACH = 4;
 const NORMAL_TOP = 1 / Math.sqrt(2 * Math.PI);
 
-// What `material` brings: the picture, its noise, the schedule.
+// What `material` brings: the picture, its noise, the schedule. Of a latent model the noise comes in
+// squares, with a deviation that isn't 1.
 async function materialOf(message) {
   const bitmap = await bitmapOf(message.src);
-  return { x0: pixelsOf(bitmap), eps: floats16(message.eps), side: bitmap.width, alphaBar: message.alpha_bar };
+  const { deviation, square } = message;
+  return { x0: pixelsOf(bitmap), eps: floats16(message.eps), side: bitmap.width, alphaBar: message.alpha_bar, deviation, square };
+}
+
+function freshNoise({ x0, side, deviation = 1, square = 1 }) {
+  if (square === 1) return gaussian(x0.length);
+  const across = side / square;
+  const drawn = gaussian(across * across * 3);
+  return x0.map((_, i) => {
+    const [x, y] = [Math.floor(i / 3) % side, Math.floor(i / 3 / side)];
+    return deviation * drawn[3 * (Math.floor(y / square) * across + Math.floor(x / square)) + (i % 3)];
+  });
 }
 
 // `w` and `h` are the box's own, so that letters keep their size.
@@ -56,14 +68,15 @@ function mountNoise(root, { props, watch, tab }) {
 
   function show({ t, material, fresh }) {
     if (!material) return;
-    const { x0, side, alphaBar } = material;
+    const { x0, side, alphaBar, deviation = 1 } = material;
     const a = alphaBar[Math.min(t, alphaBar.length - 1)];
-    const x_t = noised(x0, fresh ? gaussian(x0.length) : material.eps, a);
+    const x_t = noised(x0, fresh ? freshNoise(material) : material.eps, a);
+    const values = x_t.map((value) => value / deviation);
     drawValues(find("[data-view=x_0]"), x0, side);
     drawValues(find("[data-view=x_t]"), x_t, side);
     const box = find(".lab-histogram");
-    box.innerHTML = histogramSvg(x_t, [box.clientWidth || 320, box.clientHeight || 320]);
-    const { mean, std } = moments(x_t);
+    box.innerHTML = histogramSvg(values, [box.clientWidth || 320, box.clientHeight || 320]);
+    const { mean, std } = moments(values);
     write("alpha_bar", a < 0.001 ? a.toExponential(2).replace("-", "−") : a.toFixed(4));
     write("signal", `${percent(a)} %`);
     write("snr", `${decibels(snrDb(a))} dB`);
@@ -91,11 +104,12 @@ function buildRow(row, count, label) {
 }
 
 // x_t at some t of an alpha_bar table, from noise on the left to the picture on the right.
-function paintStrip(row, { x0, eps, side }, alphaBar, times, { fresh = false } = {}) {
+function paintStrip(row, material, alphaBar, times, { fresh = false } = {}) {
   buildRow(row, times.length, "a moment of the forward process");
   times.forEach((t, n) => {
     const figure = row.children[n];
-    const noise = fresh ? gaussian(x0.length) : eps;
+    const { x0, eps, side } = material;
+    const noise = fresh ? freshNoise(material) : eps;
     drawValues(figure.querySelector("canvas"), noised(x0, noise, alphaBar(t)), side);
     figure.querySelector("figcaption").textContent = t;
   });

@@ -333,3 +333,36 @@ def test_a_damaged_list_says_what_to_do(here: Here, tmp_path: Path) -> None:
     (tmp_path / "data" / "hub.json").write_text('{"../../etc": {"commit": "x", "files": []}}')
     with pytest.raises(HubError, match=r"hub\.json .* is damaged"):
         here.store.list()
+
+
+def test_a_latent_model_comes_with_its_autoencoder(
+    hub: StandIn, here: Here, latent_root: Path
+) -> None:
+    hub.put(NAME, latent_root / "AutoencoderKL")
+    _, info = here.add(NAME)
+    assert info.latent
+    fetched = hub.downloads()
+    assert sum(f"vqvae/{WEIGHTS}" in line for line in fetched) > 0
+    beside = ModelStore([latent_root], "cpu", 1)
+    assert torch.equal(paint(here.store, NAME), paint(beside, "AutoencoderKL"))
+
+
+def test_an_autoencoder_that_does_not_fit_is_refused_before_weights_are_asked_for(
+    hub: StandIn, here: Here, latent_root: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(latent_root / "AutoencoderKL", tmp_path / "published"))
+    edit(folder / "vqvae" / "config.json", latent_channels=3)
+    hub.put(NAME, folder)
+    with pytest.raises(ModelError, match="latents have 3"):
+        here.add(NAME)
+    assert not [line for line in hub.downloads() if WEIGHTS in line]
+
+
+def test_an_autoencoder_as_a_pickle_is_refused(
+    hub: StandIn, here: Here, latent_root: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(latent_root / "AutoencoderKL", tmp_path / "published"))
+    (folder / "vqvae" / WEIGHTS).rename(folder / "vqvae" / "diffusion_pytorch_model.bin")
+    hub.put(NAME, folder)
+    with pytest.raises(ModelError, match=r"a pickle \(vqvae/"):
+        here.add(NAME)

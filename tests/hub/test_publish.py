@@ -5,6 +5,7 @@ import json
 import logging
 import shutil
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -318,3 +319,37 @@ def test_the_token_is_in_no_log_no_error_and_no_file(
     assert TOKEN not in caplog.text + repr(caught.value)
     files = (path for path in tmp_path.rglob("*") if path.is_file())
     assert all(TOKEN.encode() not in path.read_bytes() for path in files)
+
+
+def test_a_latent_model_is_published_whole_and_opened_by_diffusers(
+    hub: StandIn, latent_root: Path, tmp_path: Path, make_here: MakeHere
+) -> None:
+    publisher = HubPublisher(Painter(ModelStore([latent_root], "cpu", 1)), hub.url)
+    files = ModelFiles("AutoencoderKL", latent_root / "AutoencoderKL")
+    publication = preview(publisher, files)
+    assert "LDMPipeline.from_pretrained" in publication.card
+    assert "latents of 8 x 8 x 4" in publication.card
+    push(publisher, publication)
+    sent = hub.main(TARGET)
+    assert sent[f"vqvae/{WEIGHTS}"] == (files.folder / "vqvae" / WEIGHTS).read_bytes()
+    for name, data in sent.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    pipeline = import_module("diffusers").LDMPipeline.from_pretrained(tmp_path)
+    assert pipeline.vqvae.config.scaling_factor == 0.5
+    there = make_here(hub.url, TOKEN)
+    there.add(TARGET)
+    assert there.store.load(TARGET).weights == files.weights_sha256
+
+
+def test_an_autoencoder_that_changed_is_not_sent(
+    hub: StandIn, latent_root: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(latent_root / "AutoencoderKL", tmp_path / "mine"))
+    publisher = HubPublisher(Painter(ModelStore([latent_root], "cpu", 1)), hub.url)
+    publication = preview(publisher, ModelFiles("mine", folder))
+    weights = folder / "vqvae" / WEIGHTS
+    weights.write_bytes(weights.read_bytes() + b" ")
+    with pytest.raises(HubError, match="changed since it was shown"):
+        push(publisher, publication)
+    assert hub.repositories == {}

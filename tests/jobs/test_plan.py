@@ -45,6 +45,12 @@ def test_a_model_of_larger_pictures_than_are_kept_is_refused(tmp_path: Path) -> 
         TrainingPlan(10).config(large, SOME)
 
 
+def test_a_latent_model_is_trained_from_a_shell(latent_root: Path) -> None:
+    latent = ModelFiles("mine", latent_root / "AutoencoderKL")
+    with pytest.raises(JobError, match="diffuses latents, and is trained from a shell alone"):
+        TrainingPlan(10).config(latent, SOME)
+
+
 @pytest.mark.parametrize(("total", "steps"), [(20, 20), (1000, 30)])
 def test_samples_take_no_more_steps_than_the_model_has(
     tmp_path: Path, total: int, steps: int

@@ -86,8 +86,8 @@ def test_the_same_seed_gives_the_same_bound_in_any_company(lab: BoundLab) -> Non
 
 
 def test_shuffling_keeps_the_pixels_and_noise_has_all_levels(lab: BoundLab) -> None:
-    info, wish = lab._models.describe("tiny"), bounding(subjects=(PICTURE, SHUFFLED, NOISE))
-    picture, shuffled, noise = picture_pixels(at_once(lab._x_0(wish, info)))
+    model, wish = lab._models.load("tiny"), bounding(subjects=(PICTURE, SHUFFLED, NOISE))
+    picture, shuffled, noise = picture_pixels(at_once(lab._x_0(wish, model)))
     assert not np.array_equal(picture, shuffled)
     rows = [sorted(map(tuple, p.reshape(-1, 3).tolist())) for p in (picture, shuffled)]
     assert rows[0] == rows[1]

@@ -160,8 +160,8 @@ def test_a_learned_variance_is_followed_where_the_network_has_one(
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        ({"vqvae": ["diffusers", "VQModel"]}, "latent space"),
-        ({"vae": ["diffusers", "AutoencoderKL"], "bert": ["ldm", "Bert"]}, "latent space"),
+        ({"vqvae": ["diffusers", "VQModel"]}, "no folder 'vqvae', its autoencoder's"),
+        ({"bert": ["ldm", "Bert"]}, "a part called 'bert'"),
         ({"text_encoder": ["transformers", "CLIPTextModel"]}, "a part called 'text_encoder'"),
     ],
 )

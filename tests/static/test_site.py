@@ -9,8 +9,11 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
+from app.errors import ModelError
+from app.models.store import ModelStore
 from app.painting.painter import Painter
 from app.painting.recipe import read_recipe
+from app.static.site import write_site
 from tests.static.conftest import Serving, Shell
 
 
@@ -19,6 +22,14 @@ def test_the_card_has_the_schedule_bit_for_bit(site: Path, painter: Painter) -> 
     table = painter.models.load("tiny").schedule.alphas_cumprod
     assert card["network"]["alphas_cumprod"] == table.tolist()
     assert card["weights"] == painter.models.find("tiny").weights_sha256
+
+
+def test_a_latent_model_is_refused(latent_root: Path, tmp_path: Path) -> None:
+    painter = Painter(ModelStore([latent_root], "cpu", 1))
+    files = painter.models.find("AutoencoderKL")
+    with pytest.raises(ModelError, match="can't paint in a browser: it diffuses latents"):
+        write_site(tmp_path / "site", painter, files, None, runtime=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_examples_carry_their_recipes(site: Path) -> None:

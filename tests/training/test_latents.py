@@ -10,13 +10,21 @@ import torch
 from diffusers import LDMPipeline
 from PIL import Image
 
+from app.__main__ import main
 from app.errors import StudioError
 from app.images.pixels import to_unit
 from app.models.autoencoders import AutoencoderFiles, autoencoder_files, load_autoencoder
+from app.models.files import ModelFiles
+from app.models.store import ModelStore
+from app.networks.autoencoder import latents_of
+from app.painting.film import Moment
+from app.painting.painter import Painter
+from app.painting.recipe import Recipe
 from app.training import checkpoint
+from app.training.architecture import load_initial_model
 from app.training.config import TrainConfig
 from app.training.export import export_choice
-from app.training.latents import LatentCache, encoded
+from app.training.latents import LatentCache
 from app.training.resume import open_run
 from tests.training.pictures import landscapes
 from tests.training.test_run import read_metrics
@@ -50,7 +58,8 @@ def test_pictures_are_encoded_once_each_with_its_mirror_image(
     assert found.shape == (5, 2, 2, 16, 16)
     network = load_autoencoder(files)
     for view, x in enumerate((to_unit(pixels), to_unit(pixels).flip(-1))):
-        expected = encoded(network, x).half().numpy()
+        with torch.no_grad():
+            expected = latents_of(network, x).half().numpy()
         np.testing.assert_array_equal(found[:, view], expected)
     monkeypatch.setattr("app.training.latents.load_autoencoder", lambda files: 1 / 0)
     np.testing.assert_array_equal(space.latents(pixels, mirrored=True), found)
@@ -77,7 +86,9 @@ def test_batches_are_latents_of_unit_variance(
         assert run.architecture.picture_channels == 3
     assert batch.x_0.shape == batch.eps.shape == (24, 2, 16, 16)
     network = load_autoencoder(AutoencoderFiles("ae", autoencoder))
-    plain, mirrored = (encoded(network, x) for x in (to_unit(pixels), to_unit(pixels).flip(-1)))
+    with torch.no_grad():
+        views = (to_unit(pixels), to_unit(pixels).flip(-1))
+        plain, mirrored = (latents_of(network, x) for x in views)
     assert factor == pytest.approx(1 / float(plain.std()), rel=2e-3)
     known = torch.cat([plain, mirrored]) * factor
     for x_0 in batch.x_0:
@@ -124,6 +135,41 @@ def test_diffusers_paints_with_what_a_run_leaves(
     assert (other.parent / "vqvae" / "config.json").is_file()
 
 
+def test_a_latent_model_is_trained_on_in_its_own_space(
+    pictures: Path, autoencoder: Path, tmp_path: Path
+) -> None:
+    model = go_on(latent_config(pictures, autoencoder), tmp_path / "first").resolve()
+    files = ModelFiles("first", model)
+    scale = json.loads((model / "vqvae" / "config.json").read_text())["scaling_factor"]
+    few = save_landscapes(tmp_path / "few", 3)
+    settings = latent_config(few, model, init="first", network=None)
+    with open_run(settings, tmp_path / "run", load_init=lambda _: load_initial_model(files)) as run:
+        assert run.decoded.scaling_factor == scale
+        run.after(next(run.steps()))
+        run.save()
+    again = json.loads((tmp_path / "run" / "model" / "vqvae" / "config.json").read_text())
+    assert again["scaling_factor"] == scale
+    store = ModelStore([tmp_path / "run"])
+    assert store.describe("model").size == 32
+    wish = Recipe.checked({"model": "model", "steps": 2, "precision": "exact"})
+    *_, last = Painter(store).films.stream(wish)
+    assert isinstance(last, Moment)
+    assert last.x_t.shape == (1, 32, 32, 3)
+
+
+def test_the_shell_trains_on_in_the_models_own_space(
+    pictures: Path, autoencoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = go_on(latent_config(pictures, autoencoder), tmp_path / "first").resolve()
+    command = ["train", "--init", str(model), "--data", str(pictures), "--out", str(tmp_path / "r")]
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--views", "8", "--batch-size", "4"])
+    settings = json.loads((tmp_path / "r" / "config.json").read_text())
+    assert settings["latent"] == str(model)
+    assert settings["phases"] == [{"size": 32, "views": 8, "sides": None}]
+    assert "of pixels, not of latents" in capsys.readouterr().err
+
+
 def broken(folder: Path, **changes: object) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
@@ -132,7 +178,7 @@ def broken(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"_class_name": "UNet2DModel"}, "its autoencoder is a UNet2DModel"),
+        ({"_class_name": "UNet2DModel"}, "its autoencoder's class is 'UNet2DModel'"),
         ({"latent_channels": 3}, "tensors of its autoencoder don't fit"),
         ({"scaling_factor": -1}, "scaling_factor"),
     ],

@@ -239,12 +239,17 @@ class Download(Message):
 
 @dataclass(frozen=True)
 class ForwardMessage(Message):
-    """Enough to draw x_t at every t: x_0 as a PNG, eps as float16, alpha_bar from 0 to T."""
+    """Enough to draw x_t at every t: x_0 as a PNG, eps as float16, alpha_bar from 0 to T.
+
+    The noise has a `deviation`, and is the same in squares of so many pixels.
+    """
 
     kind: ClassVar[str] = "material"
     src: str
     eps: str
     alpha_bar: tuple[float, ...]
+    deviation: float = 1.0
+    square: int = 1
 
     @classmethod
     def of(cls, material: ForwardMaterial) -> "ForwardMessage":
@@ -253,6 +258,8 @@ class ForwardMessage(Message):
             src=png_uri(material.pixels),
             eps=base64.b64encode(material.eps.astype("<f2").tobytes()).decode(),
             alpha_bar=tuple(float(f"{value:.6g}") for value in material.alpha_bar),
+            deviation=material.deviation,
+            square=material.square,
         )
 
 

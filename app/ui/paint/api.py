@@ -1,5 +1,6 @@
 """The public API of painting."""
 
+from dataclasses import asdict
 from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -115,9 +116,9 @@ def add_paint_api(studio: Studio, network: str) -> None:
         """List the models there are.
 
         Returns:
-            models: Of each the id, size in pixels, channels, parameters, T, classes and name.
+            models: Of each the id, size in pixels, channels, parameters, T, classes and latent.
         """
-        return [vars(info) for info in studio.models.list()]
+        return [asdict(info) for info in studio.models.list()]
 
     expose(paint, concurrency_id=network)
     expose(repaint, concurrency_id=network)

@@ -1,0 +1,101 @@
+"""A studio that opens with a latent model: listed, painted with, noised, mixed, or refused."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from app.laboratory.experiments import Denoising, Mixing, read_experiment
+from app.painting.recipe import read_recipe
+from tests.e2e.lab_page import PATIENCE, open_tab
+from tests.workers import end_workers
+from tools.server import Server, running_server
+
+pytestmark = pytest.mark.e2e
+
+MODEL = "AutoencoderKL"
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def studio(latent_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A studio that opens with a tiny latent model."""
+    data = tmp_path_factory.mktemp("data")
+    environment = {
+        "PLEIN_AIR_MODELS": str(latent_root),
+        "PLEIN_AIR_MODEL": MODEL,
+        "PLEIN_AIR_DATA": str(data),
+        "PLEIN_AIR_REQUESTS_PER_MINUTE": "0",
+        "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("gradio")),
+    }
+    try:
+        with running_server(environment) as server:
+            yield server
+    finally:
+        end_workers(data)
+
+
+def run(page: Page, player: Locator, act: str) -> bytes:
+    """Click on what begins a run; when the run has finished, give the PNG that it saves."""
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    before = player.get_attribute("data-run") or ""
+    page.get_by_role("button", name=act, exact=True).locator("visible=true").click()
+    expect(player).not_to_have_attribute("data-run", before, timeout=PATIENCE)
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    with page.expect_download() as download:
+        player.locator(".player-save").click()
+    expect(page.locator(".toast-body")).to_have_count(0)
+    return Path(download.value.path()).read_bytes()
+
+
+def side_of(png: bytes) -> int:
+    return Image.open(io.BytesIO(png)).width
+
+
+def test_it_is_listed_with_its_latents_and_paints(browser_page: Page, studio: Server) -> None:
+    tab = open_tab(browser_page, studio, "Paint")
+    chosen = browser_page.get_by_label("model", exact=True)
+    expect(chosen).to_have_value(f"{MODEL} · {SIDE} px · latent 8 x 8 x 4 · 0.2 M")
+    png = run(browser_page, tab.locator(".player"), "Paint")
+    recipe = read_recipe(png)
+    assert (recipe.model, side_of(png)) == (MODEL, 4 * SIDE)
+
+
+def test_noise_shows_numbers_of_unit_noise_and_denoises(browser_page: Page, studio: Server) -> None:
+    tab = open_tab(browser_page, studio, "Noise")
+    slider = tab.locator(".plein-air-time [role=slider]")
+    slider.press("Home")
+    expect(slider).to_have_attribute("aria-valuetext", "t 1000, signal < 1 percent")
+    assert 0.8 < float(tab.locator("[data-read=std]").inner_text()) < 1.2
+    tab.get_by_role("tab", name="Denoise from here").click()
+    png = run(browser_page, tab.locator(".player"), "Denoise")
+    assert isinstance(read_experiment(png), Denoising)
+
+
+def test_an_untouched_mix_is_painted(browser_page: Page, studio: Server) -> None:
+    tab = open_tab(browser_page, studio, "Mix")
+    png = run(browser_page, tab.locator(".player"), "Mix")
+    assert isinstance(read_experiment(png), Mixing)
+    assert side_of(png) == SIDE
+
+
+def test_bound_says_why_there_is_none(browser_page: Page, studio: Server) -> None:
+    tab = open_tab(browser_page, studio, "Bound")
+    tab.get_by_role("button", name="Compute", exact=True).click()
+    expect(tab.get_by_text("diffuses latents")).to_be_visible(timeout=PATIENCE)
+
+
+def test_calls_tell_of_the_latents_and_take_pictures(studio: Server, tmp_path: Path) -> None:
+    client = Client(studio.url, verbose=False)
+    found = {info["id"]: info for info in client.predict(api_name="/models")}
+    space = {"channels": 4, "side": 8, "factor": 4, "scaling_factor": 0.5}
+    assert found[MODEL]["latent"] == space
+    assert (found[MODEL]["size"], found[MODEL]["channels"]) == (SIDE, 3)
+    Image.new("RGB", (50, 40), "teal").save(tmp_path / "teal.png")
+    given = handle_file(tmp_path / "teal.png")
+    (file,), _ = client.predict(given, t=300, model=MODEL, steps=4, api_name="/denoise")
+    assert side_of(Path(file).read_bytes()) == SIDE
