@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from tqdm import tqdm
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from app.evaluation.class_figures import Asked
     from app.evaluation.evaluator import Evaluation, EvaluationPlan, Evaluator
     from app.images.reading import Fit
+    from app.models.files import ModelInfo
     from app.painting.painter import Painter
     from app.painting.recipe import Recipe
     from app.training.distributed import Processes
@@ -68,8 +69,15 @@ def command(
         ),
     ] = None,
     first_stage: Annotated[
-        str, typer.Option(help="Of a second stage: the model whose samples it enlarges.")
+        str, typer.Option(help="The model whose samples a second stage enlarges.")
     ] = "impressionist-64",
+    cascade: Annotated[
+        str | None,
+        typer.Option(
+            help="A second stage: what it makes of the first stage's samples, reduced to the "
+            "model's size, is judged beside."
+        ),
+    ] = None,
 ) -> None:
     """Print a table, sampler by sampler: MMD, patches, spectrum, precision, recall, novelty.
 
@@ -81,12 +89,13 @@ def command(
     from app.evaluation.evaluator import (
         LEAST,
         Evaluator,
+        cascade_recipes,
         paint_all,
         parse_plan,
         recipes,
         require_judgeable,
     )
-    from app.evaluation.report import to_markdown
+    from app.evaluation.report import to_json, to_markdown
     from app.networks.devices import choose_device
     from app.novelty.index import load_index
     from app.painting.recipe import STEPS
@@ -119,13 +128,9 @@ def command(
     if source and not train:
         raise StudioError("Classes are recognised by real paintings of them.", "Give --train too.")
     require_judgeable(info, style=style)
-    runs = [
-        recipes(
-            painter, model, plan, seed=seed, spacing=spacing or "trailing", precision=precision,
-            asked=asked,
-        )
-        for plan, asked in plans
-    ]  # fmt: skip
+    how: dict[str, Any] = {"seed": seed, "spacing": spacing or "trailing", "precision": precision}
+    runs = [recipes(painter, model, plan, asked=asked, **how) for plan, asked in plans]
+    large = cascade_recipes(painter, first_stage, cascade, plans[0][0], **how) if cascade else ()
     for folder in (data, train) if train else (data,):
         find_pictures(folder, LEAST)
     _require_writable(out)
@@ -146,9 +151,12 @@ def command(
                 seed=seed,
                 processes=processes,
             )
-            typer.echo(to_markdown(_measure(evaluator, plans, runs, processes, out)))
+            evaluation = _measure(evaluator, plans, runs, processes, out)
+            evaluation = _beside(evaluator, evaluation, info, large, processes)
+            _write(out, to_json(evaluation))
+            typer.echo(to_markdown(evaluation))
         else:
-            for batches in runs:
+            for batches in (*runs, large) if large else runs:
                 paint_all(painter, batches, lambda: None, processes)
     finally:
         processes.leave()
@@ -182,6 +190,26 @@ def _measure(
         )
         _write(out, to_json(evaluation))
     return evaluation
+
+
+def _beside(
+    evaluator: "Evaluator",
+    evaluation: "Evaluation",
+    info: "ModelInfo",
+    large: "tuple[Recipe, ...]",
+    processes: "Processes",
+) -> "Evaluation":
+    """Judge what the samples are held against: pictures through an autoencoder, a cascade's."""
+    from dataclasses import replace
+
+    beside = []
+    if info.latent:
+        beside.append(evaluator.decoded(max(row.plan.count for row in evaluation.rows)))
+    if large:
+        moments = sum(run.steps + run.stage_steps + 2 for run in large[:: processes.count])
+        with tqdm(total=moments, unit="step", desc=large[0].stage) as bar:
+            beside.append(evaluator.cascade(large, bar.update))
+    return replace(evaluation, beside=tuple(beside))
 
 
 def _judge_stage(

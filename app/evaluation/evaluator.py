@@ -34,7 +34,8 @@ from app.evaluation.judge import (
 )
 from app.evaluation.probe import ClassProbe
 from app.images.arrays import Pixels
-from app.images.pixels import to_unit
+from app.images.pixels import to_bytes, to_unit
+from app.images.reading import resized
 from app.models.files import ModelInfo
 from app.models.loading import LoadedModel
 from app.novelty.index import FeatureSpace, NoveltyIndex, build_index
@@ -48,6 +49,9 @@ LEAST: Final = 16
 """The fewest pictures for which the panel's figures mean anything."""
 
 MOST: Final = 100_000
+
+_LEAST_ERROR: Final = 1e-2
+"""Less squared error than one level in a hundred has: a picture met exactly has no PSNR."""
 
 Step = Callable[[], object]
 """Called after each step, for a progress bar."""
@@ -138,6 +142,27 @@ def recipes(
     return tuple(runs)
 
 
+def cascade_recipes(
+    painter: Painter,
+    first_stage: str,
+    stage: str,
+    plan: EvaluationPlan,
+    *,
+    seed: int,
+    spacing: str,
+    precision: str,
+) -> tuple[Recipe, ...]:
+    """Return the recipes that paint `plan` with a first stage and enlarge it with a second.
+
+    Raises:
+        ModelError, RecipeError: If one of them can't be used, or can't paint the plan.
+    """
+    small = recipes(painter, first_stage, plan, seed=seed, spacing=spacing, precision=precision)
+    large = tuple(painter.enlargement(run, {"stage": stage}) for run in small)
+    painter.complete(large[0])
+    return large
+
+
 def paint_all(
     painter: Painter, runs: Sequence[Recipe], step: Step, processes: Processes | None = None
 ) -> Pixels:
@@ -192,6 +217,24 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Pictures that no sampler of the model painted, to hold its samples against.
+
+    Attributes:
+        name: What they are, in words.
+        comparison: They against the reference.
+        seconds: The time that painting all of them took; None if they weren't painted.
+        psnr_db: The mean PSNR of the reference's own pictures after the same treatment, in dB;
+            None where there is none.
+    """
+
+    name: str
+    comparison: Comparison
+    seconds: float | None = None
+    psnr_db: float | None = None
+
+
+@dataclass(frozen=True)
 class Provenance:
     """The weights, libraries and pictures that the figures were measured with.
 
@@ -226,6 +269,7 @@ class Evaluation:
         training_loss: L_simple on as many training paintings, where they were given.
         novelty: The reference's own distances from the training set, the control of the rows'.
         rows: One row for each plan.
+        beside: What a latent model's samples are held against, beside the floor.
     """
 
     provenance: Provenance
@@ -233,6 +277,7 @@ class Evaluation:
     training_loss: LossFigures | None
     novelty: NoveltyFigures | None
     rows: tuple[Row, ...]
+    beside: tuple[Beside, ...] = ()
 
 
 class Evaluator:
@@ -357,6 +402,35 @@ class Evaluator:
             novelty=novelty,
             classes=classes,
         )
+
+    def decoded(self, count: int) -> Beside:
+        """Judge `count` of the floor's pictures after a latent model's encoder and decoder."""
+        through = self._through(self._drawn(count))
+        again = self._through(self._reference.pixels)
+        error = again.astype(np.float64) - self._reference.pixels
+        power = np.square(error).mean((1, 2, 3)).clip(min=_LEAST_ERROR)
+        psnr = float((20 * np.log10(255) - 10 * np.log10(power)).mean())
+        name = "training" if self._training else "held-out"
+        return Beside(
+            f"{name} paintings through the autoencoder",
+            self._judge.compare(through),
+            psnr_db=psnr,
+        )
+
+    def cascade(self, runs: Sequence[Recipe], step: Step) -> Beside:
+        """Judge what two stages paint by `runs`, reduced to the model's size."""
+        began = time.monotonic()
+        samples = paint_all(self._painter, runs, step, self._processes)
+        seconds = time.monotonic() - began
+        small = resized(samples, self._model.info.size)
+        name = f"{runs[0].model} and {runs[0].stage}, reduced"
+        return Beside(name, self._judge.compare(small), seconds=seconds)
+
+    def _through(self, pictures: Pixels) -> Pixels:
+        x_0 = to_unit(pictures, self._model.info.channels)
+        made = [to_bytes(self._model.decode(self._model.encode(part))) for part in x_0.split(16)]
+        # A grey model's pictures are handled as three equal channels.
+        return np.repeat(np.concatenate(made), 3 // self._model.info.channels, axis=3)
 
     def _floor(self, count: int) -> Comparison:
         """Compare real pictures, as many as the samples or all there are, with the reference."""

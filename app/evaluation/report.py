@@ -7,7 +7,7 @@ from typing import Final
 
 from app.diffusion.schedule import MAX_T
 from app.evaluation.bootstrap import Interval
-from app.evaluation.evaluator import Evaluation, Row
+from app.evaluation.evaluator import Beside, Evaluation, Row
 from app.evaluation.judge import Comparison, LossFigures, NoveltyFigures
 
 FORMAT: Final = "plein-air-evaluation/1"
@@ -25,7 +25,13 @@ def to_markdown(evaluation: Evaluation) -> str:
         f"{said.model}, weights {said.weights[:12]}, precision {said.precision}. "
         f"Brackets: 95% bootstrap interval. Floor: {said.floor}."
     )
-    parts = [head, _distances(evaluation.rows), _manifolds(evaluation.rows)]
+    rows, beside = evaluation.rows, evaluation.beside
+    parts = [head, _distances(rows, beside), _manifolds(rows, beside)]
+    parts += [
+        f"The held-out pictures' own PSNR through the autoencoder: {it.psnr_db:.2f} dB."
+        for it in beside
+        if it.psnr_db is not None
+    ]
     parts += [_classes(row, said.probe) for row in evaluation.rows if row.classes]
     if evaluation.novelty:
         parts.append(_novelty(evaluation.novelty, evaluation.rows))
@@ -61,20 +67,24 @@ def manifold_cells(c: Comparison) -> list[str]:
     return [shown(figure) for space in c.spaces for figure in (space.precision, space.recall)]
 
 
-def _distances(rows: Sequence[Row]) -> str:
+def _distances(rows: Sequence[Row], beside: Sequence[Beside]) -> str:
     head = ["sampler", "steps", *distance_heads(rows[0].comparison), "s a picture"]
     said = [(_named(r), r.comparison, r.seconds / r.comparison.samples) for r in rows]
     body = [[*plan, *distance_cells(c), f"{seconds:.2f}"] for plan, c, seconds in said]
+    for it in beside:
+        pace = "" if it.seconds is None else f"{it.seconds / it.comparison.samples:.2f}"
+        body.append([it.name, "", *distance_cells(it.comparison), pace])
     return table(head, body + [["floor", "", *distance_cells(c), ""] for c in _floors(rows)])
 
 
-def _manifolds(rows: Sequence[Row]) -> str:
+def _manifolds(rows: Sequence[Row], beside: Sequence[Beside]) -> str:
     head = ["sampler", "steps", "N / M", *manifold_heads(rows[0].comparison)]
 
     def cells(c: Comparison) -> list[str]:
         return [f"{c.samples} / {c.reference}", *manifold_cells(c)]
 
     body = [[*_named(r), *cells(r.comparison)] for r in rows]
+    body += [[it.name, "", *cells(it.comparison)] for it in beside]
     return table(head, body + [["floor", "", *cells(c)] for c in _floors(rows)])
 
 

@@ -37,9 +37,10 @@ from app.evaluation.judge import (
     loss_figures,
     stratified,
 )
-from app.evaluation.stage_pictures import StagePictures, resized
+from app.evaluation.stage_pictures import StagePictures
 from app.images.arrays import Floats, Pixels
 from app.images.pixels import evenly_spaced, to_bytes, to_unit
+from app.images.reading import resized
 from app.models.stages import describe_stage
 from app.novelty.index import FeatureSpace
 from app.painting.painter import Painter

@@ -10,8 +10,7 @@ from app.diffusion.cascade import RATIO
 from app.errors import StudioError
 from app.evaluation.evaluator import LEAST
 from app.images.arrays import Pixels
-from app.images.encoding import image_of
-from app.images.reading import Fit, Treatment, square
+from app.images.reading import Fit, Treatment, resized
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +86,3 @@ class StagePictures:
 def _grey(folder: Path, side: int, fit: Fit) -> Pixels:
     treatment = Treatment((side,), 1, fit, side)
     return load_pictures(folder, find_pictures(folder, LEAST), treatment).pixels[side]
-
-
-def resized(pictures: Pixels, side: int) -> Pixels:
-    """Bring `pictures` (N, S, S, 3) to (N, `side`, `side`, 3) by Pillow's Lanczos filter."""
-    return np.stack([np.asarray(square(image_of(one), side, "squash")) for one in pictures])

@@ -174,6 +174,11 @@ def square(image: Image.Image, size: int, how: Fit = "crop") -> Image.Image:
     return image.resize((size, size), Image.Resampling.LANCZOS)
 
 
+def resized(pictures: Pixels, side: int) -> Pixels:
+    """Bring `pictures` (N, S, S, 3) to (N, `side`, `side`, 3) by Pillow's Lanczos filter."""
+    return np.stack([np.asarray(square(Image.fromarray(one), side, "squash")) for one in pictures])
+
+
 def _check(image: Image.Image, max_side: int) -> None:
     """Refuse a picture by its header, before a pixel is decoded."""
     _check_size(*image.size, max_side)

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
-from tests.conftest import save_tiny_model, set_timesteps
+from app.images.pixels import to_unit
+from app.models.store import ModelStore
+from tests.conftest import (
+    save_tiny_latent_model,
+    save_tiny_model,
+    save_tiny_stage,
+    set_timesteps,
+)
 from tests.torchrun import torchrun
 from tests.training.pictures import landscapes, save_pictures
 from tests.training.tiny import config
@@ -74,6 +81,33 @@ def test_index_then_evaluate_prints_a_table_and_writes_json(
     assert [row["plan"]["sampler"] for row in found["rows"]] == ["ddim", "ddpm"]
     assert found["rows"][0]["novelty"]["pictures"] == 17
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_latent_model_stands_beside_its_autoencoder_and_a_cascade(
+    shell: Shell, model_root: Path, tmp_path: Path
+) -> None:
+    models, out = tmp_path / "models", tmp_path / "figures.json"
+    shutil.copytree(model_root / "tiny", models / "tiny")
+    save_tiny_latent_model(models / "latent")
+    save_tiny_stage(models / "brush")
+    paintings = save_pictures(tmp_path / "paintings", landscapes(24, 32, seed=1))
+    validation = save_pictures(tmp_path / "validation", landscapes(20, 32, seed=2))
+    done = shell(
+        models, "evaluate", "latent", "--data", validation, "--train", paintings, "--sampler",
+        "ddim:2:16", "--cascade", "brush", "--first-stage", "tiny", "--no-style", "--out", out,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "| training paintings through the autoencoder |" in done.out
+    assert "| tiny and brush, reduced |" in done.out
+    autoencoder, cascade = json.loads(out.read_text())["beside"]
+    models_store = ModelStore([models])
+    pictures = to_unit(landscapes(20, 32, seed=2))
+    model = models_store.load("latent")
+    again = model.decode(model.encode(pictures)).clamp(-1, 1)
+    mse = (again - pictures).square().mean((1, 2, 3)) / 4
+    assert autoencoder["psnr_db"] == pytest.approx(float(-10 * mse.log10().mean()), abs=0.05)
+    assert autoencoder["comparison"]["samples"] == cascade["comparison"]["samples"] == 16
+    assert cascade["seconds"] > 0
 
 
 def test_variances_are_estimated_and_kept_beside_the_model(

@@ -20,9 +20,10 @@ from app.evaluation.stage_evaluator import (
     parse_stage_plan,
     stage_wish,
 )
-from app.evaluation.stage_pictures import StagePictures, resized
+from app.evaluation.stage_pictures import StagePictures
 from app.evaluation.stage_report import BAND_NAMES, to_json, to_markdown
 from app.images.pixels import to_unit
+from app.images.reading import resized
 from app.models.store import ModelStore
 from app.painting.painter import Painter
 from app.painting.recipe import Recipe
