@@ -34,7 +34,8 @@ class AnalyticVariance:
     def of_step(self, schedule: NoiseSchedule, t: Tensor, s: Tensor) -> Tensor:
         """Return the variance of p(x_s | x_t), (B, 1, 1, 1) float64, by theorem 1.
 
-        What is unknown of x_0 has a variance of at most 1, for x_0 lies in [-1, 1] (theorem 2).
+        What is unknown of x_0 has a variance of at most 1, for x_0 lies in [-1, 1] (theorem 2), or
+        is a latent of about unit variance.
         """
         a_t, (w_0, _) = schedule.alpha_bar(t), posterior_weights(schedule, t, s)
         missing = 1 - self.eps_square.double()[t].view(-1, 1, 1, 1)

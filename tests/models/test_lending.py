@@ -277,3 +277,14 @@ def test_spaces_is_imported_on_zero_gpu_alone(
     with pytest.raises(StudioError, match="spaces") as caught:
         ZeroGpuExecutor()
     assert "SPACES_ZERO_GPU" in caught.value.hint
+
+
+def test_a_latent_models_lent_stream_is_the_stream_that_it_is_elsewhere(
+    latent_root: Path, lender: Lender
+) -> None:
+    source = str(upload(1, 32).pixels)
+    wish = recipe(model="AutoencoderKL", source=source, start_t=600, sampler="ddim")
+    elsewhere = Painter(ModelStore([latent_root], "cpu", 1)).films.stream(wish)
+    lent = Painter(ModelStore([latent_root], "cpu", 1, zero_gpu=True)).films.stream(wish)
+    assert [parts(item) for item in lent] == [parts(item) for item in elsewhere]
+    assert len(lender.durations) == 1
