@@ -315,9 +315,9 @@ class LatentSpace:
         self._lock = threading.Lock()
         # In 16 bits a step takes half as long or less, and a decoding as long as ever.
         self.decoded_every = max(1, ceil(3 * decoding_cost(files, autoencoder)))
-        unet = files.unet_config
-        shape = unet["in_channels"], unet["sample_size"], unet["sample_size"]
-        self.linear = LinearDecoder.fitted(self.decode, shape, autoencoder.factor)
+        side = files.unet_config["sample_size"] * autoencoder.factor
+        shape = autoencoder.channels, side, side
+        self.linear = LinearDecoder.fitted(self.encode, shape, autoencoder.factor)
 
     def on(self, device: torch.device) -> LatentSpace:
         """Return the same on `device`."""

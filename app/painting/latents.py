@@ -60,9 +60,10 @@ def _decoded(
             continue
         clean = frame.eps_hat is None
         colours = space.linear.picture(frame.x_0_hat, smooth=True)
-        if clean or frame.index in decoded:
-            detail = space.decode(frame.x_0_hat) - colours
         x_0_hat = colours + detail
+        if clean or frame.index in decoded:
+            x_0_hat = space.decode(frame.x_0_hat)
+            detail = x_0_hat - colours
         if clean and known:
             x_0_hat = known.blended(x_0_hat)
         yield replace(

@@ -11,6 +11,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from app.errors import ModelError
 from app.models.autoencoders import SCALING, autoencoder_files, load_autoencoder
@@ -208,14 +209,18 @@ def test_weights_that_are_not_finite_are_refused(folder: Path) -> None:
         ModelStore([folder.parent], "cpu", 1).load("damaged")
 
 
-def test_the_linear_decoder_of_a_linear_decoder_is_itself() -> None:
+def test_the_linear_decoder_undoes_a_linear_encoder() -> None:
     generator = torch.Generator().manual_seed(2)
-    weight, bias = torch.randn(3, 4, generator=generator), torch.randn(3, generator=generator)
-    exact = LinearDecoder(weight, bias, 4)
-    found = LinearDecoder.fitted(exact.picture, (4, 8, 8), 4)
-    assert torch.allclose(found.weight, weight, atol=1e-4)
-    assert torch.allclose(found.bias, bias, atol=1e-4)
-    eps = torch.randn(2, 4, 8, 8, generator=generator)
+    weight, bias = torch.randn(5, 3, generator=generator), torch.randn(5, 1, 1, generator=generator)
+
+    def encode(x_0: Tensor) -> Tensor:
+        return torch.einsum("lc,bchw->blhw", weight, avg_pool2d(x_0, 4)) + bias
+
+    found = LinearDecoder.fitted(encode, (3, 32, 32), 4)
+    x_0 = torch.rand(2, 3, 32, 32, generator=generator) * 2 - 1
+    seen = found.picture(encode(x_0))
+    torch.testing.assert_close(avg_pool2d(seen, 4), avg_pool2d(x_0, 4), rtol=0, atol=1e-3)
+    eps = torch.randn(2, 5, 8, 8, generator=generator)
     flat = found.picture(torch.zeros_like(eps))
     assert torch.allclose(found.picture(eps) - flat, found.noise(eps), atol=1e-5)
 
