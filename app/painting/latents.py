@@ -3,13 +3,14 @@
 Frames of latents become frames of pictures before anybody looks at them. A decoder takes as long
 as a few steps, so that it makes x_0_hat at some moments only (`LatentSpace.decoded_every`), which
 are the same each time a recipe is painted. In between, x_0_hat is the last such picture, moved as
-far as the colours of its latent have moved since. x_t and eps_hat are shown by their colours alone.
+far as the colours of its latent have moved since. While x_t is nearly all noise, x_0_hat is shown
+by its colours alone, as x_t and eps_hat always are: a decoder would make grain of it.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import ceil
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,9 @@ from app.diffusion.inpainting import KnownPart
 from app.diffusion.reverse import Frame
 from app.models.loading import LatentSpace, LoadedModel
 from app.painting.film import ReplayStep
+
+VISIBLE: Final = 0.05
+"""The signal, alpha_bar, from which on x_0_hat is decoded."""
 
 Seen = TypeVar("Seen", Frame, Frame | ReplayStep)
 
@@ -38,30 +42,25 @@ def picture_frames(
             Of a latent model it is decoded, and so are some before it.
         known: What of the finished pictures is kept, where something is.
     """
-    space = model.latents
-    if space is None:
-        return frames
-    before, last = kept[:-1], kept[-1]
-    most = last // space.decoded_every
-    decoded: Sequence[int] = before[:: ceil(len(before) / most)] if before and most else []
-    return _decoded(space, frames, {*decoded, last}, known)
+    return _decoded(model.latents, frames, kept, known) if model.latents else frames
 
 
 def _decoded(
-    space: LatentSpace,
-    frames: Iterator[Seen],
-    decoded: Collection[int],
-    known: KnownPart | None,
+    space: LatentSpace, frames: Iterator[Seen], kept: Sequence[int], known: KnownPart | None
 ) -> Iterator[Seen]:
     detail: Tensor | float = 0.0
+    decoded: Sequence[int] | None = None
     for frame in frames:
         if isinstance(frame, ReplayStep):
             yield frame
             continue
+        if decoded is None and frame.level.signal >= VISIBLE:
+            left, most = [i for i in kept[:-1] if i >= frame.index], kept[-1] // space.decoded_every
+            decoded = left[:: ceil(len(left) / most)] if left and most else []
         clean = frame.eps_hat is None
         colours = space.linear.picture(frame.x_0_hat, smooth=True)
         x_0_hat = colours + detail
-        if clean or frame.index in decoded:
+        if frame.index == kept[-1] or frame.index in (decoded or ()):
             x_0_hat = space.decode(frame.x_0_hat)
             detail = x_0_hat - colours
         if clean and known:
