@@ -80,8 +80,15 @@ def _built(
 ) -> NoveltyIndex:
     architecture = architecture_of(files)
     decoded = decode_all(config, found, architecture, folder.path / "cache")
-    size, titles = model.info.size, config.titles
-    why = index_model(model.folder, model.features, architecture, decoded, size=size, titles=titles)
+    why = index_model(
+        model.folder,
+        model.features,
+        architecture,
+        decoded,
+        weights=model.weights,
+        size=model.info.size,
+        titles=config.titles,
+    )
     index = load_index(model.folder, model.weights)
     if index is None:
         raise JobError(f"What is nearest can't be told: {why}.", "Compare them by eye.")

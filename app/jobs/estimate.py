@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from app import __version__
 from app.datasets.folder import DecodedPictures
-from app.datasets.labels import unlabelled
+from app.datasets.labels import PictureLabels, unlabelled
 from app.diffusion.conditioning import Condition
 from app.diffusion.seeds import derived_seed
 from app.errors import JobError, StudioError
@@ -30,9 +30,10 @@ from app.models.files import ModelFiles
 from app.networks.devices import choose_device
 from app.networks.machine import keep_freed_memory
 from app.settings import ROOT, Settings, environment_with
-from app.training.architecture import InitialModel, load_initial_model
-from app.training.batches import TrainingData, stored_size
+from app.training.architecture import Architecture, InitialModel, load_initial_model
+from app.training.batches import Examples, TrainingData, stored_size
 from app.training.config import TrainConfig
+from app.training.latents import LatentData
 from app.training.progress import Deed, RunProgress
 from app.training.trainer import TrainState, train
 from app.training.validation import ROWS
@@ -45,7 +46,7 @@ REST_SECONDS: Final = 600
 MANY_VIEWS: Final = 10_000_000
 
 TIMED: Final = frozenset(
-    {"init", "batch_size", "accumulate", "objective", "immiscible", "crop_scale"}
+    {"init", "latent", "batch_size", "accumulate", "objective", "immiscible", "crop_scale"}
     | {"ema_sigma_rels", "precision", "sample_count"}
 )
 """The settings that a step's time depends on."""
@@ -186,21 +187,18 @@ def measured_pace(config: TrainConfig, initial: InitialModel, device: torch.devi
     Raises:
         StudioError: If `config` plans too few steps to time.
     """
-    size, channels = config.sizes[-1], initial.architecture.channels
-    stored = stored_size(size, config.crop_scale)
-    random = np.random.default_rng(derived_seed(_NOISE))
-    pixels = random.integers(0, 256, (PICTURES, stored, stored, channels), dtype=np.uint8)
-    null_label = initial.architecture.null_label
+    architecture, size = initial.architecture, config.sizes[-1]
+    null_label = architecture.null_label
     labels = None if null_label is None else unlabelled(PICTURES, null_label)
-    names = tuple(map(str, range(PICTURES)))
-    data = TrainingData(DecodedPictures(names, {stored: pixels}), labels)
+    data = _noise(config, architecture, labels)
     if config.total_steps <= STEPS:
         raise StudioError(f"A run of {STEPS} steps is too short to time.", "Give it more views.")
     state = TrainState.new(initial, config, device)
-    stream = train(config, initial.architecture, state, data)
+    stream = train(config, architecture, state, data)
     next(stream)  # warms up
     step = statistics.median(timeit.repeat(lambda: next(stream), number=1, repeat=STEPS))
-    x_t = torch.zeros(config.sample_count, channels, size, size)
+    side = size // architecture.factor
+    x_t = torch.zeros(config.sample_count, architecture.channels, side, side)
     t = torch.zeros(config.sample_count, dtype=torch.int64)
     shown = Condition.of_label(null_label, config.sample_count)
     look = partial(state.forward, x_t, t, shown)
@@ -208,6 +206,24 @@ def measured_pace(config: TrainConfig, initial: InitialModel, device: torch.devi
         look()  # warms up
         seconds = statistics.median(timeit.repeat(look, number=1, repeat=STEPS))
     return StepTime(step, seconds / config.sample_count)
+
+
+def _noise(
+    config: TrainConfig, architecture: Architecture, labels: PictureLabels | None
+) -> Examples:
+    """Make PICTURES of noise to train on, or latents where a latent model is trained."""
+    random, size = np.random.default_rng(derived_seed(_NOISE)), config.sizes[-1]
+    names = tuple(map(str, range(PICTURES)))
+    if config.latent is not None:
+        side = size // architecture.factor
+        latents = random.standard_normal((PICTURES, 2, architecture.channels, side, side))
+        return LatentData(
+            DecodedPictures(names, {}), {size: latents.astype(np.float16)}, 1.0, labels
+        )
+    stored = stored_size(size, config.crop_scale)
+    shape = (PICTURES, stored, stored, architecture.channels)
+    pixels = random.integers(0, 256, shape, dtype=np.uint8)
+    return TrainingData(DecodedPictures(names, {stored: pixels}), labels)
 
 
 def main() -> None:

@@ -94,12 +94,14 @@ class TrainingPlan:
                 pictures are larger than uploaded pictures are kept at.
         """
         self._check_counts()
-        if base.autoencoder:
+        if base.autoencoder and base.learned_variance:
             raise JobError(
-                f"{base.id} diffuses latents, and is trained from a shell alone.",
-                "See docs/training.md, or choose a model that diffuses pictures.",
+                f"{base.id} diffuses latents, and has learned its variance.",
+                "That isn't trained on latents here: choose a model without.",
             )
-        size: int = base.unet_config["sample_size"]
+        size = base.unet_config["sample_size"] * (
+            base.autoencoder.factor if base.autoencoder else 1
+        )
         if size > MAX_SIDE:
             raise JobError(
                 f"The model's pictures have {size} px a side, and uploaded ones are kept at "
@@ -131,6 +133,7 @@ class TrainingPlan:
         return TrainConfig.checked(given | {
             "data": str(pictures.pictures.absolute()),
             "init": str(base.folder.absolute()),
+            "latent": str(base.folder.absolute()) if base.autoencoder else None,
             "titles": str(pictures.titles.absolute()),
             "objective": "hybrid" if base.learned_variance else "simple",
             "labels": labels if self.labels else None,

@@ -1,6 +1,5 @@
 """The novelty index that a run leaves with its model."""
 
-import hashlib
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -45,14 +44,15 @@ def index_model(
     architecture: Architecture,
     decoded: Decoded,
     *,
+    weights: str,
     size: int,
     titles: str | None = None,
 ) -> str:
     """Write the index of the pictures that a model was trained on into its `folder`.
 
-    `activations` are the model's own, `decoded` has its training and held-out pictures, `size` is
-    the side of its pictures in pixels, and `titles` a CSV file with the columns file, artist and
-    title; without it files' names are titles.
+    `activations` are the model's own, of pictures, `decoded` has its training and held-out
+    pictures, `weights` is the hash of its weights, `size` the side of its pictures in pixels, and
+    `titles` a CSV file with the columns file, artist and title; without it files' names are titles.
 
     Returns:
         Why there is no index, or "": too few pictures tell nothing about nearness, too many don't
@@ -66,15 +66,13 @@ def index_model(
     if reason := why_no_index(count):
         return reason
     timesteps = architecture.schedule.num_train_timesteps
-    with (folder / UNET / "diffusion_pytorch_model.safetensors").open("rb") as file:
-        weights = hashlib.file_digest(file, "sha256").hexdigest()
     control = None
     if held_out is not None:
         control = _shown(to_bytes(held_out.x_0[: held_out.count]), size)
     index = build_index(
         _shown(pictures.pixels[max(pictures.pixels)], size),
         paintings(pictures.names, Path(titles) if titles else None),
-        bottleneck_space(activations, architecture.channels, timesteps),
+        bottleneck_space(activations, architecture.picture_channels, timesteps),
         weights=weights,
         held_out=control,
     )

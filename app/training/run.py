@@ -30,6 +30,7 @@ from app.errors import StudioError
 from app.files import TEMPORARY, remove, replace_file, replaced_folder, sync_folder
 from app.images.encoding import png_bytes
 from app.locks import locked_unless
+from app.models.files import ModelFiles
 from app.training import checkpoint
 from app.training.architecture import Architecture, export_model
 from app.training.checkpoint import write_tensors
@@ -201,6 +202,7 @@ class Run:
                 stored_bottleneck(folder),
                 self.architecture,
                 self.decoded,
+                weights=ModelFiles(self.folder.name, folder).weights_sha256,
                 size=self.size,
                 titles=self.config.titles,
             )

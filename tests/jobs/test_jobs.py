@@ -8,10 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from diffusers import LDMPipeline
 from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
+from PIL import Image
 
 from app.datasets.uploads import Upload
 from app.errors import JobError, StudioError
+from app.jobs.estimate import TrainingTimer
 from app.jobs.job import Job, JobState
 from app.jobs.jobs import Jobs
 from app.jobs.listing import listed
@@ -135,6 +139,45 @@ def test_what_a_stopped_job_painted_is_compared_too(bench: Bench) -> None:
     assert {one.nearest.control for one in first} == {"leave-one-out"}
     again = bench.jobs.likenesses(OWNER, job.id)
     assert [one.nearest for one in again] == [one.nearest for one in first]
+
+
+@pytest.mark.slow
+def test_a_latent_model_is_trained_on_in_its_space(
+    bench: Bench, latent_root: Path, tmp_path: Path
+) -> None:
+    files = sorted(save_pictures(tmp_path / "larger", side=40).rglob("*.png"))
+    pictures = bench.sets.add(OWNER, [Upload(path, path.name) for path in files])
+    jobs = Jobs(bench.settings, ModelStore([latent_root], "cpu"), bench.sets)
+    plan = replace(PLAN, steps=10, sample_every=10, held_out_share=0.2)
+    job = jobs.start(OWNER, "AutoencoderKL", pictures.id, plan, "latent")
+    bench.worker()
+    done = bench.until_state(job, JobState.DONE, JobState.FAILED)
+    assert done.state is JobState.DONE, done
+
+    model = jobs.model(OWNER, job.id)
+    store = ModelStore((), "cpu")
+    store.adopt(model)
+    loaded = store.load(model.id)
+    assert (loaded.info.size, loaded.info.shape) == (32, (4, 8, 8))
+    base = ModelStore([latent_root], "cpu").load("AutoencoderKL")
+    assert loaded.weights != base.weights
+    z = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(loaded.decode(z), base.decode(z)), "the autoencoder stays"
+    jobs.download(OWNER, job.id, tmp_path / "model.zip")
+    with zipfile.ZipFile(tmp_path / "model.zip") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    pipeline = LDMPipeline.from_pretrained(tmp_path / "unpacked" / model.id)
+    assert pipeline(num_inference_steps=2).images[0].size == (32, 32)
+
+    (sample,) = jobs.samples(OWNER, job.id)
+    with Image.open(sample.path) as grid:
+        assert grid.size == (64, 32)
+    alike = jobs.likenesses(OWNER, job.id)
+    assert [one.sample.shape for one in alike] == [(32, 32, 3)] * PLAN.sample_count
+    assert all(one.file.is_file() for one in alike)
+    pace = TrainingTimer(bench.settings).pace(jobs.config(OWNER, job.id))
+    assert 0 < pace.look < pace.step
+    jobs.close()
 
 
 def test_a_training_that_fails_says_why_and_what_to_do(bench: Bench) -> None:

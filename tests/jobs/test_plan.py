@@ -45,10 +45,14 @@ def test_a_model_of_larger_pictures_than_are_kept_is_refused(tmp_path: Path) -> 
         TrainingPlan(10).config(large, SOME)
 
 
-def test_a_latent_model_is_trained_from_a_shell(latent_root: Path) -> None:
+def test_a_latent_model_is_trained_in_its_own_space(latent_root: Path) -> None:
     latent = ModelFiles("mine", latent_root / "AutoencoderKL")
-    with pytest.raises(JobError, match="diffuses latents, and is trained from a shell alone"):
-        TrainingPlan(10).config(latent, SOME)
+    found = TrainingPlan(10).config(latent, SOME)
+    assert (found.latent, found.init) == (str(latent.folder), str(latent.folder))
+    assert found.sizes == (32,)
+    learned = ModelFiles("mine", latent_root / "learned")
+    with pytest.raises(JobError, match="diffuses latents, and has learned its variance"):
+        TrainingPlan(10).config(learned, SOME)
 
 
 @pytest.mark.parametrize(("total", "steps"), [(20, 20), (1000, 30)])
