@@ -24,7 +24,13 @@ pytestmark = pytest.mark.e2e
 
 TRAINING = (
     *("start_training", "trainings", "training", "stop_training", "resume_training"),
-    *("training_samples", "training_model", "rename_training", "extend_training"),
+    *(
+        "training_samples",
+        "training_curves",
+        "training_model",
+        "rename_training",
+        "extend_training",
+    ),
     *("keep_training", "unkeep_training", "delete_training", "delete_pictures"),
 )
 """In an order that a training can be led through."""

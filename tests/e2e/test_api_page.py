@@ -105,6 +105,7 @@ def test_a_number_beyond_its_range_is_refused(studio: Server, tmp_path: Path) ->
     for name, label, number in cases:
         given: Json = dict.fromkeys(("picture", "first", "second"), picture)
         given |= {"first_seed": 0, "second_seed": 0, "schedule": "linear", "job": "nobody"}
+        given |= {"rows": "steps", "row_values": [2], "columns": "eta", "column_values": [0]}
         body = body_of(name)
         call = {each: given[each] for each in given if each in body["properties"]}
         with pytest.raises(AppError) as refused:

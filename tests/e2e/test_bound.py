@@ -202,7 +202,7 @@ def test_t_can_be_logarithmic(tab: Locator) -> None:
 @pytest.mark.slow
 def test_theory_leads_to_the_laboratories(browser_page: Page, studio: Server) -> None:
     theory = open_tab(browser_page, studio, "Theory")
-    expect(theory.locator(".katex-display")).to_have_count(14)
+    expect(theory.locator(".katex-display")).to_have_count(18)
     expect(theory.locator(".katex-error")).to_have_count(0)
     for button, name in (
         ("Move t in Noise", "Noise"),

@@ -108,9 +108,9 @@ def test_where_storage_is_blocked_the_page_says_so_and_goes_back_all_the_same(
     page = visitor.new_page()
     page.add_init_script(BLOCKED)
     page.goto(studio.url)
-    expect(page.get_by_text("This browser lets the page keep nothing")).to_be_visible(
-        timeout=PATIENCE
-    )
+    unkept = page.locator(".player-unkept")
+    expect(unkept).to_be_visible(timeout=PATIENCE)
+    expect(unkept).to_contain_text("This browser lets the page keep nothing")
     expect_state(page, "finished")
     example = shown_run(page)
     painted(page)

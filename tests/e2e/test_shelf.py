@@ -138,7 +138,7 @@ def test_where_nothing_is_kept_the_shelf_says_so(visitor: BrowserContext, studio
 def test_a_run_of_another_tab_is_said_to_be_painted_there(
     page: Page, visitor: BrowserContext, studio: Server
 ) -> None:
-    paint(page, steps=1000, pictures=2)
+    paint(page, steps=1000, pictures=8)
     expect(page.locator(".player-moments button").nth(1)).to_be_enabled(timeout=PATIENCE)
     run = shown_run(page)
     page.wait_for_function("pleinAir.runs.list().then(([run]) => run?.bytes > 0)")
