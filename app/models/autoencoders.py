@@ -6,7 +6,6 @@ small, with more channels than colours, and large again, and diffusion happens b
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 import torch
 from pydantic import Field
 from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 
 from app.models.fields import MAX_LEVELS, ConfigFields, Count
-from app.models.network_files import NetworkFiles, unwrapped
+from app.models.network_files import BUILDING_ERRORS, NetworkFiles
 from app.networks.autoencoder import latents_of
 
 if TYPE_CHECKING:
@@ -36,12 +33,6 @@ SCALING: Final[dict[AutoencoderClass, float]] = {
 
 PARTS: Final = ("vqvae", "vae")
 """The names that a pipeline may give to the part that is its autoencoder."""
-
-_BUILDING: Final = (
-    *(ArithmeticError, AssertionError, AttributeError, LookupError),
-    *(RuntimeError, TypeError, ValueError),
-)
-"""The errors of diffusers on configurations of which it can't build an autoencoder, or run it."""
 
 MAX_FACTOR: Final = 32
 MAX_LAYERS: Final = 32
@@ -183,7 +174,7 @@ def empty_autoencoder(files: AutoencoderFiles) -> AnyAutoencoder:
     try:
         with torch.device("meta"):
             return cast("AnyAutoencoder", kind.from_config(config))
-    except _BUILDING as error:
+    except BUILDING_ERRORS as error:
         raise files.error(
             f"its autoencoder's config.json describes none that can be built ({str(error)[:200]})",
             "Copy the whole model folder again.",
@@ -208,7 +199,7 @@ def check_autoencoder(files: AutoencoderFiles, side: int) -> None:
         with torch.no_grad():
             z = latents_of(autoencoder, x_0)
             made = torch.as_tensor(autoencoder.decode(z).sample)
-    except _BUILDING as error:
+    except BUILDING_ERRORS as error:
         raise files.error(
             f"diffusers can't run the autoencoder of its config.json ({str(error)[:200]})",
             "Copy the whole model folder again.",
@@ -230,11 +221,7 @@ def load_autoencoder(files: AutoencoderFiles) -> AnyAutoencoder:
     autoencoder = empty_autoencoder(files)
     _check_fits(files, autoencoder)
     try:
-        stored: OrderedDict[str, Tensor] = OrderedDict()
-        for path in files.weights_files:
-            # Copied, for the file may be replaced while the network is in use.
-            parts = load_file(path).items()
-            stored |= {unwrapped(name): it.to(torch.float32, copy=True) for name, it in parts}
+        stored = files.read_weights()
         autoencoder._fix_state_dict_keys_on_load(stored)
         autoencoder.load_state_dict(stored, assign=True)
     except (OSError, SafetensorError) as error:
@@ -250,11 +237,7 @@ def load_autoencoder(files: AutoencoderFiles) -> AnyAutoencoder:
 
 
 def _check_fits(files: AutoencoderFiles, autoencoder: AnyAutoencoder) -> None:
-    wanted = {name: tuple(value.shape) for name, value in autoencoder.state_dict().items()}
-    # Attention has other names in the first models.
-    shapes = OrderedDict(files.shapes)
-    autoencoder._fix_state_dict_keys_on_load(shapes)
-    if odd := [name for name in wanted | shapes if wanted.get(name) != shapes.get(name)]:
+    if odd := files.misfits(autoencoder):
         raise files.error(
             f"{len(odd)} tensors of its autoencoder don't fit config.json ({odd[0]}, ...)",
             "Copy the whole model folder again.",

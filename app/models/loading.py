@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import cached_property
 from math import ceil
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Final, Self, cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -29,7 +27,7 @@ from app.models.autoencoders import (
     load_autoencoder,
 )
 from app.models.files import ModelFiles, describe
-from app.models.network_files import unwrapped
+from app.models.network_files import BUILDING_ERRORS
 from app.models.stages import StageFiles, bands_of, describe_stage
 from app.networks.autoencoder import AT_ONCE, Autoencoder, LinearDecoder
 from app.networks.executor import NetworkExecutor
@@ -37,12 +35,6 @@ from app.networks.unet import Engine, Precision, SharedDenoiser, UNetDenoiser
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d import UNet2DModel
-
-_BUILDING: Final = (
-    *(ArithmeticError, AssertionError, AttributeError, LookupError),
-    *(RuntimeError, TypeError, ValueError),
-)
-"""The errors of diffusers on configurations of which it can't build a network, or run it."""
 
 _OTHER: Final = "Choose another model."
 
@@ -72,7 +64,7 @@ def empty_network(files: ModelFiles) -> UNet2DModel:
     try:
         with torch.device("meta"):
             return cast(UNet2DModel, UNet2DModel.from_config(files.unet_config))
-    except _BUILDING as error:
+    except BUILDING_ERRORS as error:
         raise files.error(
             f"its config.json describes no network that can be built ({_first_line(error)})",
             "Copy the whole model folder again.",
@@ -112,19 +104,14 @@ def _check_runs(files: ModelFiles, network: UNet2DModel) -> None:
     try:
         with torch.no_grad():
             network(x, t, label if network.class_embedding is not None else None)
-    except _BUILDING as error:
+    except BUILDING_ERRORS as error:
         raise files.error(
             f"diffusers can't run the network of its config.json ({_first_line(error)})", _OTHER
         ) from error
 
 
 def _check_fits(files: ModelFiles, network: UNet2DModel) -> None:
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    # Attention has other names in the first models.
-    stored = OrderedDict(files.shapes)
-    network._fix_state_dict_keys_on_load(stored)
-    odd = [name for name in wanted | stored if wanted.get(name) != stored.get(name)]
-    if odd:
+    if odd := files.misfits(network):
         raise files.error(
             f"{len(odd)} tensors of its {files.num_parameters:,} weights don't fit config.json "
             f"({odd[0]}, ...)",
@@ -141,14 +128,10 @@ def load_unet(files: ModelFiles) -> UNet2DModel:
     check_usable(files)
     unet = empty_network(files)
     try:
-        stored: OrderedDict[str, Tensor] = OrderedDict()
-        for path in files.weights_files:
-            # Copied, for the file may be replaced while the network is in use.
-            parts = load_file(path).items()
-            stored |= {unwrapped(name): it.to(torch.float32, copy=True) for name, it in parts}
+        stored = files.read_weights()
         unet._fix_state_dict_keys_on_load(stored)
         unet.load_state_dict(stored, assign=True)
-    except (OSError, SafetensorError, *_BUILDING) as error:
+    except (OSError, SafetensorError, *BUILDING_ERRORS) as error:
         raise files.error(
             f"its weights can't be read ({_first_line(error)})",
             "Copy the whole model folder again.",

@@ -3,20 +3,29 @@
 The files may be anybody's, so nothing is built by what they say before it is checked.
 """
 
+from __future__ import annotations
+
 import json
 import math
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import torch
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
 
 from app.documents import in_words
 from app.errors import ModelError
+
+if TYPE_CHECKING:
+    from diffusers.models.modeling_utils import ModelMixin
 
 SUB_BYTE: Final = ("F4", "F6_E2M3", "F6_E3M2")
 
@@ -31,6 +40,12 @@ _WRAPPERS: Final = re.compile(r"(_orig_mod\.|module\.)+")
 
 PICKLES: Final = ("diffusion_pytorch_model.bin", "pytorch_model.bin", "model.ckpt", "model.pt")
 CHECKSUMS: Final = "SHA256SUMS"
+
+BUILDING_ERRORS: Final = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(RuntimeError, TypeError, ValueError),
+)
+"""The errors of diffusers on configurations of which it can't build a network, or run it."""
 
 F = TypeVar("F", bound=BaseModel)
 
@@ -136,6 +151,27 @@ class NetworkFiles:
     def weights_bytes(self) -> int:
         """The bytes of the weights on the disk."""
         return sum(path.stat().st_size for path in self.weights_files)
+
+    def read_weights(self) -> OrderedDict[str, Tensor]:
+        """Read the weights in fp32, whatever they are stored in, by their names in a network.
+
+        Raises:
+            OSError, SafetensorError: If a file can't be read.
+        """
+        stored: OrderedDict[str, Tensor] = OrderedDict()
+        for path in self.weights_files:
+            # Copied, for the file may be replaced while the network is in use.
+            parts = load_file(path).items()
+            stored |= {unwrapped(name): it.to(torch.float32, copy=True) for name, it in parts}
+        return stored
+
+    def misfits(self, network: ModelMixin) -> list[str]:
+        """Name the tensors that the weights and `network` don't have in the same shape."""
+        wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+        # Attention has other names in the first models.
+        stored = OrderedDict(self.shapes)
+        network._fix_state_dict_keys_on_load(stored)
+        return [name for name in wanted | stored if wanted.get(name) != stored.get(name)]
 
     def error(self, what: str, hint: str) -> ModelError:
         """Make a ModelError that names this model."""

@@ -75,7 +75,7 @@ class OpenVinoUNet(nn.Module):
         _require(not unet.config["center_input_sample"] and type(unet.conv_act) is nn.SiLU)
         self._unet = unet
         self._precision = "bf16" if dtype == torch.bfloat16 else "f32"
-        self._compiled: dict[bool, tuple[_Form, ov.AsyncInferQueue]] = {}
+        self._compiled: dict[int, tuple[_Form, ov.AsyncInferQueue]] = {}
         self._lock = threading.Lock()
         _graph(unet, 64, 64)  # Raises now what would else be raised in the middle of a painting.
 
@@ -96,7 +96,9 @@ class OpenVinoUNet(nn.Module):
             outputs[i] = torch.from_numpy(request.output_tensors[0].data.copy())
 
         with self._lock:
-            queue = self._queue(x.shape[2], x.shape[3], apart=len(x) > 1)
+            threads = torch.get_num_threads()
+            form = x.shape[2], x.shape[3], threads
+            queue = self._queue(form, at_once=threads if len(x) > 1 else 1)
             queue.set_callback(keep)
             for i, each in enumerate(inputs):
                 queue.start_async(each, i, share_inputs=True)
@@ -113,18 +115,18 @@ class OpenVinoUNet(nn.Module):
             time = time + unet.class_embedding(labels)
         return torch.as_tensor(time)
 
-    def _queue(self, height: int, width: int, *, apart: bool) -> ov.AsyncInferQueue:
-        """Return the graph for pictures that share all threads, or that have one `apart`."""
-        form = height, width, torch.get_num_threads()
-        found = self._compiled.get(apart)
+    def _queue(self, form: _Form, *, at_once: int) -> ov.AsyncInferQueue:
+        """Return the graph in which so many pictures `at_once` share the threads."""
+        found = self._compiled.get(at_once)
         if found is None or found[0] != form:
-            self._compiled.pop(apart, None)  # Its memory goes before more is taken.
-            at_once = form[2] if apart else 1
+            # Its memory, and that for another number of threads, goes before more is taken.
+            kept = self._compiled.items()
+            self._compiled = {n: it for n, it in kept if n != at_once and it[0][2] == form[2]}
             how = {"INFERENCE_PRECISION_HINT": self._precision, "NUM_STREAMS": at_once}
             how["INFERENCE_NUM_THREADS"] = form[2]
-            graph = _graph(self._unet, height, width)
+            graph = _graph(self._unet, form[0], form[1])
             found = form, ov.AsyncInferQueue(ov.Core().compile_model(graph, "CPU", how), at_once)
-            self._compiled[apart] = found
+            self._compiled[at_once] = found
         return found[1]
 
 

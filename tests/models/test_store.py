@@ -363,7 +363,7 @@ def test_a_square_may_be_given_by_both_sides(root: Path) -> None:
 def test_nothing_is_allocated_for_a_network_that_the_weights_do_not_fit(
     root: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
 ) -> None:
-    monkeypatch.setattr("app.models.loading.load_file", None)
+    monkeypatch.setattr("app.models.network_files.load_file", None)
     edit(root / "tiny" / "unet" / "config.json", **changes)
     with pytest.raises(ModelError, match=r"don't fit config\.json"):
         ModelStore([root]).load("tiny")

@@ -119,9 +119,24 @@ def test_threads_follow_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     for threads in (2, 1, 2):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         net(x, t)
-        compiled = net._compiled[False][1][0].get_compiled_model()
+        compiled = net._compiled[1][1][0].get_compiled_model()
         used.append(compiled.get_property("INFERENCE_NUM_THREADS"))
     assert used == [2, 1, 2]
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("threads", "graphs"), [(1, {1}), (2, {1, 2})])
+def test_a_graph_is_compiled_for_one_picture_and_one_for_several(
+    threads: int, graphs: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = OpenVinoUNet(small_unet())
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    for pictures in (1, 3, 1, 2):
+        net(torch.zeros(pictures, 3, 16, 16), torch.full((pictures,), 7))
+    assert set(net._compiled) == graphs
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    net(torch.zeros(1, 3, 16, 16), torch.tensor([7]))
+    assert set(net._compiled) == {1}, "those of other threads are let go"
 
 
 def test_fast_is_openvinos_in_the_processors_own_format(monkeypatch: pytest.MonkeyPatch) -> None:
