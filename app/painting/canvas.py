@@ -16,7 +16,7 @@ from torch import Tensor
 from app.diffusion.cascade import RATIO
 from app.diffusion.inpainting import KnownPart
 from app.errors import PictureError
-from app.images.encoding import png_bytes
+from app.images.encoding import image_of, png_bytes
 from app.images.pixels import to_unit
 from app.images.reader import READERS
 from app.images.reading import square
@@ -167,6 +167,22 @@ def decoded(text: str) -> Image.Image:
     if image.width != image.height:
         raise PictureError("A source isn't square.", "Crop or squash the picture first.")
     return image
+
+
+def surrounded(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """Make room around a square `picture`, which becomes three quarters as large.
+
+    Returns:
+        canvas: As large as the picture was, the picture in its middle, its edge drawn out.
+        mask: White where the room is.
+    """
+    side = picture.width
+    small = square(picture.convert("RGB"), 3 * side // 4)
+    before = (side - small.width) // 2
+    rim = (before, side - small.width - before)
+    canvas = np.pad(np.asarray(small), (rim, rim, (0, 0)), mode="edge")
+    inside = np.zeros((small.width, small.width), bool)
+    return image_of(canvas), Image.fromarray(np.pad(inside, rim, constant_values=True))
 
 
 def softened(sketch: Image.Image, info: ModelInfo) -> Image.Image:

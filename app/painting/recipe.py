@@ -223,7 +223,7 @@ class Recipe(Filmed):
     picture: int = Field(default=0, ge=0, lt=MAX_PICTURES)
     precision: Computed = "exact"
     label: Label = None
-    guidance_scale: Annotated[float, Control("guidance", step=0.5, everywhere=False)] = Field(
+    guidance_scale: Annotated[float, Control("guidance", step=0.5)] = Field(
         default=1.0,
         ge=1,
         le=MAX_GUIDANCE,
@@ -265,13 +265,13 @@ class Recipe(Filmed):
         description="The t at which the first stage hands over, 0 when it is finished: x_t where "
         "the second stage knows as much noise, else x_0_hat.",
     )
-    guidance_from: Annotated[int, Control("guidance from t", everywhere=False)] = Field(
+    guidance_from: Annotated[int, Control("guidance from t")] = Field(
         default=MAX_T,
         ge=0,
         le=MAX_T,
         description="The largest t at which the class pulls; steps before it take half the time.",
     )
-    guidance_to: Annotated[int, Control("guidance to t", everywhere=False)] = Field(
+    guidance_to: Annotated[int, Control("guidance to t")] = Field(
         default=0,
         ge=0,
         le=MAX_T,

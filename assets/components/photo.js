@@ -2,6 +2,7 @@
 
 const HEAD_BYTES = 1 << 16; // a saved picture says within these what it carries
 const OFFERS = [
+  { tab: "paint", name: "Paint", about: "start a painting from it", input: "#start-photo input[type=file]" },
   { tab: "noise", name: "Noise", about: "watch it dissolve, and what the model makes of the rest", input: PICKER },
   { tab: "mix", name: "Mix", about: "blend it with one of the model's paintings", input: PICKER },
   { tab: "noise", name: "× 4", about: "have the second stage paint it four times as large", input: PICKER, then: ".lab-enlarge button", enlarges: true },

@@ -224,6 +224,7 @@ pleinAir.keyOf = keyOf;
 // ---- the form
 
 const SETTINGS = "plein-air:settings";
+const START = "plein-air:start";
 
 pleinAir.keepSettings = (names, values) => {
   const settings = Object.fromEntries(names.map((name, n) => [name, values[n]]));
@@ -234,9 +235,18 @@ pleinAir.keepSettings = (names, values) => {
   }
 };
 
-function keptSettings() {
+// What a painting starts from: some of {mode, picture, drawn, t, careful}, pictures as recipes have them.
+pleinAir.keepStart = (part) => {
   try {
-    return JSON.parse(localStorage.getItem(SETTINGS));
+    localStorage.setItem(START, JSON.stringify({ ...kept(START), ...part }));
+  } catch {
+    // as above; or there is no room for a picture
+  }
+};
+
+function kept(name) {
+  try {
+    return JSON.parse(localStorage.getItem(name));
   } catch {
     return null; // as above
   }
@@ -248,15 +258,15 @@ async function readOpening() {
   const link = new URL(location.href).searchParams.get("recipe") ?? "";
   const here = history.state?.run ? await pleinAir.runs.get(history.state.run) : null;
   const [newest] = here || link ? [] : await pleinAir.runs.list();
-  const kept = here ?? (newest ? await pleinAir.runs.get(newest.id) : null);
-  return { kept, link: here ? "" : link, settings: keptSettings() };
+  const run = here ?? (newest ? await pleinAir.runs.get(newest.id) : null);
+  return { kept: run, link: here ? "" : link, settings: kept(SETTINGS), start: kept(START) };
 }
 
 const opening = readOpening();
 
 pleinAir.opening = () => opening;
 pleinAir.openingWords = async () => {
-  const { link, settings } = await opening;
+  const { link, settings, start } = await opening;
   if (settings?.keep === false) pleinAir.drewSeed(settings.seed);
-  return JSON.stringify({ link, settings });
+  return JSON.stringify({ link, settings, start: (start?.mode ?? "noise") === "noise" ? null : start });
 };

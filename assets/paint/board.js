@@ -1,6 +1,6 @@
 // The board that a painting starts from: a picture, a sketch on paper, or a mask over a picture.
 //
-// The server sends {kind: "board", mode, src, side, mask, palette}; the component's value becomes what is drawn,
+// The server sends {kind: "board", mode, src, side, drawn, palette}; the component's value becomes what is drawn,
 // {kind: "drawn", png}: the sketch, or the mask, white on black, as a PNG in base64.
 
 const MAX_UNDO = 40;
@@ -24,7 +24,7 @@ function mountBoard(root, { props, watch, label }) {
   const find = (selector) => root.querySelector(selector);
   const [picture, strokes] = [find(".board-picture"), find(".board-strokes")];
   const [under, over] = [picture, strokes].map((canvas) => canvas.getContext("2d", { willReadFrequently: true }));
-  const look = { mode: "picture", colour: "", paper: "#fff", brush: 2, erases: false, side: 256 };
+  const look = { mode: "picture", colour: "", paper: "#fff", brush: 2, erases: false, side: 256, given: false };
   let undo = [];
   let last = null; // of the stroke under way
 
@@ -41,6 +41,7 @@ function mountBoard(root, { props, watch, label }) {
     find(".board-eraser").setAttribute("aria-pressed", String(look.erases));
     find(".board-undo").disabled = !undo.length;
     board.dataset.strokes = undo.length;
+    board.dataset.given = look.given;
   }
 
   // What is drawn, as the server takes it.
@@ -62,6 +63,7 @@ function mountBoard(root, { props, watch, label }) {
     }
     const png = sheet.toDataURL("image/png").split(",")[1];
     props.value = JSON.stringify({ kind: "drawn", mode: look.mode, png });
+    pleinAir.keepStart({ drawn: undo.length || look.given ? png : "" });
   }
 
   const place = (event) => {
@@ -129,8 +131,9 @@ function mountBoard(root, { props, watch, label }) {
       aria-label="colour ${colour}" style="--colour: ${colour}"></button>`).join("");
   }
 
-  async function open({ mode, src, side, mask, palette }) {
-    Object.assign(look, { mode, side, erases: false });
+  async function open({ mode, src, side, drawn, palette }) {
+    Object.assign(look, { mode, side, erases: false, given: Boolean(drawn) });
+    pleinAir.keepStart({ picture: src.split(",")[1] ?? "", drawn: drawn.split(",")[1] ?? "" });
     showColours(palette);
     undo = [];
     for (const canvas of [picture, strokes]) [canvas.width, canvas.height] = [look.side, look.side];
@@ -144,13 +147,13 @@ function mountBoard(root, { props, watch, label }) {
       return image;
     };
     if (src) under.drawImage(await load(src), 0, 0, side, side);
-    if (mask) {
-      over.drawImage(await load(mask), 0, 0, look.side, look.side);
-      const drawn = over.getImageData(0, 0, look.side, look.side);
-      for (let i = 0; i < drawn.data.length; i += 4) {
-        drawn.data.set([194, 83, 59, drawn.data[i]], i);
+    if (drawn) over.drawImage(await load(drawn), 0, 0, look.side, look.side);
+    if (drawn && mode === "part") {
+      const mask = over.getImageData(0, 0, look.side, look.side);
+      for (let i = 0; i < mask.data.length; i += 4) {
+        mask.data.set([194, 83, 59, mask.data[i]], i);
       }
-      over.putImageData(drawn, 0, 0);
+      over.putImageData(mask, 0, 0);
     }
     showTools();
     tell();

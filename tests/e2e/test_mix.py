@@ -175,6 +175,40 @@ def test_a_mixture_is_decoded_from_the_sliders_t(tab: Locator) -> None:
     assert (experiment.run.pictures, experiment.run.steps) == (2, 200)
 
 
+def test_a_mixture_is_guided_to_a_class_and_a_dropped_png_guides_it_again(
+    browser_page: Page, tab: Locator, tmp_path: Path
+) -> None:
+    browser_page.get_by_label("model", exact=True).click()
+    browser_page.get_by_role("option", name=re.compile("^classes")).click()
+    tab.get_by_role("button", name="the way back").click()
+    tab.get_by_label("class", exact=True).click()
+    browser_page.get_by_role("option", name="river · 41", exact=True).click()
+    for name, value in {"steps": 6, "guidance": 3, "guidance from t": 700}.items():
+        field = tab.get_by_label(f"number input for {name}", exact=True)
+        field.fill(str(value))
+        field.press("Tab")
+    player = tab.locator(".player")
+    tab.get_by_role("button", name="Mix", exact=True).click()
+    expect(player.locator(".player-title")).to_contain_text("guided by 3", timeout=PATIENCE)
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    file = tmp_path / "mixture.png"
+    file.write_bytes(saved(tab, player.locator(".player-save")).read_bytes())
+    experiment = read_experiment(file.read_bytes())
+    assert isinstance(experiment, Mixing)
+    run = experiment.run
+    assert (run.label, run.guidance_scale, run.guidance_from, run.guidance_to) == (1, 3, 700, 0)
+    browser_page.reload()
+    expect(browser_page.locator(".player").first).to_have_attribute("data-state", "finished")
+    browser_page.locator("#recipe-drop input[type=file]").set_input_files(file)
+    restored = browser_page.get_by_text("The settings of this mixing are restored: it can be")
+    expect(restored).to_be_visible(timeout=PATIENCE)
+    expect(tab.get_by_label("class", exact=True)).to_have_value("river · 41")
+    tab.get_by_role("button", name="the way back").click()
+    for name, value in {"guidance": 3, "guidance from t": 700, "guidance to t": 0}.items():
+        field = tab.get_by_label(f"number input for {name}", exact=True)
+        expect(field).to_have_value(str(value))
+
+
 @pytest.mark.slow
 def test_a_dropped_png_restores_its_mixture(
     browser_page: Page, tab: Locator, tmp_path: Path

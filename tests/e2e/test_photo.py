@@ -3,7 +3,8 @@
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.lab_page import EXAMPLES, PATIENCE, upload, wide_picture
+from tests.e2e.lab_page import EXAMPLES, PATIENCE, resize, upload, wide_picture
+from tests.e2e.test_paint import painted
 from tools.server import Server
 
 pytestmark = pytest.mark.e2e
@@ -33,12 +34,28 @@ def drop(page: Page, name: str = "holiday.png", kind: str = "image/png") -> Loca
 def test_a_photo_is_offered_all_that_can_be_done_and_nothing_is_done_unasked(page: Page) -> None:
     question = drop(page)
     expect(question.get_by_role("heading")).to_contain_text("holiday.png")
-    expect(question.locator("b")).to_have_text(["Noise", "Mix", "× 4", "Train"])  # noqa: RUF001
+    expect(question.locator("b")).to_have_text(["Paint", "Noise", "Mix", "× 4", "Train"])  # noqa: RUF001
     page.keyboard.press("Escape")
     expect(question).to_have_count(0)
     expect(page.get_by_role("tab", name="Paint", exact=True)).to_have_attribute(
         "aria-selected", "true"
     )
+
+
+def test_a_photo_is_what_a_painting_starts_from(page: Page) -> None:
+    drop(page).get_by_role("button", name="start a painting").click()
+    board = page.locator("#paint .board")
+    expect(board).to_have_attribute("data-mode", "picture", timeout=PATIENCE)
+    expect(board).not_to_have_attribute("data-empty", "")
+    assert painted(page).source is not None
+
+
+@pytest.mark.slow
+def test_a_photo_is_what_a_painting_starts_from_on_a_phone(page: Page) -> None:
+    resize(page, "phone")
+    page.reload()
+    drop(page).get_by_role("button", name="start a painting").click()
+    expect(page.locator("#paint .board")).to_have_attribute("data-mode", "picture")
 
 
 def test_a_photo_is_taken_to_mix(page: Page) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from app.images.arrays import Pixels
 from app.painting.canvas import Mask, decoded
 from app.painting.recipe import Recipe
+from tests.e2e.lab_page import PATIENCE, set_number
 from tests.e2e.test_paint import expect_state, painted, saved
 from tools.server import Server
 
@@ -117,6 +118,81 @@ def test_a_part_is_painted_anew_and_another_after_it(page: Page) -> None:
     page.get_by_role("button", name="← its origin").click()
     expect(page.locator(".player-title")).not_to_contain_text("times over")
     assert saved(page).mask == recipe.mask
+
+
+def test_a_picture_gets_more_around_it_and_keeps_its_own_pixels(page: Page) -> None:
+    painted(page)
+    page.get_by_role("button", name="This part again", exact=True).click()
+    page.get_by_role("button", name="More around it", exact=True).click()
+    expect(page.locator(BOARD)).to_have_attribute("data-given", "true", timeout=PATIENCE)
+    recipe = painted(page)
+    assert recipe.resampling == 3
+    result, source, white = pixels_of(page, recipe)
+    assert not white[8:56, 8:56].any()
+    assert white.sum() == 64**2 - 48**2
+    assert result[~white].tobytes() == source[~white].tobytes()
+
+
+def test_what_a_painting_starts_from_survives_a_reload(page: Page) -> None:
+    start_from(page, "a sketch", "sketch")
+    page.locator(".board-colours button").first.click()
+    draw(page)
+    set_number(page, "t: my picture", 300)
+    page.reload()
+    expect(page.locator(BOARD)).to_have_attribute("data-given", "true", timeout=PATIENCE)
+    recipe = painted(page)
+    assert recipe.source is not None
+    assert recipe.start_t == 300
+    pixels = np.asarray(decoded(recipe.source)).astype(int)
+    assert pixels[0].mean() > pixels[8, 6:10].mean() + 40, "the stroke that was drawn before"
+    start_from(page, "a part", "part")
+    draw(page)
+    page.reload()
+    expect(page.locator(BOARD)).to_have_attribute("data-mode", "part", timeout=PATIENCE)
+    expect(page.locator(BOARD)).to_have_attribute("data-given", "true")
+    assert painted(page).mask is not None
+    page.locator(".studio-start").get_by_text("noise", exact=True).click()
+    expect(page.locator(BOARD)).to_have_count(0)
+    page.reload()
+    expect_state(page, "finished")
+    assert painted(page).source is None
+
+
+def test_a_finger_draws(visitor: BrowserContext, studio: Server) -> None:
+    assert visitor.browser
+    screen = {"width": 390, "height": 844}
+    with visitor.browser.new_context(has_touch=True, viewport=screen) as context:
+        page = context.new_page()
+        page.goto(studio.url)
+        expect_state(page, "finished")
+        page.get_by_role("button", name="settings").click()
+        start_from(page, "a sketch", "sketch")
+        sheet = page.locator(".board-strokes")
+        sheet.scroll_into_view_if_needed()
+        box = sheet.bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 4
+        finger = context.new_cdp_session(page)
+
+        def touch(kind: str, *points: dict[str, float]) -> None:
+            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [*points]})
+
+        before = page.evaluate("scrollY")
+        touch("touchStart", {"x": x, "y": y})
+        for step in range(1, 9):
+            touch("touchMove", {"x": x, "y": y + step * box["height"] / 16})
+        touch("touchEnd")
+        expect(page.locator(BOARD)).to_have_attribute("data-strokes", "1")
+        assert page.evaluate("scrollY") == before, "the page scrolled under the finger"
+        drawn = page.evaluate(
+            """() => {
+                const sheet = document.querySelector(".board-strokes");
+                const at = (y) => sheet.getContext("2d")
+                    .getImageData(sheet.width / 2, y * sheet.height, 1, 1).data[3];
+                return [at(0.3), at(0.5), at(0.7), at(0.95)];
+            }"""
+        )
+        assert [it > 0 for it in drawn] == [True, True, True, False]
 
 
 @pytest.mark.slow

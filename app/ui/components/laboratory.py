@@ -304,7 +304,6 @@ def not_restored(it: AnyExperiment, studio: Studio) -> list[str]:
         case _:
             lost = {
                 "clipping": not it.run.clip,
-                "guidance": it.run.guidance_scale != 1,
                 "spacing": it.run.spacing != "trailing",
                 "second seed": getattr(it, "seed", it.run.seed) != it.run.seed,
                 "rows": isinstance(it, Grid) and shown_rows(it, studio) is None,

@@ -114,10 +114,12 @@ class Opening(FromPage):
     Attributes:
         link: The recipe of the link that was followed; empty for none.
         settings: The values that the form's controls had, by name; None where none are kept.
+        start: What the form's painting starts from, where that isn't noise and is kept.
     """
 
     link: str = Field(default="", max_length=MAX_RUN)
     settings: dict[str, Any] | None = None
+    start: dict[str, Any] | None = None
 
 
 class Player(BrowserComponent):

@@ -320,8 +320,12 @@ def add_rest(controls: Controls, model: type[BaseModel], without: Collection[str
             controls[name] = control(model, name)
 
 
-_ELSEWHERE: Final = ("model", "precision", "label", "seed", "pictures", *STAGE_FIELDS)
-"""The fields of a laboratory's way back that have their controls elsewhere on the page."""
+_ELSEWHERE: Final = (
+    *("model", "precision", "label", "seed", "pictures"),
+    *GUIDANCE_FIELDS,
+    *STAGE_FIELDS,
+)
+"""The fields of a laboratory's way back whose controls are built elsewhere."""
 
 
 def way_back(info: ModelInfo, steps: int) -> Controls:
@@ -334,11 +338,12 @@ def way_back(info: ModelInfo, steps: int) -> Controls:
         "steps": {"maximum": most, "value": min(steps, most), "info": "counted from T"},
         "eta": {"value": 1, "visible": False, "min_width": 100},
     }
-    return Controls(
+    own = Controls(
         (name, control(Recipe, name, **{"min_width": 120} | how.get(name, {})))
         for name, it in declared(Recipe).items()
         if control_of(it).everywhere and name not in _ELSEWHERE
     )
+    return Controls(own | guidance_controls(info, *GUIDANCE_FIELDS))
 
 
 def follow_model(studio: Studio, model: gr.Dropdown, controls: Controls) -> None:

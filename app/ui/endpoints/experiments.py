@@ -8,12 +8,12 @@ import gradio as gr
 from pydantic_core import to_json
 
 from app.documents import Document
-from app.fields import Fields, limited
+from app.fields import Fields, declared, limited
 from app.images.reader import READERS
 from app.laboratory.experiment import DECODING_STEPS, Experiment
 from app.painting.canvas import UPLOAD_SIDE
 from app.painting.film import FilmResult
-from app.painting.recipe import Filmed, Recipe
+from app.painting.recipe import GUIDANCE_FIELDS, Filmed, Recipe
 from app.painting.sources import PictureSource
 from app.studio import Studio
 from app.ui.endpoints.arguments import Json, Shown
@@ -36,6 +36,7 @@ def way_back(*without: str) -> Fields:
     """
     return Fields(
         Recipe,
+        names=_in_order(),
         without=("model", *without),
         everywhere=True,
         renamed=VARIATIONS,
@@ -45,6 +46,14 @@ def way_back(*without: str) -> Fields:
         },
         defaults={"sampler": "ddpm", "steps": DECODING_STEPS, "eta": ETA},
     )
+
+
+def _in_order() -> tuple[str, ...]:
+    """List the recipe's fields; how hard a class pulls came to these calls with the interval."""
+    scale, first, _ = GUIDANCE_FIELDS
+    names = [name for name in declared(Recipe) if name != scale]
+    names.insert(names.index(first), scale)
+    return tuple(names)
 
 
 ONE_BRUSHWORK: Final = {

@@ -9,7 +9,7 @@ import gradio as gr
 from app.fields import whole
 from app.laboratory.experiments import MAX_ROWS, ROWS, Grid, Mixing, Morph, SeedMorph, even_rows
 from app.laboratory.mix import GridResult, MixItem, MorphResult, grid_of, morph_of
-from app.painting.recipe import Recipe
+from app.painting.recipe import GUIDANCE_FIELDS, Recipe
 from app.painting.runs import Runs
 from app.studio import Studio
 from app.ui.components import recipe_controls as easel
@@ -228,7 +228,8 @@ def _add_runs(
 
     # One event for all triggers, or the answer to an earlier one could come last. The morph's
     # instrument tells when the slider over t has come to rest while the panel is seen.
-    controls: list[Any] = [form[name] for name in ("steps", "sampler", "size", "stage_steps")]
+    costly = ("steps", "sampler", "size", "stage_steps", *GUIDANCE_FIELDS)
+    controls: list[Any] = [form[name] for name in costly]
     how = streaming() | {"trigger_mode": "always_last"}
     triggers = [opened.select, instrument.input, *(it.change for it in (*slower, *controls))]
     gr.on(triggers, errors_to_page(estimate), form.all, words, **how)

@@ -10,13 +10,23 @@ from typing import Any, ClassVar, Final, Literal, get_args
 import gradio as gr
 import numpy as np
 from PIL import Image
+from pydantic import Field
 
 from app.diffusion.cascade import RATIO
+from app.diffusion.schedule import MAX_T
 from app.errors import PictureError
 from app.images.encoding import image_of
 from app.images.reader import READERS
 from app.images.reading import own_picture, square
-from app.painting.canvas import UPLOAD_SIDE, decoded, encoded, held, side_of
+from app.painting.canvas import (
+    UPLOAD_SIDE,
+    decoded,
+    encoded,
+    encoded_mask,
+    held,
+    side_of,
+    surrounded,
+)
 from app.painting.examples import load_examples
 from app.painting.recipe import MAX_SOURCE, Recipe
 from app.settings import ASSETS
@@ -28,6 +38,7 @@ from app.ui.components.layout import Header, light, quiet, streaming
 from app.ui.components.messages import Message
 from app.ui.components.numbers import Slider
 from app.ui.components.picker import shown_in_paint
+from app.ui.components.player import FromPage
 from app.ui.components.recipe_controls import following
 from app.ui.components.upload import UploadButton
 from app.ui.errors import errors_to_page
@@ -56,7 +67,7 @@ class BoardMessage(Message):
         src: The picture as a data-URI; empty for none.
         side: The side of the sheet in pixels.
         palette: The colours of a sketch, from dark to light.
-        mask: A mask that is drawn already, likewise a data-URI.
+        drawn: A sketch or a mask that is drawn already, likewise a data-URI.
     """
 
     kind: ClassVar[str] = "board"
@@ -64,7 +75,7 @@ class BoardMessage(Message):
     src: str
     side: int
     palette: tuple[str, ...]
-    mask: str = ""
+    drawn: str = ""
 
 
 class Board(LabComponent):
@@ -106,6 +117,24 @@ class StartPicture:
         return decoded(self.text)
 
 
+class KeptStart(FromPage):
+    """What a browser kept of the controls of what a painting starts from.
+
+    Attributes:
+        mode: What it starts from.
+        picture: The picture, as a recipe's text; empty for none.
+        drawn: The sketch or the mask, likewise.
+        t: The t to which it is noised; None where the control was never set.
+        careful: Whether a part is joined with care.
+    """
+
+    mode: Mode = "noise"
+    picture: str = Field(default="", max_length=MAX_SOURCE)
+    drawn: str = Field(default="", max_length=MAX_SOURCE)
+    t: int | None = Field(default=None, ge=1, le=MAX_T)
+    careful: bool = False
+
+
 @cache
 def palette() -> tuple[str, ...]:
     """Measure the colours of the finished paintings that the page shows, from dark to light."""
@@ -120,14 +149,14 @@ def palette() -> tuple[str, ...]:
 
 
 class StartControls:
-    """The controls of what a painting starts from, inside `folded`, and their events.
+    """The controls of what a painting starts from, and their events.
 
     Attributes:
         inputs: What `fields` and `run` take the values of.
         outputs: What `updates` sets.
     """
 
-    def __init__(self, studio: Studio, header: Header, folded: gr.Accordion) -> None:
+    def __init__(self, studio: Studio, header: Header) -> None:
         self._studio = studio
         self._examples = load_examples(ASSETS / "showcase")
         T = studio.models.describe(studio.settings.default_model).num_train_timesteps
@@ -145,6 +174,7 @@ class StartControls:
         with gr.Row(elem_classes="lab-sources", visible=False) as self.row:
             upload = UploadButton("Upload", file_types=["image"], size="sm", min_width=60)
             shown = gr.Button("The picture shown", size="sm", min_width=60)
+            self.around = gr.Button("More around it", size="sm", min_width=60, visible=False)
         with gr.Column(visible=False) as self.sheet:
             self.board = Board(_board("picture", None))
         self.t = Slider(
@@ -162,11 +192,10 @@ class StartControls:
         )
         self.picture = gr.State(None)
         self._seen = gr.Textbox(visible=False, label="what Paint shows")
-        self._again = gr.Button("this part again", visible="hidden", elem_id="part-again")
         self.inputs = [self.mode, self.picture, self.board, self.t, self.careful]
-        self._look = [self.row, self.sheet, self.t, self.careful]
+        self._look = [self.row, self.sheet, self.t, self.careful, self.around]
         self.outputs = [*self._look, self.mode, self.picture, self.board]
-        self._wire(header, folded, upload, shown)
+        self._wire(header, upload, shown)
 
     def fields(self, wish: Mapping[str, Any], *values: Any) -> dict[str, Any]:
         """Return the recipe's fields that the `values` of the inputs are, beside others' `wish`.
@@ -206,31 +235,58 @@ class StartControls:
         if root.source is None:
             return [*_look("noise"), "noise", gr.skip(), gr.skip()]
         mode: Mode = "part" if root.mask else "picture"
-        row, sheet, t, careful = _look(mode)
-        if root.start_t and t["visible"]:
-            t |= {"value": root.start_t}
-        picture = StartPicture(root.source)
-        board = _board(mode, picture, root.mask or "")
-        careful |= {"value": root.resampling > 1}
-        return [row, sheet, t, careful, mode, picture, board]
+        t, picture = root.start_t, StartPicture(root.source)
+        return _set(mode, picture, root.mask or "", t, root.resampling > 1)
 
-    def _wire(
-        self, header: Header, folded: gr.Accordion, upload: UploadButton, shown: gr.Button
-    ) -> None:
+    def restored(self, told: KeptStart) -> list[Any]:
+        """Return the updates of the outputs that set them to what a browser kept of them.
+
+        Raises:
+            PictureError: If what it kept is no picture.
+        """
+        for text in filter(None, (told.picture, told.drawn)):
+            decoded(text)
+        picture = StartPicture(told.picture) if told.picture else None
+        return _set(told.mode, picture, told.drawn, told.t, told.careful)
+
+    def add_ways_in(self, folded: gr.Accordion) -> None:
+        """Add what the player and a dropped photo set the controls by, which are `folded` away.
+
+        What is folded away is not on the page, so this stands outside.
+        """
+        part = gr.Button("this part again", visible="hidden", elem_id="part-again")
+        with gr.Row(elem_id="start-photo", visible="hidden"):
+            photo = UploadButton("start from a photo", file_types=["image"])
+
+        def again(seen: str) -> list[Any]:
+            return [*_set("part", self._painted(seen)), gr.update(open=True)]
+
+        def begun(path: Path) -> list[Any]:
+            return [*_set("picture", _upload(path)), gr.update(open=True)]
+
+        outputs, how = [*self.outputs, folded], streaming()
+        js = "() => pleinAir.painted()"
+        part.click(errors_to_page(again), self._seen, outputs, js=js, **how)
+        photo.upload(errors_to_page(begun), photo, outputs, **how)
+
+    def _wire(self, header: Header, upload: UploadButton, shown: gr.Button) -> None:
         def chosen(mode: Mode, picture: StartPicture | None, seen: str) -> list[Any]:
             if picture is None and mode in {"picture", "part"}:
                 picture = self._painted(seen)
-            return [*_look(mode), mode, picture, _board(mode, picture)]
+            return _set(mode, picture)
 
         def uploaded(mode: Mode, path: Path) -> list[Any]:
-            (image,) = READERS.squares(path, [(UPLOAD_SIDE, "crop")])
-            return [picture := StartPicture(encoded(image)), _board(mode, picture)]
+            return [picture := _upload(path), _board(mode, picture)]
 
         def taken(mode: Mode, seen: str) -> list[Any]:
             return [picture := self._painted(seen), _board(mode, picture)]
 
-        def again(seen: str) -> list[Any]:
-            return [*chosen("part", self._painted(seen), ""), gr.update(open=True)]
+        def surround(picture: StartPicture | None, seen: str) -> list[Any]:
+            inner = picture or self._painted(seen)
+            canvas, mask = surrounded(inner.image)
+            picture = StartPicture(encoded(canvas), inner.run)
+            # Plainly painted, a rim is seen to be one.
+            return [picture, _board("part", picture, encoded_mask(mask)), True]
 
         def model_changed(name: str, t: float, before: int) -> list[Any]:
             T = self._studio.models.describe(name).num_train_timesteps
@@ -238,6 +294,10 @@ class StartControls:
             return [gr.update(value=round(t * T / before), minimum=least, maximum=most), T]
 
         seen, told = self._seen, [self.picture, self.board]
+        kept: dict[str, Any] = {"mode": self.mode, "t": self.t, "careful": self.careful}
+        for name, control in kept.items():
+            js = f"({name}) => pleinAir.keepStart({{ {name} }})"
+            control.change(None, control, None, js=js)
         info = self._studio.models.describe(self._studio.settings.default_model)
         length = gr.State(info.num_train_timesteps)
         self.mode.input(
@@ -255,11 +315,11 @@ class StartControls:
             js="(mode) => [mode, pleinAir.painted()]",
             **streaming(),
         )
-        self._again.click(
-            errors_to_page(again),
-            seen,
-            [*self.outputs, folded],
-            js="() => pleinAir.painted()",
+        self.around.click(
+            errors_to_page(surround),
+            [self.picture, seen],
+            [*told, self.careful],
+            js="(picture) => [picture, pleinAir.painted()]",
             **streaming(),
         )
         header.model.change(
@@ -279,15 +339,36 @@ class StartControls:
         return StartPicture(encoded(image), run_key(json.loads(seen)["run"]))
 
 
+def _upload(path: Path) -> StartPicture:
+    (image,) = READERS.squares(path, [(UPLOAD_SIDE, "crop")])
+    return StartPicture(encoded(image))
+
+
+def _set(
+    mode: Mode,
+    picture: StartPicture | None,
+    drawn: str = "",
+    t: int | None = None,
+    careful: bool | None = None,
+) -> list[Any]:
+    """Return the updates of the outputs that set them; t and careful stay where none is given."""
+    row, sheet, start, joined, around = _look(mode)
+    if t and start["visible"]:
+        start |= {"value": t}
+    if careful is not None:
+        joined |= {"value": careful}
+    return [row, sheet, start, joined, around, mode, picture, _board(mode, picture, drawn)]
+
+
 def _look(mode: Mode) -> list[dict[str, Any]]:
-    """Return the updates that show what a `mode` has: row, sheet, t, careful."""
+    """Return the updates that show what a `mode` has: row, sheet, t, careful, room around it."""
     has = (mode in {"picture", "part"}, mode != "noise", mode in {"picture", "sketch"})
-    return [gr.update(visible=it) for it in (*has, mode == "part")]
+    return [gr.update(visible=it) for it in (*has, mode == "part", mode == "part")]
 
 
-def _board(mode: Mode, picture: StartPicture | None, mask: str = "") -> BoardMessage:
+def _board(mode: Mode, picture: StartPicture | None, drawn: str = "") -> BoardMessage:
     uri = "data:image/png;base64,{}".format
+    over = uri(drawn) if drawn else ""
     if mode == "sketch" or picture is None:
-        return BoardMessage(mode, "", SKETCH_SIDE, palette())
-    side = picture.image.width
-    return BoardMessage(mode, uri(picture.text), side, palette(), uri(mask) if mask else "")
+        return BoardMessage(mode, "", SKETCH_SIDE, palette(), over if mode == "sketch" else "")
+    return BoardMessage(mode, uri(picture.text), picture.image.width, palette(), over)

@@ -38,7 +38,7 @@ from app.ui.components.player import FILES, Opening, Player, PlayerEvent, Visit
 from app.ui.components.recipe_controls import Controls, follow_model, following, in_pixels
 from app.ui.errors import errors_to_page
 from app.ui.paint.sheet import sheet_panel
-from app.ui.paint.start import StartControls
+from app.ui.paint.start import KeptStart, StartControls
 from app.ui.paint.stream import file_messages, film_message, paint_messages, with_previews
 from app.ui.served import served
 
@@ -64,8 +64,9 @@ def paint_tab(studio: Studio, header: Header, _: gr.Tab) -> None:
     with gr.Row(elem_classes="studio-easel"):
         with gr.Column(elem_classes="studio-controls", scale=0, min_width=300):
             with gr.Accordion("settings", elem_classes="studio-fold") as folded:
-                start = StartControls(studio, header, folded)
+                start = StartControls(studio, header)
                 fields, keep, variations = _controls(studio, header, examples)
+            start.add_ways_in(folded)
             paint = gr.Button("Paint", variant="primary", elem_classes="studio-paint")
             with gr.Row(elem_id="recipe-drop"):
                 # Not inside "more": what is folded away is not on the page, and can't take a drop.
@@ -304,15 +305,18 @@ def _wire_recipes(
         opening = Opening.read(told)
         if opening.link:
             return restore(Recipe.from_link(opening.link))
-        if opening.settings is None:
-            return {restored: gr.skip()}
-        values = {
-            name: whole(opening.settings[name]) for name in fields if name in opening.settings
-        }
+        updates = {restored: gr.skip()} if opening.settings is None else set_to(opening.settings)
+        if opening.start is not None:
+            begun = start.restored(KeptStart.read(opening.start))
+            updates |= zip(start.outputs, begun, strict=True)
+        return updates
+
+    def set_to(kept: Mapping[str, Any]) -> dict[Any, Any]:
+        values = {name: whole(kept[name]) for name in fields if name in kept}
         updates = followed(Recipe.checked(in_pixels(studio, values)))
-        if (number := whole(opening.settings.get("variations"))) in range(1, MAX_VARIATIONS + 1):
+        if (number := whole(kept.get("variations"))) in range(1, MAX_VARIATIONS + 1):
             updates[settings["variations"]] = number
-        updates[settings["keep"]] = opening.settings.get("keep") is True
+        updates[settings["keep"]] = kept.get("keep") is True
         return updates
 
     def visited(event: gr.EventData) -> list[Any]:

@@ -39,6 +39,7 @@ PAIR = {"run": run(), "first": upload(), "second": upload(), "seed": run().seed}
         (Morph.checked(PAIR | {"share_noise": False}), []),
         (Chain(model="tiny", source=upload(), schedule=ScheduleChoice()), ["schedule"]),
         (PosteriorStep(model="tiny", source=upload(), clip=False), ["clipping"]),
+        (Denoising(run=run(guidance_scale=2.0), source=upload(), seed=0), []),
         (
             Denoising(run=run(spacing="linspace", weights="0" * 64), source=upload(), seed=0),
             ["spacing", "weights"],
