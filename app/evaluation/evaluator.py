@@ -36,13 +36,14 @@ from app.evaluation.probe import ClassProbe
 from app.images.arrays import Pixels
 from app.images.pixels import to_bytes, to_unit
 from app.images.reading import resized
+from app.models.fields import GUIDANCE_FIELDS
 from app.models.files import ModelInfo
 from app.models.loading import LoadedModel
 from app.novelty.index import FeatureSpace, NoveltyIndex, build_index
 from app.novelty.nearest import model_features
 from app.painting.film import Moment
 from app.painting.painter import Painter
-from app.painting.recipe import GUIDANCE_FIELDS, MAX_PICTURES, Recipe
+from app.painting.recipe import MAX_PICTURES, Recipe
 from app.training.distributed import Processes
 
 LEAST: Final = 16

@@ -9,6 +9,10 @@ from app.diffusion.schedule import MAX_T
 MAX_SIDE: Final = 1024
 MAX_LEVELS: Final = 16
 MAX_CLASSES: Final = 10_000
+MAX_GUIDANCE: Final = 20
+
+GUIDANCE_FIELDS: Final = ("guidance_scale", "guidance_from", "guidance_to")
+"""How hard a class pulls and between which t, in a labels.json and in a recipe."""
 UNET_LEVELS: Final = (224, 448, 672, 896)
 """The levels of a UNet2DModel whose config.json has none."""
 
@@ -69,9 +73,13 @@ class AnalyticFields(ConfigFields):
 class LabelFields(ConfigFields):
     """Fields of a labels.json: a model's classes, and the one that means "any", where there is.
 
-    `pictures` are those that each class was learned from, where that is known.
+    `pictures` are those that each class was learned from, where that is known. The guidance is what
+    suits the model, as recipes have it.
     """
 
     labels: list[str]
     null_label: int | None = Field(default=None, ge=0)
     pictures: list[int] | None = None
+    guidance_scale: float = Field(default=1.0, ge=1, le=MAX_GUIDANCE, allow_inf_nan=False)
+    guidance_from: int = Field(default=MAX_T, ge=0, le=MAX_T)
+    guidance_to: int = Field(default=0, ge=0, le=MAX_T)

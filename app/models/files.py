@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.diffusion.denoiser import TARGETS
-from app.diffusion.schedule import SCHEDULES
+from app.diffusion.schedule import MAX_T, SCHEDULES
 from app.diffusion.variance import VarianceName
 from app.errors import RecipeError
 from app.models.autoencoders import PARTS, AutoencoderFiles
 from app.models.classes import class_number
 from app.models.fields import (
+    GUIDANCE_FIELDS,
     MAX_SIDE,
     AnalyticFields,
     LabelFields,
@@ -312,6 +313,9 @@ class ModelInfo:
         name: What its owner calls it, if anything; else it goes by its id.
         label_pictures: How many pictures each class was learned from; empty if that isn't known.
         latent: The latent space that it diffuses in; None where it diffuses pictures.
+        guidance_scale: How hard a class should pull, by whoever made the model; 1 is not at all.
+        guidance_from: The largest t at which it should.
+        guidance_to: The smallest.
     """
 
     id: str
@@ -326,6 +330,9 @@ class ModelInfo:
     label_pictures: tuple[int, ...] = ()
     analytic_variance: bool = False
     latent: LatentInfo | None = None
+    guidance_scale: float = 1.0
+    guidance_from: int = MAX_T
+    guidance_to: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -372,8 +379,7 @@ class ModelInfo:
     @property
     def summary(self) -> str:
         """The model in one line: "impressionist-64 · 64 px · 12.0 M"."""
-        of = self.latent
-        space = f" · latent {of.side} x {of.side} x {of.channels}" if of else ""
+        space = ", latent" if self.latent else ""
         return f"{self.name or self.id} · {self.size} px{space} · {self.parameters / 1e6:.1f} M"
 
 
@@ -384,6 +390,7 @@ def describe(files: ModelFiles) -> ModelInfo:
         ModelError: If they are missing, broken, or not a DDPM's.
     """
     unet, labels, of = files.unet_config, files.labels, files.autoencoder
+    guidance = labels.model_dump(include={*GUIDANCE_FIELDS}) if labels else {}
     return ModelInfo(
         id=files.id,
         size=unet["sample_size"] * (of.factor if of else 1),
@@ -396,4 +403,5 @@ def describe(files: ModelFiles) -> ModelInfo:
         learned_variance=files.learned_variance,
         analytic_variance=(files.folder / ANALYTIC).is_file(),
         latent=files.latent,
+        **guidance,
     )

@@ -32,6 +32,7 @@ from app.documents import Document
 from app.errors import RecipeError
 from app.fields import Control, UpToT
 from app.images.encoding import png_text
+from app.models.fields import GUIDANCE_FIELDS, MAX_GUIDANCE
 from app.models.files import FOLDER_NAME, MAX_NAME
 from app.networks.unet import Precision
 
@@ -40,7 +41,6 @@ MAX_SIDE: Final = 1024
 MAX_STEPS: Final = 1000
 STEPS: Final = 50
 MAX_STAGE_STEPS: Final = 100
-MAX_GUIDANCE: Final = 20
 MAX_CLASS_NAME: Final = 200
 MAX_BRANCHES: Final = 4
 MAX_LINK: Final = 8192
@@ -62,9 +62,6 @@ STAGE_FIELDS: Final = (
 
 VARIATION_FIELDS: Final = ("variation_seed", "variation_strength")
 """The recipe's fields that turn the noise of one seed towards others'."""
-
-GUIDANCE_FIELDS: Final = ("guidance_scale", "guidance_from", "guidance_to")
-"""The recipe's fields that say how hard a class pulls, and where."""
 
 SOURCE_FIELDS: Final = ("source", "start_t", "mask", "resampling")
 """The recipe's fields that say what a run starts from, where that isn't noise."""

@@ -59,7 +59,7 @@ def side_of(png: bytes) -> int:
 def test_it_is_listed_with_its_latents_and_paints(browser_page: Page, studio: Server) -> None:
     tab = open_tab(browser_page, studio, "Paint")
     chosen = browser_page.get_by_label("model", exact=True)
-    expect(chosen).to_have_value(f"{MODEL} · {SIDE} px · latent 8 x 8 x 4 · 0.2 M")
+    expect(chosen).to_have_value(f"{MODEL} · {SIDE} px, latent · 0.2 M")
     png = run(browser_page, tab.locator(".player"), "Paint")
     recipe = read_recipe(png)
     assert (recipe.model, side_of(png)) == (MODEL, 4 * SIDE)

@@ -455,12 +455,31 @@ def test_a_class_that_is_not_there_is_refused_with_those_that_are(
     assert len(caught.value.hint) < 1000
 
 
-@pytest.mark.parametrize("table", ['{"labels": 3}', '{"labels": ["a"], "null_label": 9}', "{}"])
+@pytest.mark.parametrize(
+    "table",
+    [
+        '{"labels": 3}',
+        '{"labels": ["a"], "null_label": 9}',
+        "{}",
+        '{"labels": ["a"], "guidance_scale": 0.5}',
+        '{"labels": ["a"], "guidance_from": "all"}',
+    ],
+)
 def test_labels_that_do_not_fit_are_refused(model_root: Path, tmp_path: Path, table: str) -> None:
     shutil.copytree(model_root / "classes", tmp_path / "classes")
     (tmp_path / "classes" / "labels.json").write_text(table)
     with pytest.raises(ModelError, match=r"labels\.json"):
         ModelStore([tmp_path]).load("classes")
+
+
+def test_the_guidance_that_suits_a_model_is_in_its_labels(model_root: Path, tmp_path: Path) -> None:
+    shutil.copytree(model_root / "classes", tmp_path / "classes")
+    path = tmp_path / "classes" / "labels.json"
+    table = json.loads(path.read_text())
+    path.write_text(json.dumps(table | {"guidance_scale": 3, "guidance_from": 700}))
+    info = ModelStore([tmp_path]).describe("classes")
+    assert (info.guidance_scale, info.guidance_from, info.guidance_to) == (3, 700, 0)
+    assert ModelStore([model_root]).describe("classes").guidance_scale == 1
 
 
 def test_the_bundled_model_is_what_its_card_says() -> None:

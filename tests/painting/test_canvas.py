@@ -12,12 +12,19 @@ from PIL import Image, ImageDraw
 from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.errors import LimitError, PictureError, RecipeError, StudioError
 from app.images.arrays import Pixels
-from app.images.encoding import png_bytes
+from app.images.encoding import image_of, png_bytes
 from app.images.pixels import noise_pixels, picture_pixels, to_unit
 from app.images.reading import square
 from app.limits import STAGE_COST, Limits
 from app.models.store import ModelStore
-from app.painting.canvas import Canvas, decoded, encoded_mask, side_of, softened
+from app.painting.canvas import (
+    Canvas,
+    decoded,
+    encoded_mask,
+    side_of,
+    softened,
+    surrounded,
+)
 from app.painting.film import Moment, ReplayStep
 from app.painting.painter import Painter
 from app.painting.recipe import MAX_SOURCE, Recipe, read_recipe
@@ -267,3 +274,17 @@ def test_a_grey_model_keeps_a_grey_picture(tmp_path: Path) -> None:
     kept = np.asarray(mask()) == 0
     grey = np.asarray(Image.fromarray(source_pixels()).convert("L").convert("RGB"))
     assert last[kept].tobytes() == grey[kept].tobytes()
+
+
+@pytest.mark.parametrize("side", [16, 30, 256])
+def test_a_picture_gets_room_around_it_and_is_kept_in_the_middle(side: int) -> None:
+    picture = image_of(np.random.default_rng(1).integers(0, 256, (side, side, 3), np.uint8))
+    canvas, room = surrounded(picture)
+    assert canvas.size == room.size == picture.size
+    inside = 3 * side // 4
+    white = np.asarray(room.convert("L")) > 127
+    assert white.sum() == side**2 - inside**2
+    small = np.asarray(square(picture, inside))
+    assert np.asarray(canvas)[~white].tobytes() == small.tobytes()
+    rim = np.asarray(canvas)[0, (side - inside) // 2 :][:inside]
+    assert (rim == small[0]).all(), "the picture's edge is drawn out"

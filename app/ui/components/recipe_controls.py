@@ -12,9 +12,10 @@ from app.diffusion.cascade import RATIO
 from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.errors import ModelError
 from app.fields import bounds, choices, control_of, declared, kinds, whole
+from app.models.fields import GUIDANCE_FIELDS
 from app.models.files import ModelInfo
 from app.models.stages import takes_pictures_of
-from app.painting.recipe import GUIDANCE_FIELDS, MAX_STEPS, STAGE_FIELDS, Recipe
+from app.painting.recipe import MAX_STEPS, STAGE_FIELDS, Recipe
 from app.studio import Studio
 from app.ui.components.layout import counted, note, quiet
 from app.ui.components.numbers import Number, Slider
@@ -214,15 +215,19 @@ def label_control(studio: Studio, model: gr.Dropdown) -> gr.Dropdown:
 
 def guidance_controls(info: ModelInfo, *names: str) -> Controls:
     """Build those of the controls of guidance that are named, shown where a model can be guided."""
-    total = info.num_train_timesteps
-    how: dict[str, dict[str, Any]] = {
-        "guidance_from": {"maximum": total, "value": total},
-        "guidance_to": {"maximum": total},
-    }
-    guided = info.null_label is not None
+    values, largest, guided = suited_guidance(info), limits(info), info.null_label is not None
+    how = {name: {"maximum": largest[name]} for name in names if name in largest}
     return Controls(
-        (name, control(Recipe, name, visible=guided, **how.get(name, {}))) for name in names
+        (name, control(Recipe, name, visible=guided, value=values[name], **how.get(name, {})))
+        for name in names
     )
+
+
+def suited_guidance(info: ModelInfo) -> dict[str, float]:
+    """Return the values of the controls of guidance that suit a model, by name."""
+    most = info.num_train_timesteps
+    first, last = (min(it, most) for it in (info.guidance_from, info.guidance_to))
+    return dict(zip(GUIDANCE_FIELDS, (info.guidance_scale, first, last), strict=True))
 
 
 def guidance_updates(info: ModelInfo, before: int, *values: float) -> list[Any]:
@@ -231,8 +236,16 @@ def guidance_updates(info: ModelInfo, before: int, *values: float) -> list[Any]:
     scale, first, last = values if guided else (1.0, before, 0)
     # What was the whole range stays the whole range.
     first = total if first == before else first
-    updates = gr.update(value=scale), limited(first, total), limited(last, total)
-    return [update | {"visible": guided} for update in updates]
+    wanted = (scale, min(whole(first), total), min(whole(last), total))
+    # A value that stays isn't sent: another event may just have set it.
+    changes = [
+        {} if value == now else {"value": value} for value, now in zip(wanted, values, strict=True)
+    ]
+    maximum: list[dict[str, Any]] = [{}, {"maximum": total}, {"maximum": total}]
+    return [
+        gr.update(visible=guided, **of, **change)
+        for of, change in zip(maximum, changes, strict=True)
+    ]
 
 
 def can_enlarge(studio: Studio, info: ModelInfo) -> bool:
@@ -372,8 +385,15 @@ def follow_model(studio: Studio, model: gr.Dropdown, controls: Controls) -> None
 
     # Through the queue, though they are quick: only there does Gradio show a message.
     sampler.change(errors_to_page(sampler_changed), sampler, [sampler, controls["eta"]], **quiet())
+
+    def model_chosen(name: str) -> list[Any]:
+        return [*suited_guidance(studio.models.describe(name)).values()]
+
     outputs = [length, sampler, steps, *guidance]
     model.change(following(model_changed), [model, *outputs], outputs, **quiet())
+    if guidance:
+        # Only where a person chooses it: a recipe that names a model has a guidance of its own.
+        model.input(following(model_chosen), model, guidance, **quiet())
 
 
 def following(handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,9 +11,10 @@ from app.documents import Document
 from app.fields import Fields, declared, limited
 from app.images.reader import READERS
 from app.laboratory.experiment import DECODING_STEPS, Experiment
+from app.models.fields import GUIDANCE_FIELDS
 from app.painting.canvas import UPLOAD_SIDE
 from app.painting.film import FilmResult
-from app.painting.recipe import GUIDANCE_FIELDS, Filmed, Recipe
+from app.painting.recipe import Filmed, Recipe
 from app.painting.sources import PictureSource
 from app.studio import Studio
 from app.ui.endpoints.arguments import Json, Shown

@@ -9,7 +9,8 @@ import gradio as gr
 from app.fields import whole
 from app.laboratory.experiments import MAX_ROWS, ROWS, Grid, Mixing, Morph, SeedMorph, even_rows
 from app.laboratory.mix import GridResult, MixItem, MorphResult, grid_of, morph_of
-from app.painting.recipe import GUIDANCE_FIELDS, Recipe
+from app.models.fields import GUIDANCE_FIELDS
+from app.painting.recipe import Recipe
 from app.painting.runs import Runs
 from app.studio import Studio
 from app.ui.components import recipe_controls as easel

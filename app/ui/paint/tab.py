@@ -15,9 +15,9 @@ from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.fields import whole
 from app.images.encoding import jpeg_bytes
 from app.images.reading import own_picture, square
+from app.models.fields import GUIDANCE_FIELDS
 from app.painting.examples import Example, load_examples
 from app.painting.recipe import (
-    GUIDANCE_FIELDS,
     SOURCE_FIELDS,
     STAGE_FIELDS,
     VARIATION_FIELDS,
@@ -305,7 +305,9 @@ def _wire_recipes(
         opening = Opening.read(told)
         if opening.link:
             return restore(Recipe.from_link(opening.link))
-        updates = {restored: gr.skip()} if opening.settings is None else set_to(opening.settings)
+        updates: dict[Any, Any] = {restored: gr.skip()}
+        if opening.settings is not None:
+            updates = set_to(opening.settings)
         if opening.start is not None:
             begun = start.restored(KeptStart.read(opening.start))
             updates |= zip(start.outputs, begun, strict=True)

@@ -6,8 +6,10 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
+from app.models.fields import GUIDANCE_FIELDS
+from app.models.files import ModelInfo
 from app.models.store import ModelStore
-from app.painting.recipe import GUIDANCE_FIELDS, Recipe
+from app.painting.recipe import Recipe
 from app.settings import Settings
 from app.studio import Studio
 from app.ui.components.recipe_controls import (
@@ -22,6 +24,7 @@ from app.ui.components.recipe_controls import (
     size_choices,
     size_update,
     stage_controls,
+    suited_guidance,
     way_back,
 )
 from tests.conftest import save_tiny_model, save_tiny_stage, set_timesteps
@@ -114,18 +117,29 @@ def test_guidance_reaches_over_all_t_of_each_model_unless_told_otherwise(studio:
     assert [it.value for it in controls.all] == [1.0, 1000, 0]
     assert [it.visible for it in controls.all] == [True] * 3
     short = replace(info, num_train_timesteps=20)
-    whole = guidance_updates(short, 1000, 2.0, 1000, 0)
-    assert [it["value"] for it in whole] == [2.0, 20, 0]
-    assert [it["value"] for it in guidance_updates(info, 20, 2.0, 20, 0)] == [2.0, 1000, 0]
-    assert [it["value"] for it in guidance_updates(info, 1000, 2.0, 700, 300)] == [2.0, 700, 300]
-    without = guidance_updates(replace(info, null_label=None), 1000, 2.0, 700, 300)
-    assert [(it["value"], it["visible"]) for it in without] == [
-        (1, False),
-        (1000, False),
-        (0, False),
-    ]
+
+    def changed(info: ModelInfo, before: int, *values: float) -> list[float | None]:
+        updates = guidance_updates(info, before, *values)
+        assert [it["visible"] for it in updates] == [info.null_label is not None] * 3
+        return [it.get("value") for it in updates]
+
+    assert changed(short, 1000, 2.0, 1000, 0) == [None, 20, None]
+    assert changed(info, 20, 2.0, 20, 0) == [None, 1000, None]
+    assert changed(info, 1000, 2.0, 700, 300) == [None] * 3
+    assert changed(replace(info, null_label=None), 1000, 2.0, 700, 300) == [1, 1000, 0]
     restored = controls.updates(Recipe(model="classes", label=0, guidance_scale=2.0), info)
     assert restored["guidance_from"]["value"] == 1000
+
+
+def test_a_model_opens_with_the_guidance_that_suits_it(studio: Studio) -> None:
+    info = studio.models.describe("classes")
+    suited = replace(info, guidance_scale=2.5, guidance_from=700, guidance_to=100)
+    with gr.Blocks():
+        controls = guidance_controls(suited, *GUIDANCE_FIELDS)
+    assert [it.value for it in controls.all] == [2.5, 700, 100]
+    assert [it.maximum for it in (controls["guidance_from"], controls["guidance_to"])] == [1000] * 2
+    short = replace(suited, num_train_timesteps=20)
+    assert suited_guidance(short) == dict(zip(GUIDANCE_FIELDS, (2.5, 20, 20), strict=True))
 
 
 @pytest.mark.parametrize("here", [True, False])
