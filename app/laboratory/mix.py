@@ -98,12 +98,15 @@ class GridResult:
         first: The first source as the model saw it, (H, W, 3) uint8; `second` likewise.
         rows: The finished rows, (between + 2, H, W, 3) each, None where one hasn't come yet; a
             row that isn't enlarged yet is there as it was.
+        mixed_pixels: Of a latent model, whose row at t = 0 mixes latents, the mixed pixels of the
+            sources, (between + 2, H, W, 3); None of any other.
     """
 
     experiment: Grid
     first: Pixels
     second: Pixels
     rows: tuple[Pixels | None, ...]
+    mixed_pixels: Pixels | None = None
 
     @property
     def name(self) -> str:
@@ -126,13 +129,14 @@ class GridResult:
         """Draw the labelled sheet as a PNG with the experiment inside."""
         it, cells = self.experiment, len(self.experiment.mixes)
         between = [f"mix {mix_label(mix)}" for mix in it.mixes[1:-1]]
+        above = [] if self.mixed_pixels is None else [self.mixed_pixels]
         sheet = grid_sheet(
             [
                 [self.first, *(row if row is not None else [None] * cells), self.second]
-                for row in self.rows
+                for row in (*above, *self.rows)
             ],
             ("source A", "rec. A", *between, "rec. B", "source B"),
-            [f"t = {t}" for t in it.rows],
+            [*("pixels" for _ in above), *(f"t = {t}" for t in it.rows)],
             title=f"{it.rule.replace('_', ' ')} mixing, {SAMPLER_KINDS[it.run.sampler].label}, "
             f"{it.run.steps} steps from T",
         )
@@ -183,6 +187,11 @@ class MorphResult:
         """Animate the frames there and back again, so that the animation loops."""
         there = list(self.frames)
         return animation([*there, *there[-2:0:-1], there[0]], form)
+
+
+def _mixed_pixels(first: Pixels, second: Pixels, mixes: Sequence[float]) -> Pixels:
+    """Mix two pictures (H, W, 3) pixel by pixel, as (len(mixes), H, W, 3)."""
+    return np.stack([np.rint((1 - mix) * first + mix * second) for mix in mixes]).astype(np.uint8)
 
 
 def grid_of(path: Path) -> GridResult:
@@ -382,7 +391,8 @@ class MixLab(Laboratory):
         else:
             x_0 = yield from self._x_0(grid, model)
             first, second = (picture_pixels(model.decode(it))[0] for it in x_0)
-            done = GridResult(grid, first, second, (None,) * len(grid.rows))
+            pixels = _mixed_pixels(first, second, grid.mixes) if model.latents else None
+            done = GridResult(grid, first, second, (None,) * len(grid.rows), pixels)
             moments = self._emerging(model, grid, x_0)
         yield done
         for moment in moments:

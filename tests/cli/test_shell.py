@@ -116,7 +116,8 @@ def test_models_lists_the_bundled_ones_and_the_users(model_root: Path) -> None:
     latent = "impressionist-128-latent · 128 px, latent · 13.5 M · sha256 "
     assert lines[0].startswith(latent)
     assert lines[1].startswith("impressionist-64 · 64 px · 12.0 M · sha256 ")
-    assert [line.split()[0] for line in lines[2:]] == ["classes", "learned", "tiny"]
+    assert lines[2].startswith("impressionist-64-painters · 64 px · 12.0 M · sha256 ")
+    assert [line.split()[0] for line in lines[3:]] == ["classes", "learned", "tiny"]
 
 
 def test_help_needs_no_heavy_library() -> None:

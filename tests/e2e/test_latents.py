@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from app.laboratory.experiments import Denoising, Mixing, read_experiment
 from app.painting.recipe import read_recipe
-from tests.e2e.lab_page import PATIENCE, open_tab
+from tests.e2e.lab_page import PATIENCE, open_tab, set_number
 from tests.workers import end_workers
 from tools.server import Server, running_server
 
@@ -81,6 +81,19 @@ def test_an_untouched_mix_is_painted(browser_page: Page, studio: Server) -> None
     png = run(browser_page, tab.locator(".player"), "Mix")
     assert isinstance(read_experiment(png), Mixing)
     assert side_of(png) == SIDE
+
+
+def test_a_grid_mixes_latents_under_mixed_pixels(browser_page: Page, studio: Server) -> None:
+    tab = open_tab(browser_page, studio, "Mix")
+    tab.get_by_role("tab", name="The grid", exact=True).click()
+    set_number(tab, "rows", 2)
+    tab.get_by_role("button", name="Paint the grid").click()
+    grid = tab.locator(".plein-air-grid .lab-root")
+    expect(grid).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    expect(grid).to_have_attribute("data-rows", "3")
+    headings = grid.get_by_role("rowheader")
+    assert [it.strip() for it in headings.all_inner_texts()] == ["pixels", "t = 0", "t = 1000"]
+    expect(grid.locator("canvas[data-row='2'][data-filled]").nth(2)).to_be_visible()
 
 
 def test_bound_says_why_there_is_none(browser_page: Page, studio: Server) -> None:

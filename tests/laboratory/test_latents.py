@@ -1,11 +1,14 @@
 """The laboratories with a latent model: what is noised and mixed are latents."""
 
+import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from app.diffusion.mixing import MIXING_RULES, MixingRule
 from app.diffusion.seeds import SeededNoise, derived_seed
@@ -141,6 +144,18 @@ def test_grids_and_morphs_are_of_decoded_pictures(painter: Painter, model: Loade
     assert all(row is not None and row.shape == (3, SIDE, SIDE, 3) for row in grid.rows)
     assert grid.rows[0] is not None
     assert np.abs(grid.rows[0][0].astype(int) - grid.first).max() <= 1
+    assert grid.mixed_pixels is not None
+    between = (grid.first.astype(int) + grid.second) / 2
+    assert np.abs(grid.mixed_pixels[1] - between).max() <= 0.5
+    assert [grid.mixed_pixels[at].tobytes() for at in (0, 2)] == [
+        grid.first.tobytes(),
+        grid.second.tobytes(),
+    ]
+    assert (grid.rows[0][1] != grid.mixed_pixels[1]).any(), "a row of mixed latents"
+    with Image.open(io.BytesIO(grid.png())) as sheet:
+        tall = sheet.height
+    with Image.open(io.BytesIO(replace(grid, mixed_pixels=None).png())) as sheet:
+        assert tall > sheet.height
     morph = lab.morphs.result(Morph.checked(pair | {"t": 500, "frames": 5}))
     seeds = lab.morphs.result(SeedMorph(run=run(), second=9, frames=5))
     assert morph.frames.shape == seeds.frames.shape == (5, SIDE, SIDE, 3)

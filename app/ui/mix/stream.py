@@ -107,19 +107,28 @@ class MorphStart(MixStart):
 
 
 def grid_start(run: str, result: GridResult, enlarges: bool, words: str = "") -> GridStart:
-    """Return the message that a grid begins with, and the rows that `result` has."""
+    """Return the message that a grid begins with, and the rows that `result` has.
+
+    Of a latent model a row of mixed pixels stands over the others.
+    """
+    above = [] if result.mixed_pixels is None else [result.mixed_pixels]
     between = [f"{_unsaid('λ = ')}{mix_label(mix)}" for mix in result.experiment.mixes[1:-1]]
     return GridStart(
         run=run,
         columns=("A", "A again", *between, "B again", "B"),
-        rows=tuple(f"{_unsaid('t = ')}{t}" for t in result.experiment.rows),
+        rows=(
+            *("pixels" for _ in above),
+            *(f"{_unsaid('t = ')}{t}" for t in result.experiment.rows),
+        ),
         first=png_uri(result.first),
         second=png_uri(result.second),
         words=words or summary(result.experiment.run),
         live=run != STORED,
         enlarges=enlarges,
         parts=tuple(
-            MixPart.of(run, place, row) for place, row in enumerate(result.rows) if row is not None
+            MixPart.of(run, place, row)
+            for place, row in enumerate((*above, *result.rows))
+            if row is not None
         ),
     )
 
@@ -170,14 +179,14 @@ def tell_mix(
     steps, taken = it.num_steps(info.num_train_timesteps) + it.later_steps, 0
     more = not it.run.size and enlarges(info)
     result: Whole | None = None
-    name, pace, begun = uuid4().hex, MessagePace(YIELD_SECONDS), False
+    name, pace, begun, above = uuid4().hex, MessagePace(YIELD_SECONDS), False, 0
     for item in runs.stream(run):
         if isinstance(item, GridResult | MorphResult):
             result = item
         match it, item:
             case Grid(), GridResult() if not begun:
                 yield grid_start(name, item, more, words), result
-                begun = True
+                begun, above = True, int(item.mixed_pixels is not None)
             case Morph() | SeedMorph(), MixMoment() if not begun:
                 yield morph_start(name, it, more, words), result
                 begun = True
@@ -190,7 +199,8 @@ def tell_mix(
             left = pace.left(taken, taken + steps - item.step)
             where += [f"{duration(left)} left"] if taken else []
             where_words = " · ".join(where)
-            yield MixPart.of(name, item.place, item.pictures, item.finished, where_words), result
+            place = item.place + above
+            yield MixPart.of(name, place, item.pictures, item.finished, where_words), result
             pace.told()
     sampler = SAMPLER_KINDS[it.run.sampler].label
     yield Finish(name, f"finished in {duration(pace.seconds)} · {sampler}"), result

@@ -108,7 +108,8 @@ def _grid_panel(lab: LabTab, tab: gr.Tab) -> None:
     note(
         "The paper's figure 9: $@t$ grows from row to row, $@l$ from A to B. Row $@t = 0$ "
         "mixes pixels without the network; *again* is what a picture becomes on its "
-        "way there and back."
+        "way there and back. A latent model's row $@t = 0$ mixes latents, and mixed pixels "
+        "stand over it."
     )
     with gr.Row(elem_classes="lab-row"):
         rows = Slider(2, MAX_ROWS, value=ROWS, step=1, label="rows", min_width=120)

@@ -255,7 +255,7 @@ class StartControls:
         What is folded away is not on the page, so this stands outside.
         """
         part = gr.Button("this part again", visible="hidden", elem_id="part-again")
-        with gr.Row(elem_id="start-photo", visible="hidden"):
+        with gr.Row(elem_id="start-photo"):
             photo = UploadButton("start from a photo", file_types=["image"])
 
         def again(seen: str) -> list[Any]:
