@@ -1,4 +1,4 @@
-"""`python -m app bound`: the evidence lower bound of pictures, in bits per dimension."""
+"""`python -m app bound`: the evidence lower bound of pictures, term by term."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from app.cli.pictures import (
     watch,
 )
 from app.fields import Fields, Value
-from app.laboratory.bound_results import BoundMoment, SubjectBound
+from app.laboratory.bound_results import BoundMoment, SubjectBound, Unit
 from app.laboratory.experiments import BoundRequest, Subject
 from app.painting.sources import PictureSource
 from app.settings import Settings
@@ -64,7 +64,7 @@ def command(
     watch(lab.bounds.stream(run), lab.network_steps(run.request), "bound")
     result = lab.bounds.result(run)
     for bounding, moments in zip(run.request.each, result.moments, strict=True):
-        _report(bounding.model, moments[-1].subjects)
+        _report(bounding.model, result.unit, moments[-1].subjects)
         table = csv_bytes(COLUMNS, _terms(moments))
         save(out, f"{bounding.model}-bound-seed-{bounding.seed}.csv", table)
     save(out, f"{result.name}.png", result.png())
@@ -83,13 +83,12 @@ def _subjects(
     return tuple(subjects)
 
 
-def _report(model: str, subjects: Sequence[SubjectBound]) -> None:
-    typer.echo(f"{model}, bits/dim\n     L_T   L_1..T-1      L_0    total   +-")
+def _report(model: str, unit: Unit, subjects: Sequence[SubjectBound]) -> None:
+    typer.echo(f"{model}, {unit}\n     L_T   L_1..T-1      L_0    total   +-")
     for s in subjects:
         error = "?" if s.total_error is None else f"{s.total_error:.3f}"
-        typer.echo(
-            f"{s.prior:8.2e} {s.vb:10.4f} {s.decoder or 0:8.4f} {s.total:8.4f}   {error}   {s.name}"
-        )
+        decoder = "-" if s.decoder is None else f"{s.decoder:.4f}"
+        typer.echo(f"{s.prior:8.2e} {s.vb:10.4f} {decoder:>8} {s.total:8.4f}   {error}   {s.name}")
 
 
 def _terms(moments: Sequence[BoundMoment]) -> Iterator[tuple[object, ...]]:

@@ -1,13 +1,20 @@
-"""Bound: the evidence lower bound of pictures, term by term."""
+"""Bound: the evidence lower bound of pictures, term by term.
+
+Of a latent model it is what the diffusion process bounds, D_KL(q(z_0 | x) || p(z_0)) but for its
+last term, L_0: in nats for each of a latent's values, for bits of the picture they are not. How
+likely the decoder makes a picture of a latent isn't known.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from app.diffusion.bound import (
+    NATS_PER_BIT,
     Stratum,
     Term,
     all_steps,
@@ -21,7 +28,7 @@ from app.diffusion.schedule import paper_t
 from app.diffusion.seeds import SeededNoise, derived_seed
 from app.diffusion.variance import FixedVariance
 from app.errors import RecipeError
-from app.images.pixels import evenly_spaced, levels_to_unit
+from app.images.pixels import evenly_spaced, levels_to_unit, to_unit
 from app.laboratory.bound_results import (
     DECODER,
     BoundMoment,
@@ -30,6 +37,7 @@ from app.laboratory.bound_results import (
     SubjectBound,
     Tally,
     TermKind,
+    Unit,
 )
 from app.laboratory.experiments import BoundRequest
 from app.laboratory.laboratory import MAX_POINTS, checked_model
@@ -40,6 +48,9 @@ from app.painting.film import ReplayStep
 from app.painting.painter import Painter
 from app.painting.runs import CheckedRun, Runs
 from app.painting.sources import Replaying, Sources
+
+OF_A_BIT: Final[dict[Unit, float]] = {"bits/dim": 1.0, "nats/dim": NATS_PER_BIT}
+"""What a bit is in each unit."""
 
 DRAWS, SHUFFLING, PLAIN_NOISE, STEPS = range(4)
 """The purposes of derived seeds."""
@@ -69,8 +80,15 @@ class BoundLab:
 
         Raises:
             ModelError: If the model isn't there or can't be used.
-            RecipeError: If the label or the variance doesn't fit the model, or it diffuses latents.
+            RecipeError: If the label or the variance doesn't fit the model, or models that diffuse
+                latents are compared with models that diffuse pictures.
         """
+        kinds = {self._models.describe(it.model).latent is None for it in bounding.each}
+        if len(kinds) > 1:
+            raise RecipeError(
+                "The nats of latents can't be compared with the bits of pictures.",
+                "Compare models that diffuse pictures, or such as diffuse latents.",
+            )
         # No loaded model is returned: of those that are compared, one is in use at a time.
         each, stamps = list[BoundRequest](), list[Stamp]()
         for it in bounding.each:
@@ -83,11 +101,6 @@ class BoundLab:
     def _loaded(self, bounding: BoundRequest) -> LoadedModel:
         model = checked_model(self._painter, bounding)
         info = model.info
-        if info.latent:
-            raise RecipeError(
-                f"{info.id} diffuses latents: how likely its decoder makes a picture isn't known.",
-                "Choose a model that diffuses pictures.",
-            )
         info.require_variance(bounding.variance)
         batch = bounding.draws * len(bounding.subjects)
         self._painter.limits.check_work(self._steps_of(bounding), batch, info.size)
@@ -120,7 +133,8 @@ class BoundLab:
         """Yield the terms of every subject's bound under the first model, with running totals."""
         model = self._loaded(bounding)
         x_0 = yield from self._x_0(bounding, model)
-        priors = prior_bpd(model.schedule, x_0).tolist()
+        unit = _unit_of(model.info)
+        priors = (OF_A_BIT[unit] * prior_bpd(model.schedule, x_0)).tolist()
         tallies = [Tally(s.name, p) for s, p in zip(bounding.subjects, priors, strict=True)]
         plan = [(stratum, t) for stratum in _strata(bounding, model.info) for t in stratum.steps]
         total = len(plan)
@@ -128,14 +142,15 @@ class BoundLab:
         yield BoundMoment(0, total, "prior", model.info.num_train_timesteps, 1.0, first)
         terms = self._stream(model, bounding, x_0, [t for _, t in plan])
         for index, (term, (stratum, t)) in enumerate(zip(terms, plan, strict=True), start=1):
-            lines = _lines(tallies, stratum, term, bounding.draws)
+            lines = _lines(tallies, stratum, term, bounding.draws, unit)
             kind: TermKind = "step" if t else "decoder"
             yield BoundMoment(index, total, kind, paper_t(t), stratum.weight, lines)
 
     def weights(self, model: str, variance: FixedVariance = "fixed_small") -> StepWeights:
         """Compute the weight of each step in L_vlb (eq. 12); in L_simple each weighs 1."""
-        schedule = self._models.load(model).schedule
-        values = vlb_weights(schedule, variance).tolist()
+        loaded = self._models.load(model)
+        schedule, unit = loaded.schedule, _unit_of(loaded.info)
+        values = (OF_A_BIT[unit] * vlb_weights(schedule, variance)).tolist()
         at = evenly_spaced(MAX_POINTS, schedule.num_train_timesteps)
         return StepWeights(tuple(paper_t(i) for i in at), tuple(values[i] for i in at))
 
@@ -150,31 +165,37 @@ class BoundLab:
             length=max(info.num_train_timesteps for info in models),
             moments=(),
             weights=self.weights(bounding.model, fixed),
+            unit=_unit_of(models[0]),
         )
 
     def _x_0(self, bounding: BoundRequest, model: LoadedModel) -> Replaying[Tensor]:
-        """Return the subjects as the model sees them, (N, C, H, W), painting them if need be."""
-        pictures: list[Tensor] = []
+        """Return what the model diffuses of the subjects, (N, C, H, W), painted if need be."""
+        info, diffused = model.info, list[Tensor]()
         for place, subject in enumerate(bounding.subjects):
             if subject.source is None:
-                x_0 = _plain_noise(model.info, derived_seed(bounding.seed, PLAIN_NOISE, place))
+                picture = _plain_noise(info, derived_seed(bounding.seed, PLAIN_NOISE, place))
             else:
-                x_0 = yield from self._sources.x_0(subject.source, model)
+                pixels = yield from self._sources.pixels(subject.source, info)
+                picture = to_unit(pixels[None], info.channels)
             if subject.kind == "shuffled":
-                x_0 = _shuffled(x_0, derived_seed(bounding.seed, SHUFFLING, place))
-            pictures.append(x_0)
-        return torch.cat(pictures)
+                picture = _shuffled(picture, derived_seed(bounding.seed, SHUFFLING, place))
+            diffused.append(model.encode(picture))
+        return torch.cat(diffused)
+
+
+def _unit_of(info: ModelInfo) -> Unit:
+    return "nats/dim" if info.latent else "bits/dim"
 
 
 def _strata(bounding: BoundRequest, info: ModelInfo) -> tuple[Stratum, ...]:
-    """Return the strata of the steps, latest first, and then the decoder's."""
+    """Return the strata of the steps, latest first, and then the decoder's, of no latents."""
     length = info.num_train_timesteps
     # With so many terms every step is evaluated.
     if bounding.terms is None or bounding.terms >= length - 1:
         steps = all_steps(length)
     else:
         steps = strata(length, bounding.terms, derived_seed(bounding.seed, STEPS))
-    return (*steps, Stratum(1, DECODER))
+    return steps if info.latent else (*steps, Stratum(1, DECODER))
 
 
 def _terms(
@@ -193,7 +214,7 @@ def _terms(
         torch.tensor(timesteps),
         noise=SeededNoise(seeds),
         variance=model.variance(bounding.variance),
-        clip=bounding.clip,
+        clip=bounding.clip and model.latents is None,
         condition=model.condition(bounding.label, len(seeds)),
     )
 
@@ -205,13 +226,14 @@ def _steps(
 
 
 def _lines(
-    tallies: list[Tally], stratum: Stratum, term: Term, draws: int
+    tallies: list[Tally], stratum: Stratum, term: Term, draws: int, unit: Unit
 ) -> tuple[SubjectBound, ...]:
-    bpd = term.bpd.view(-1, draws).tolist()
+    bpd = (OF_A_BIT[unit] * term.bpd).view(-1, draws).tolist()
     eps_mse = term.eps_mse.view(-1, draws).mean(1).tolist()
     x_0_mse = term.x_0_mse.view(-1, draws).mean(1).tolist()
     rows = zip(tallies, bpd, eps_mse, x_0_mse, strict=True)
-    return tuple(tally.add(stratum, b, e, x) for tally, b, e, x in rows)
+    ranged = unit == "bits/dim"
+    return tuple(tally.add(stratum, b, e, x if ranged else None) for tally, b, e, x in rows)
 
 
 def _plain_noise(info: ModelInfo, seed: int) -> Tensor:

@@ -27,10 +27,13 @@ from app.painting.recipe import file_stem
 
 TermKind = Literal["prior", "step", "decoder"]
 
+Unit = Literal["bits/dim", "nats/dim"]
+"""For each value of a picture, or of a latent."""
+
 
 @dataclass(frozen=True)
 class SubjectBound:
-    """One term of one subject's bound, and the totals so far; bits/dim where nothing else is said.
+    """One term of one subject's bound, and the totals so far, in the bound's unit.
 
     Attributes:
         bpd: This term, the mean over the noise draws.
@@ -38,7 +41,7 @@ class SubjectBound:
         eps_mse: The mean squared error of eps_hat; None for the prior.
         rate: What was sent to reach x_t: L_T and the steps before this one (figure 5).
         distortion: The root mean squared error of x_0_hat at this x_t, 0 to 255; None for the
-            prior.
+            prior, and of latents, which have no such range.
         prior: L_T.
         vb: The steps' sum so far; with strided terms each stands for its neighbours too.
         decoder: L_0; None until it comes, last.
@@ -66,7 +69,7 @@ class BoundMoment:
     """One term of the bound, for every subject.
 
     Attributes:
-        index: 0 for the prior, `total` for the decoder.
+        index: 0 for the prior, `total` for the last term.
         total: The network's steps.
         kind: Which of the three sorts of term it is.
         t: The paper's timestep of x_t: L_{t-1}, with t = 1 for the decoder and T for the prior.
@@ -88,7 +91,7 @@ class StepWeights:
 
     Attributes:
         t: The paper's timesteps.
-        vlb: The factors, in bits/dim for a mean squared error of 1 (eq. 12).
+        vlb: The factors, in the bound's unit for a mean squared error of 1 (eq. 12).
     """
 
     t: tuple[int, ...]
@@ -124,7 +127,7 @@ class Tally:
         self._stratum: list[tuple[float, float | None]] = []
 
     def add(
-        self, stratum: Stratum, bpd: Sequence[float], eps_mse: float, x_0_mse: float
+        self, stratum: Stratum, bpd: Sequence[float], eps_mse: float, x_0_mse: float | None
     ) -> SubjectBound:
         """Add L_{t-1} or L_0, one value for each draw, of the next step of `stratum`."""
         prior, vb = self.line.prior, self.line.vb
@@ -142,7 +145,7 @@ class Tally:
             bpd_error=_root(noise),
             eps_mse=eps_mse,
             rate=rate,
-            distortion=math.sqrt(x_0_mse) * HALF_RANGE,
+            distortion=None if x_0_mse is None else math.sqrt(x_0_mse) * HALF_RANGE,
             vb=vb,
             decoder=decoder,
             total=prior + vb + (decoder or 0.0),
@@ -170,9 +173,7 @@ def _root(variance: float | None) -> float | None:
     return None if variance is None else math.sqrt(variance)
 
 
-HEADINGS: Final = (
-    *("bits/dim", "$L_T$", r"$L_1 + \cdots + L_{T-1}$", "$L_0$", "sum", "\N{PLUS-MINUS SIGN}"),
-)
+HEADINGS: Final = (*("$L_T$", r"$L_1 + \cdots + L_{T-1}$", "$L_0$", "sum", "\N{PLUS-MINUS SIGN}"),)
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ class BoundLine:
     def row(self) -> TableRow:
         """Return the table's row of the totals so far."""
         series = self.series(lambda _, __: (0, None))
-        cells = ("-",) * (len(HEADINGS) - 1)
+        cells = ("-",) * len(HEADINGS)
         if self.terms:
             last = self.terms[-1][1]
             rest = (last.vb, last.decoder, last.total, last.total_error)
@@ -223,12 +224,14 @@ class BoundResult:
         length: T, the longest of the models'.
         moments: The terms so far for each model of `experiment.each`, L_T first.
         weights: The step weights of the first model.
+        unit: That of all terms.
     """
 
     experiment: BoundRequest
     length: int
     moments: tuple[tuple[BoundMoment, ...], ...]
     weights: StepWeights
+    unit: Unit = "bits/dim"
 
     @property
     def name(self) -> str:
@@ -267,7 +270,11 @@ class BoundResult:
         """Draw the table and the plots, over t or its logarithm, with the experiment inside."""
         rows = tuple(line.row() for line in self.lines)
         return figure_png(
-            self._title(), HEADINGS, rows, self.plots(log_t=log_t), recipe=self.experiment
+            self._title(),
+            (self.unit, *HEADINGS),
+            rows,
+            self.plots(log_t=log_t),
+            recipe=self.experiment,
         )
 
     def plots(self, *, log_t: bool = False) -> tuple[Plot, ...]:
@@ -286,22 +293,26 @@ class BoundResult:
             Series(
                 WISTERIA,
                 tuple(zip(self.weights.t, self.weights.vlb, strict=True)),
-                name=r"$L_{\mathrm{vlb}}$, bits/dim",
+                name=rf"$L_{{\mathrm{{vlb}}}}$, {self.unit}",
             ),
             Series(OCHRE, ((1, 1), (self.length, 1)), name=r"$L_{\mathrm{simple}}$"),
         )
-        term = "$L_{t-1}$, bits/dim"
+        unit = self.unit
+        term, sum_so_far = f"$L_{{t-1}}$, {unit}", rf"$L_T + \cdots + L_{{t-1}}$, {unit}"
+        distortion = (
+            Plot(
+                "Rate and distortion",
+                Axis(f"rate, {unit}"),
+                Axis(r"rmse of $\hat x_0$, 0 to 255"),
+                rates,
+            ),
+        )
         error = r"mean of $(\epsilon - \hat\epsilon)^2$"
         return (
             Plot("Terms", x, Axis(term), terms),
             Plot("Terms, logarithmic", x, Axis(term, log=True), terms),
-            Plot("Sum so far, from noise on", x, Axis(r"$L_T + \cdots + L_{t-1}$, bits/dim"), sums),
-            Plot(
-                "Rate and distortion",
-                Axis("rate, bits/dim"),
-                Axis(r"rmse of $\hat x_0$, 0 to 255"),
-                rates,
-            ),
+            Plot("Sum so far, from noise on", x, Axis(sum_so_far), sums),
+            *(distortion if unit == "bits/dim" else ()),
             Plot("Error of the predicted noise", x, Axis(error, log=True), errors),
             Plot("Weight of that error in the loss", x, Axis("weight", log=True), weights),
         )
@@ -310,7 +321,7 @@ class BoundResult:
         it = self.experiment
         models = ", ".join(bounding.model for bounding in it.each)
         last = self.latest
-        whole = len(self.moments) == len(it.each) and last is not None and last.kind == "decoder"
+        whole = len(self.moments) == len(it.each) and last is not None and last.index == last.total
         far = "" if whole or last is None else f", stopped at term {last.index} of {last.total}"
         clip = "clipped" if it.clip else "not clipped"
         variance = it.variance.replace("_", " ")

@@ -2,6 +2,8 @@
 
 const DASHES = ["", "7 5", "2 4"]; // one for each model
 const MOST_POINTS = 400;
+const LATENTS = `<p class="lab-note">In nats for each of the latent's values. What the decoder adds, how likely it makes
+  the picture of its latent, isn't known: these are no bits of the picture, and can be compared in one latent space only.</p>`;
 const KEYS = ["line", "kind", "t", "weight", "bpd", "bpd_error", "eps_mse", "rate", "distortion", "prior", "vb", "decoder", "total", "total_error"];
 
 function mountBound(root, { trigger, props, watch, tab }) {
@@ -39,17 +41,17 @@ function mountBound(root, { trigger, props, watch, tab }) {
     const x = { label: log ? "t, noise to picture, log" : "t, noise to picture", range: [log ? 1 : 0, run.T], reverse: true, log };
     const overT = (value, error) => (row) => row.kind !== "prior" && [row.t, row[value], error && row[error]];
     const weights = [
-      { name: "in the bound, bits/dim", colour: "--wisteria", points: run.weights.t.map((t, i) => [t, run.weights.vlb[i]]) },
+      { name: `in the bound, ${run.unit}`, colour: "--wisteria", points: run.weights.t.map((t, i) => [t, run.weights.vlb[i]]) },
       { name: "in the simple loss", colour: "--ochre", points: [[1, 1], [run.T, 1]] },
     ];
     const term = maths("L", { sub: "t−1" });
     root.querySelector(".lab-bound-plots").innerHTML = [
-      plotSvg({ title: term, x, y: { label: "bits/dim" }, series: lines(overT("bpd", "bpd_error")) }),
-      plotSvg({ title: term, x, y: { label: "bits/dim, log", log: true }, series: lines(overT("bpd", "bpd_error")) }),
-      plotSvg({ title: "sum so far", x, y: { label: "bits/dim, from noise on" }, series: lines((row) => [row.t, row.total]) }),
-      plotSvg({
+      plotSvg({ title: term, x, y: { label: run.unit }, series: lines(overT("bpd", "bpd_error")) }),
+      plotSvg({ title: term, x, y: { label: `${run.unit}, log`, log: true }, series: lines(overT("bpd", "bpd_error")) }),
+      plotSvg({ title: "sum so far", x, y: { label: `${run.unit}, from noise on` }, series: lines((row) => [row.t, row.total]) }),
+      ofLatents() ? "" : plotSvg({
         title: "rate and distortion",
-        x: { label: "rate, bits/dim" },
+        x: { label: `rate, ${run.unit}` },
         y: { label: "rmse of x̂₀, 0 to 255" },
         series: lines((row) => row.distortion !== null && [row.rate, row.distortion]),
       }),
@@ -57,6 +59,8 @@ function mountBound(root, { trigger, props, watch, tab }) {
       `<div>${plotSvg({ title: "weight of a step", x, y: { label: "of that error, log", log: true }, series: weights })}${legendOf(weights)}</div>`,
     ].join("");
   }
+
+  const ofLatents = () => run.unit !== "bits/dim";
 
   function table() {
     const head = ["picture", maths("L", { sub: "T" }), `${maths("L", { sub: "1" })} … ${maths("L", { sub: "T−1" })}`, maths("L", { sub: "0" }), "sum", "±"];
@@ -69,7 +73,7 @@ function mountBound(root, { trigger, props, watch, tab }) {
       return `<tr><th scope="row">${swatch} ${escaped(name)}</th>${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`;
     });
     const titles = { "±": "the sum's standard error, itself estimated: from two t in each stretch, twice it holds the whole bound about 9 times in 10" };
-    root.querySelector(".lab-bound-table").innerHTML = `<table><thead><tr>${head.map((cell) => `<th title="${titles[cell] ?? ""}">${cell}</th>`).join("")}</tr></thead><tbody>${body.join("")}</tbody></table>`;
+    root.querySelector(".lab-bound-table").innerHTML = `<table><thead><tr>${head.map((cell) => `<th title="${titles[cell] ?? ""}">${cell}</th>`).join("")}</tr></thead><tbody>${body.join("")}</tbody></table>${ofLatents() ? LATENTS : ""}`;
   }
 
   function draw() {

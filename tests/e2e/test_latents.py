@@ -96,10 +96,18 @@ def test_a_grid_mixes_latents_under_mixed_pixels(browser_page: Page, studio: Ser
     expect(grid.locator("canvas[data-row='2'][data-filled]").nth(2)).to_be_visible()
 
 
-def test_bound_says_why_there_is_none(browser_page: Page, studio: Server) -> None:
+def test_bound_tells_the_nats_of_latents(browser_page: Page, studio: Server) -> None:
     tab = open_tab(browser_page, studio, "Bound")
+    set_number(tab, "terms", 4)
     tab.get_by_role("button", name="Compute", exact=True).click()
-    expect(tab.get_by_text("diffuses latents")).to_be_visible(timeout=PATIENCE)
+    bound = tab.locator(".plein-air-bound .lab-root")
+    expect(bound).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    expect(tab.get_by_text("In nats for each of the latent's values")).to_be_visible()
+    expect(tab.get_by_text("rate and distortion")).to_have_count(0)
+    expect(tab.get_by_text("bits/dim")).to_have_count(0)
+    cells = tab.locator(".lab-bound-table tbody tr").first.locator("td").all_inner_texts()
+    assert cells[2] == "\N{EN DASH}"
+    assert float(cells[3]) > 0
 
 
 def test_calls_tell_of_the_latents_and_take_pictures(studio: Server, tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
+from app.diffusion.bound import vlb_weights
 from app.diffusion.mixing import MIXING_RULES, MixingRule
 from app.diffusion.seeds import SeededNoise, derived_seed
 from app.errors import RecipeError
+from app.images.arrays import Pixels
 from app.images.pixels import picture_pixels
 from app.laboratory.bound import BoundLab
 from app.laboratory.experiments import (
@@ -182,10 +184,47 @@ def test_a_sheet_is_painted(painter: Painter) -> None:
     assert np.array_equal(cells[0], painter.films.result(run(steps=2))[-1].x_t[0])
 
 
-def test_a_latent_model_has_no_bound_of_pictures(painter: Painter) -> None:
-    lab, subject = BoundLab(painter), Subject(name="a", kind="picture", source=SOURCE)
-    with pytest.raises(RecipeError, match="diffuses latents"):
-        lab.complete(BoundRequest(model=MODEL, subjects=(subject,), terms=4))
+def test_a_latents_bound_is_in_nats_and_has_no_decoder(
+    painter: Painter, model: LoadedModel
+) -> None:
+    lab = BoundLab(painter)
+    subjects = (
+        Subject(name="a", source=SOURCE),
+        Subject(name="b", kind="shuffled", source=SOURCE),
+        Subject(name="c", kind="noise"),
+    )
+    result = lab.bounds.result(BoundRequest(model=MODEL, subjects=subjects, terms=4, draws=2))
+    (moments,) = result.moments
+    assert result.unit == "nats/dim"
+    assert [moment.kind for moment in moments] == ["prior", *["step"] * 4]
+    assert moments[-1].index == moments[-1].total == lab.network_steps(result.experiment) == 4
+    z = model.encode(x_0_of(lab_picture(painter)))
+    line, x_T = moments[0].subjects[0], 0.5 * z.double() ** 2
+    a = math.prod(1 - beta for beta in np.linspace(1e-4, 0.02, 1000))
+    prior = (a * x_T + 0.5 * (-a - math.log(1 - a))).mean()
+    assert line.prior == pytest.approx(float(prior), rel=1e-3)
+    last = moments[-1].subjects[0]
+    assert (last.decoder, last.distortion) == (None, None)
+    assert last.total == last.prior + last.vb
+    assert len({line.total for line in moments[-1].subjects}) == 3
+    assert len(result.plots()) == 5
+    assert "stopped" not in result._title()
+    weights = lab.weights(MODEL).vlb, vlb_weights(model.schedule).tolist()
+    assert weights[0][-1] == pytest.approx(math.log(2) * weights[1][-1])
+
+
+def lab_picture(painter: Painter) -> Pixels:
+    return NoiseLab(painter).picture(MODEL, SOURCE)
+
+
+def test_nats_of_latents_and_bits_of_pictures_are_not_compared(
+    latent_root: Path, model_root: Path
+) -> None:
+    lab = BoundLab(Painter(ModelStore([latent_root, model_root], "cpu", 1)))
+    subject = Subject(name="a", source=SOURCE)
+    each = [BoundRequest(model=it, subjects=(subject,), terms=4) for it in (MODEL, "tiny")]
+    with pytest.raises(RecipeError, match="can't be compared with the bits of pictures"):
+        lab.complete(BoundRequest.joined(each))
 
 
 def test_a_picture_is_looked_at_by_its_latent(model: LoadedModel) -> None:

@@ -32,6 +32,8 @@ def add_bound_api(studio: Studio, network: str) -> None:
     ) -> Steps[tuple[gr.FileData, list[Json], Json]]:
         """Compute the evidence lower bound of a picture, in bits per dimension.
 
+        Of a latent model, that of its latent but for L_0, in nats per dimension.
+
         Returns:
             figure: A PNG of the bound, its experiment inside.
             terms: Every term with its error, and the totals so far; the last has the whole bound.
@@ -52,7 +54,7 @@ def add_bound_api(studio: Studio, network: str) -> None:
         """Tell what L_vlb multiplies each step's eps error by; L_simple multiplies by 1.
 
         Returns:
-            weights: t, and vlb in bits/dim at each.
+            weights: t, and vlb in bits/dim at each, of a latent model in nats/dim.
         """
         if variance not in ("fixed_small", "fixed_large"):
             raise RecipeError(

@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 from uuid import uuid4
 
 from app.laboratory.bound import BoundLab
-from app.laboratory.bound_results import BoundMoment, BoundResult, StepWeights
+from app.laboratory.bound_results import BoundMoment, BoundResult, StepWeights, Unit
 from app.laboratory.experiments import BoundRequest
 from app.painting.film import ReplayStep
 from app.ui.components.films import MessagePace, Told, duration
@@ -44,6 +44,7 @@ class BoundStart(Message):
     T: int
     weights: StepWeights
     words: str
+    unit: Unit
     live: bool = True
     rows: tuple[Row, ...] = ()
 
@@ -88,7 +89,7 @@ def tell_bound(lab: BoundLab, wish: Callable[[], BoundRequest]) -> Iterator[Told
             continue
         done += moment.kind != "prior"
         waiting += rows_of(moment, model * len(it.subjects))
-        if moment.kind == "decoder" or pace.due:
+        if moment.index == moment.total or pace.due:
             words = (
                 f"{it.each[model].model} · term {moment.index} of {moment.total} · t = {moment.t} "
                 f"· {duration(pace.left(done, total))} left"
@@ -120,6 +121,7 @@ def bound_start(run: str, result: BoundResult, words: str) -> BoundStart:
         T=result.length,
         weights=_thinned(result.weights),
         words=words,
+        unit=result.unit,
         live=run != STORED,
         rows=tuple(rows),
     )

@@ -1,4 +1,4 @@
-"""Bound: the evidence lower bound of pictures, term by term, in bits per dimension."""
+"""Bound: the evidence lower bound of pictures, term by term, in bits or nats per dimension."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -26,7 +26,8 @@ TAB: Final = "bound"
 INTRO: Final = r"""
 How many bits for each colour value a lossless code built on the model needs, at most (eq. 5); where
 along $@t$ they are spent, and what the simple loss looks at instead. All of it in exact precision,
-and of the first stage alone: it is the model that paints the picture.
+and of the first stage alone: it is the model that paints the picture. Of a latent model it is what
+the diffusion process bounds, in nats of the latent.
 $$L = \underbrace{D_{KL}(q(x_T|x_0)\,\|\,p(x_T))}_{L_T} +
 \sum_{@t>1}\underbrace{D_{KL}(q(x_{@t-1}|x_{@t},x_0)\,\|\,p_\theta(x_{@t-1}|x_{@t}))}_{L_{@t-1}}
 \;\underbrace{-\log p_\theta(x_0|x_1)}_{L_0}$$
