@@ -417,6 +417,24 @@ def test_stopping_a_morph_keeps_its_frames(tab: Locator) -> None:
         assert getattr(gif, "n_frames", 1) < 2 * 64 - 1
 
 
+def test_a_file_that_is_being_made_says_so_at_once(browser_page: Page, tab: Locator) -> None:
+    player = tab.locator(".player")
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    with browser_page.expect_download(timeout=PATIENCE), held_back(browser_page) as held:
+        player.get_by_role("button", name="GIF").click()
+        working = re.compile("^making the animation")
+        expect(player.locator(".player-progress")).to_have_text(working, timeout=1000)
+        waited_for(browser_page, held)
+    panel(tab, "Morph")
+    gif = tab.locator(".plein-air-morph .lab-root").get_by_role("button", name="GIF")
+    expect(gif).to_be_enabled(timeout=PATIENCE)
+    with browser_page.expect_download(timeout=PATIENCE), held_back(browser_page) as held:
+        gif.click()
+        expect(gif).to_have_attribute("aria-busy", "true", timeout=1000)
+        waited_for(browser_page, held)
+    expect(gif).not_to_have_attribute("aria-busy", "true")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["from A to B", "between two seeds"])
 def test_a_morph_is_painted_moved_through_and_saved(tab: Locator, way: str) -> None:
