@@ -1,9 +1,11 @@
 """Conversions between tensors in [-1, 1] and pixels in 0..255, and pixels side by side."""
 
+import math
 from typing import Final
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from app.images.arrays import Pixels
@@ -23,6 +25,19 @@ def picture_pixels(x: Tensor) -> Pixels:
 def noise_pixels(eps: Tensor) -> Pixels:
     """Turn noise (B, C, H, W) of unit variance into (B, H, W, 3) uint8, grey at 0."""
     return picture_pixels(eps / NOISE_RANGE)
+
+
+def channel_pixels(z: Tensor, side: int) -> Pixels:
+    """Show the channels of latents (B, L, h, w) of about unit variance, as (B, side, side, 3).
+
+    They lie in a square, row by row, each in grey; an empty place is grey as 0 is.
+    """
+    pictures, channels, height, width = z.shape
+    across = math.ceil(math.sqrt(channels))
+    cells = z.new_zeros(pictures, across**2, height, width)
+    cells[:, :channels] = z
+    mosaic = cells.unflatten(1, (across, across)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
+    return noise_pixels(F.interpolate(mosaic[:, None], (side, side)))
 
 
 def evenly_spaced(count: int, total: int) -> tuple[int, ...]:

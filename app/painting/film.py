@@ -5,12 +5,19 @@ from dataclasses import dataclass, replace
 from typing import Final, Generic, Literal, Self, TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from app.diffusion.reverse import Frame
 from app.documents import Document
 from app.images.arrays import Pixels
 from app.images.encoding import AnimationFormat, animation, png_bytes
-from app.images.pixels import evenly_spaced, joined, noise_pixels, picture_pixels
+from app.images.pixels import (
+    channel_pixels,
+    evenly_spaced,
+    joined,
+    noise_pixels,
+    picture_pixels,
+)
 from app.images.sheets import film_strip
 from app.painting.recipe import Filmed, Recipe
 from app.painting.runs import CheckedRun, LoadedRun, Runs, at_once
@@ -30,6 +37,17 @@ Shown_co = TypeVar("Shown_co", bound=Filmed, covariant=True)
 
 
 @dataclass(frozen=True, eq=False)
+class LatentFrame(Frame):
+    """A frame of pictures, made of a frame of latents.
+
+    Attributes:
+        z_t: What is diffused, (B, L, h, w).
+    """
+
+    z_t: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Moment:
     """One moment of a run, as a person sees it.
 
@@ -43,6 +61,7 @@ class Moment:
         x_t: (B, H, W, 3) uint8.
         x_0_hat: The estimate of the painting made at this x_t, (B, H, W, 3) uint8.
         eps_hat: The noise predicted at this x_t, (B, H, W, 3) uint8; None at the end.
+        channels: Of a latent model, the channels of what is diffused, in grey, (B, H, W, 3) uint8.
     """
 
     index: int
@@ -53,6 +72,7 @@ class Moment:
     x_t: Pixels
     x_0_hat: Pixels
     eps_hat: Pixels | None
+    channels: Pixels | None = None
 
     @classmethod
     def of(cls, frame: Frame, total: int | None = None) -> Self:
@@ -67,13 +87,18 @@ class Moment:
             x_t=picture_pixels(frame.x_t),
             x_0_hat=picture_pixels(frame.x_0_hat),
             eps_hat=None if frame.eps_hat is None else noise_pixels(frame.eps_hat),
+            channels=(
+                channel_pixels(frame.z_t, frame.x_t.shape[-1])
+                if isinstance(frame, LatentFrame)
+                else None
+            ),
         )
 
     @property
     def nbytes(self) -> int:
         """The bytes of the moment's pictures."""
-        eps_hat = 0 if self.eps_hat is None else self.eps_hat.nbytes
-        return self.x_t.nbytes + self.x_0_hat.nbytes + eps_hat
+        views = (self.x_t, self.x_0_hat, self.eps_hat, self.channels)
+        return sum(view.nbytes for view in views if view is not None)
 
 
 class Film(tuple[Moment, ...]):

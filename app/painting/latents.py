@@ -8,7 +8,6 @@ by its colours alone, as x_t and eps_hat always are: a decoder would make grain 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from math import ceil
 from typing import Final, TypeVar
 
@@ -19,7 +18,7 @@ from torch import Tensor
 from app.diffusion.inpainting import KnownPart
 from app.diffusion.reverse import Frame
 from app.models.loading import LatentSpace, LoadedModel
-from app.painting.film import ReplayStep
+from app.painting.film import LatentFrame, ReplayStep
 
 VISIBLE: Final = 0.05
 """The signal, alpha_bar, from which on x_0_hat is decoded."""
@@ -65,11 +64,12 @@ def _decoded(
             detail = x_0_hat - colours
         if clean and known:
             x_0_hat = known.blended(x_0_hat)
-        yield replace(
-            frame,
+        yield LatentFrame(
+            *(frame.index, frame.total, frame.t, frame.level),
             x_t=x_0_hat if clean else space.linear.picture(frame.x_t),
             x_0_hat=x_0_hat,
             eps_hat=None if frame.eps_hat is None else space.linear.unit_noise(frame.eps_hat),
+            z_t=frame.x_t,
         )
 
 

@@ -119,7 +119,7 @@ function createFilm({ tile, views, steps, second = null, small = null }) {
     const frame = frames[k];
     if (!frame) return null;
     const row = views.indexOf(view);
-    if (frame.i === steps && view !== "eps_hat" && masters[picture]) {
+    if (frame.i === steps && masters[picture] && (view === "x_t" || view === "x_0_hat")) {
       return [masters[picture], 0, 0, ...tile];
     }
     const sheet = sheetOf(frame);

@@ -3,6 +3,7 @@
 const MOMENTS = 10;
 const PLAY_SECONDS = 6;
 const FILES = { animate: "making the animation", strip: "making the strip", zip: "putting the pictures in a zip" };
+const CHANNELS = "its latent, channel by channel";
 const SPOKEN_EVERY = 5000; // ms between two announcements of progress
 const SILENCE = 3000; // ms without a message, after which the server is asked for a sign of life
 const LOST = "The connection to the studio was lost.";
@@ -35,7 +36,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
   let heard = 0; // when the last message came
   let queue = Promise.resolve(); // messages are dealt with one after the other
   let goal = null; // the moment that the address asks for, until it is painted
-  const look = { show: "all", grid: "one", pixels: false, compare: false };
+  const look = { show: "all", grid: "one", pixels: false, compare: false, channels: false };
 
   const stoppedWords = () => `stopped at step ${film.frames.at(-1)?.i ?? 0} of ${run.steps}`;
   const isLive = () => root.dataset.state === "live";
@@ -298,7 +299,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     dividers.show(compares);
     for (const [view, canvas] of canvases) {
       if (!canvas.clientWidth) continue;
-      paintTiles(canvas, pictures.map((p) => film.tileAt(at, view, p)), look);
+      paintTiles(canvas, pictures.map((p) => film.tileAt(at, channelsOr(view), p)), look);
       if (compares && view !== "eps_hat") {
         paintBefore(canvas, film.tileAt(small(), "x_0_hat", picture), dividers.share(), look);
       }
@@ -311,6 +312,8 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
   // The position of the small picture that is enlarged, or -1.
   const small = () => (second() < Infinity ? film.nearest(second() - 1) : -1);
   const everyPicture = () => Array.from({ length: run.pictures ?? 1 }, (_, n) => n);
+  const hasChannels = () => run?.views?.includes("channels") ?? false;
+  const channelsOr = (view) => (view === "x_t" && look.channels && hasChannels() ? "channels" : view);
   const smallView = () => (look.show === "x_0_hat" ? "x_0_hat" : "x_t");
 
   function paintPictures() {
@@ -372,6 +375,9 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     press("[data-grid=one]", look.grid === "one");
     press("[data-grid=all]", look.grid === "all");
     press(".player-pixels", look.pixels);
+    press(".player-channels", look.channels);
+    find(".player-channels").hidden = !hasChannels();
+    find("[data-view=x_t] figcaption span").textContent = channelsOr("x_t") === "channels" ? CHANNELS : WORDS.x_t;
     press(".player-compare", look.compare);
     for (const button of findAll("[data-picture]")) {
       button.setAttribute("aria-pressed", String(Number(button.dataset.picture) === picture));

@@ -119,6 +119,7 @@ function wireControls(root, actions) {
   on(".player-views button", (button) => actions.look({ show: button.dataset.show }));
   on(".player-grid button", (button) => actions.look({ grid: button.dataset.grid }));
   on(".player-compare", (button) => actions.compare(button.ariaPressed !== "true"));
+  on(".player-channels", (button) => actions.look({ channels: button.ariaPressed !== "true" }));
   on(".player-pixels", (button) => actions.look({ pixels: button.ariaPressed !== "true" }));
   on(".player-stage.grid canvas", (canvas, event) => {
     const picture = pictureUnder(canvas, event, actions.pictures());

@@ -55,6 +55,8 @@ const MARKUP = `
       title="the small picture, enlarged, beside the large one, with a divider to drag">compare</button>
     <button type="button" class="player-quiet player-pixels" aria-pressed="false"
       title="smooth enlargement or bare pixels">pixels</button>
+    <button type="button" class="player-quiet player-channels" aria-pressed="false" hidden
+      title="the channels of the latent, which is what is diffused, or the picture that they stand for">channels</button>
   </div>
   <div class="player-stage" data-show="all">
     ${["x_t", "x_0_hat", "eps_hat"].map(viewMarkup).join("")}

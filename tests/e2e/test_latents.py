@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from app.laboratory.experiments import Denoising, Mixing, read_experiment
 from app.painting.recipe import read_recipe
-from tests.e2e.lab_page import PATIENCE, open_tab, set_number
+from tests.e2e.lab_page import PATIENCE, colour, open_tab, set_number
 from tests.workers import end_workers
 from tools.server import Server, running_server
 
@@ -60,9 +60,41 @@ def test_it_is_listed_with_its_latents_and_paints(browser_page: Page, studio: Se
     tab = open_tab(browser_page, studio, "Paint")
     chosen = browser_page.get_by_label("model", exact=True)
     expect(chosen).to_have_value(f"{MODEL} · {SIDE} px, latent · 0.2 M")
-    png = run(browser_page, tab.locator(".player"), "Paint")
+    player = tab.locator(".player")
+    channels = player.get_by_role("button", name="channels")
+    expect(channels).to_be_hidden()  # the kept run is of a model of pictures
+    png = run(browser_page, player, "Paint")
     recipe = read_recipe(png)
     assert (recipe.model, side_of(png)) == (MODEL, 4 * SIDE)
+
+
+def test_the_channels_of_a_latent_are_seen_on_a_switch_and_kept(
+    browser_page: Page, studio: Server
+) -> None:
+    tab = open_tab(browser_page, studio, "Paint")
+    player = tab.locator(".player")
+    tab.get_by_text("as painted", exact=False).click()
+    run(browser_page, player, "Paint")
+    player.locator(".player-slider").press("Home")
+    expect(player).to_have_attribute("data-i", "0")
+    channels = player.get_by_role("button", name="channels")
+    canvas = "#paint [data-view=x_t] canvas"
+    places = [(x, y) for x in (0.2, 0.45, 0.7) for y in (0.2, 0.45, 0.7)]
+
+    def grey() -> list[bool]:
+        seen = [colour(browser_page, canvas, x, y) for x, y in places]
+        return [max(rgb) - min(rgb) <= 8 for rgb in seen]
+
+    assert not all(grey())
+    channels.click()
+    expect(channels).to_have_attribute("aria-pressed", "true")
+    expect(player.get_by_text("its latent, channel by channel")).to_be_visible()
+    assert all(grey())
+    browser_page.reload()
+    expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
+    channels.click()
+    expect(player.get_by_text("its latent, channel by channel")).to_be_visible()
+    assert all(grey()), "the browser has kept them"
 
 
 def test_noise_shows_numbers_of_unit_noise_and_denoises(browser_page: Page, studio: Server) -> None:

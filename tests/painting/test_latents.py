@@ -17,7 +17,7 @@ from torch import Tensor
 from app.diffusion.inpainting import KnownPart
 from app.diffusion.seeds import SeededNoise
 from app.images.arrays import Pixels
-from app.images.pixels import picture_pixels, to_unit
+from app.images.pixels import NOISE_RANGE, picture_pixels, to_unit
 from app.models.autoencoders import SCALING
 from app.models.loading import LatentSpace, LoadedStage
 from app.models.store import ModelStore
@@ -154,6 +154,18 @@ def test_noise_is_shown_by_its_colours(painter: Painter) -> None:
     assert np.array_equal(first.x_t, picture_pixels(model.seen(z)))
     blocks = first.x_t[0].reshape(8, 4, 8, 4, 3)
     assert np.array_equal(blocks, np.broadcast_to(blocks[:, :1, :, :1], blocks.shape))
+
+
+def test_the_channels_are_those_of_what_is_diffused(painter: Painter) -> None:
+    with network_calls() as calls:
+        film = moments(painter, recipe(sampler="ddim", pictures=2))
+    for moment, z_t in zip(film, calls.x_t, strict=False):
+        assert moment.channels is not None
+        assert moment.channels.shape == moment.x_t.shape
+        cells = moment.channels[:, ::2, ::2, 0].reshape(2, 2, 8, 2, 8).transpose(0, 1, 3, 2, 4)
+        wanted = (z_t / NOISE_RANGE / 2 + 0.5).clamp(0, 1) * 255
+        assert np.abs(cells.reshape(z_t.shape) - wanted.numpy()).max() <= 0.51
+    assert len(film) == len(calls.x_t) + 1
 
 
 def test_a_branch_goes_on_from_its_parents_latent(painter: Painter) -> None:

@@ -31,6 +31,7 @@ from app.ui.callers import finish
 from app.ui.components.instrument import BrowserComponent
 from app.ui.components.layout import counted, restarted
 from app.ui.components.messages import (
+    LATENT_VIEWS,
     VIEWS,
     Download,
     End,
@@ -47,6 +48,8 @@ from app.ui.components.player import PlayerEvent
 from app.ui.errors import errors_to_page, explained
 
 YIELD_SECONDS: Final = 1 / 10
+
+GREY: Final = 128
 
 BLOCK: Final = 8
 """The side of JPEG's blocks; a tile that isn't a multiple is padded, lest neighbours bleed in."""
@@ -151,6 +154,7 @@ class RunMessages:
     picture: int = 0
     source: str = ""
     recipe: str = ""
+    views: tuple[str, ...] = VIEWS
     run: str = field(default_factory=lambda: uuid4().hex)
     _seq: int = 0
     _waiting: list[PlayerFrame] = field(default_factory=list)
@@ -159,7 +163,7 @@ class RunMessages:
         """Return the first message."""
         about = (self.run, self.title, self.pictures, self.tile, self.steps, self.T)
         stages = (self.second, self.small, self.enlarges)
-        return Start(*about, *stages, self.picture, self.source, self.recipe)
+        return Start(*about, *stages, self.picture, self.source, self.recipe, self.views)
 
     def add(self, frame: PlayerFrame) -> None:
         """Keep a frame for the next message."""
@@ -231,16 +235,17 @@ def film_messages(
             picture=recipe.picture,
             source=source,
             recipe=request.to_json() if isinstance(request, Recipe) and recipe.root.source else "",
+            views=LATENT_VIEWS if info.latent else VIEWS,
             run=name(request),
         )
         yield told.start()
         kept = kept_moments(recipe, steps, info.size)
         areas = (told.tile_of(index) for index in kept)
-        quality = sheet_quality(recipe.pictures * len(VIEWS) * sum(w * h for w, h in areas))
+        quality = sheet_quality(recipe.pictures * len(told.views) * sum(w * h for w, h in areas))
         pace = MessagePace(clock=clock)
         for done, moment in enumerate(films.stream(run), start=1):
             if isinstance(moment, Moment) and moment.index in kept:
-                told.add(_player_frame(moment, quality))
+                told.add(_player_frame(moment, told.views, quality))
             if done > total or pace.due:
                 yield told.frames(_progress(moment, pace.left(done, total)))
                 pace.told()
@@ -271,9 +276,12 @@ def _progress(moment: Moment | ReplayStep, seconds_left: float) -> Progress:
     return Progress(moment.index, moment.total, moment.t, seconds_left)
 
 
-def _player_frame(moment: Moment, quality: int) -> PlayerFrame:
-    """Make a moment's frame, with its sheet of pictures as a JPEG of that `quality`."""
-    src = frame_sheet((moment.x_t, moment.x_0_hat, moment.eps_hat), quality)
+def _player_frame(moment: Moment, views: Sequence[str], quality: int) -> PlayerFrame:
+    """Make a moment's frame, with its sheet of `views` as a JPEG of that `quality`."""
+    seen = {view: getattr(moment, view) for view in views}
+    if "channels" in views and moment.channels is None:  # of a second stage, which has no latents
+        seen["channels"] = np.full_like(moment.x_t, GREY)
+    src = frame_sheet([*seen.values()], quality)
     return PlayerFrame(moment.index, moment.t, moment.snr_db, moment.signal, src)
 
 

@@ -13,6 +13,8 @@ from app.images.encoding import data_uri, png_uri
 from app.laboratory.noise import ForwardMaterial
 
 VIEWS: Final = ("x_t", "x_0_hat", "eps_hat")
+LATENT_VIEWS: Final = ("x_t", "x_0_hat", "channels", "eps_hat")
+"""What a run of a latent model shows; the noise comes last, for at the end there is none."""
 
 
 @dataclass(frozen=True)
