@@ -3,7 +3,7 @@
 const MOMENTS = 10;
 const PLAY_SECONDS = 6;
 const FILES = { animate: "making the animation", strip: "making the strip", zip: "putting the pictures in a zip" };
-const CHANNELS = "its latent, channel by channel";
+const CHANNELS = "its latent's channels";
 const SPOKEN_EVERY = 5000; // ms between two announcements of progress
 const SILENCE = 3000; // ms without a message, after which the server is asked for a sign of life
 const LOST = "The connection to the studio was lost.";
@@ -377,7 +377,7 @@ function mountPlayer(element, trigger, props, watch, { keeps, noVideo }) {
     press(".player-pixels", look.pixels);
     press(".player-channels", look.channels);
     find(".player-channels").hidden = !hasChannels();
-    find("[data-view=x_t] figcaption span").textContent = channelsOr("x_t") === "channels" ? CHANNELS : WORDS.x_t;
+    find("[data-view=x_t] figcaption > span:last-child").textContent = channelsOr("x_t") === "channels" ? CHANNELS : WORDS.x_t;
     press(".player-compare", look.compare);
     for (const button of findAll("[data-picture]")) {
       button.setAttribute("aria-pressed", String(Number(button.dataset.picture) === picture));

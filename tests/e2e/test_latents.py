@@ -88,12 +88,12 @@ def test_the_channels_of_a_latent_are_seen_on_a_switch_and_kept(
     assert not all(grey())
     channels.click()
     expect(channels).to_have_attribute("aria-pressed", "true")
-    expect(player.get_by_text("its latent, channel by channel")).to_be_visible()
+    expect(player.get_by_text("its latent's channels")).to_be_visible()
     assert all(grey())
     browser_page.reload()
     expect(player).to_have_attribute("data-state", "finished", timeout=PATIENCE)
     channels.click()
-    expect(player.get_by_text("its latent, channel by channel")).to_be_visible()
+    expect(player.get_by_text("its latent's channels")).to_be_visible()
     assert all(grey()), "the browser has kept them"
 
 
