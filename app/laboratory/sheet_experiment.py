@@ -29,7 +29,7 @@ _WORDS: Final[dict[str, str]] = {
 }
 
 _MATTERS: Final = {
-    "eta": "of all samplers only DDIM uses it",
+    "eta": "of all samplers only ddim and dpm-solver-eta use it",
     "guidance_scale": "only a class is guided to, and there is none",
     "stage_noise": "the pictures have no second stage",
 }

@@ -209,8 +209,8 @@ class Recipe(Filmed):
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="How much noise DDIM adds back at each step: 0 is none, 1 as much as DDPM. "
-        "No other sampler uses it.",
+        description="How much noise ddim and dpm-solver-eta add back at each step: 0 is none, 1 as "
+        "much as DDPM. No other sampler uses it.",
     )
     clip: Clip = True
     seed: Seed = 0

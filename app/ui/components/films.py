@@ -519,7 +519,8 @@ def summary(recipe: Recipe, starts: int | None = None, classes: Sequence[str] = 
         starts: The paper's t at which its own steps begin, of which a branch's line tells.
         classes: The names of the model's classes.
     """
-    eta = f" · eta {recipe.eta:g}" if recipe.sampler == "ddim" else ""
+    kind = SAMPLER_KINDS[recipe.sampler]
+    eta = f" · eta {recipe.eta:g}" if kind.uses_eta else ""
     branch = f" · branch at t = {starts}" if recipe.parent else ""
     start = f" · from a picture at t = {recipe.start_t}" if recipe.start_t else ""
     if recipe.root.mask:
@@ -535,7 +536,7 @@ def summary(recipe: Recipe, starts: int | None = None, classes: Sequence[str] = 
         other = recipe.variation_seeds[recipe.picture]
         seed += f" with {recipe.variation_strength:g} of {other}"
     return (
-        f"{SAMPLER_KINDS[recipe.sampler].label}{eta} · {counted(recipe.steps, 'step')} · "
+        f"{kind.label}{eta} · {counted(recipe.steps, 'step')} · "
         f"seed {seed}{label}{guidance}{start}{branch}{large} · {recipe.precision}"
     )
 
