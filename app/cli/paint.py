@@ -11,7 +11,7 @@ from app.fields import Fields, Value, limited
 from app.images.reading import Fit, square
 from app.models.files import ModelInfo
 from app.painting.canvas import check_same_size, held, side_of
-from app.painting.recipe import Recipe, read_recipe
+from app.painting.recipe import STEP_FIELDS, Recipe, read_recipe
 from app.settings import Settings
 from app.studio import Studio
 
@@ -43,6 +43,7 @@ def command(
         Value,
         Fields(
             Recipe,
+            without=STEP_FIELDS,
             renamed={"pictures": "count", "resampling": "careful"},
             defaults={"model": "impressionist-64"},
         ),

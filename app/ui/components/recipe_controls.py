@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from app.diffusion.cascade import RATIO
 from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.errors import ModelError
-from app.fields import bounds, choices, control_of, declared, kinds, whole
+from app.fields import bounds, choices, control_of, declared, is_list, kinds, whole
 from app.models.fields import GUIDANCE_FIELDS
 from app.models.files import ModelInfo
 from app.models.stages import takes_pictures_of
@@ -101,7 +101,9 @@ MOST: Final = 10_000
 
 
 def control(model: type[BaseModel], name: str, **how: Any) -> Any:
-    """Build a field's control: a slider, a number, a list or a switch, as its model declares it.
+    """Build a field's control: a slider, a number, a choice or a switch, as its model declares it.
+
+    That of a list is hidden.
 
     Args:
         model: The model that declares the field.
@@ -115,6 +117,8 @@ def control(model: type[BaseModel], name: str, **how: Any) -> Any:
         "label": look.label or name,
         "info": it.description if look.says else None,
     } | how
+    if is_list(it):
+        return gr.JSON(value=how["value"], visible=False)  # nobody types it: a preset sets it
     if bool in kinds(it):
         return gr.Checkbox(**how)
     if choices(it) or "choices" in how:
