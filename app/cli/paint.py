@@ -39,6 +39,13 @@ def command(
         bool, typer.Option(help="--from is a sketch: its flat strokes are softened a little.")
     ] = False,
     fit: Annotated[Fit, typer.Option(help="How --from becomes a square.")] = "crop",
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            help="Steps that were searched for, by their name in the model's schedules.json: "
+            "instead of --sampler, --steps and --spacing."
+        ),
+    ] = None,
     **wish: Annotated[
         Value,
         Fields(
@@ -60,6 +67,8 @@ def command(
         wish |= _canvas(
             info, source, mask, fit, sketch=sketch, large=wish["size"] not in (None, info.size)
         )
+        if schedule is not None:
+            wish |= painter.models.find(wish["model"]).schedule(schedule).wish
         asked = Recipe.checked(limited(wish, info.num_train_timesteps, Recipe))
     if difference := painter.differences(asked):
         typer.echo(difference, err=True)

@@ -8,7 +8,6 @@ import base64
 import binascii
 import zlib
 from abc import abstractmethod
-from itertools import pairwise
 from typing import Annotated, Any, BinaryIO, ClassVar, Final, Literal, Self
 
 import torch
@@ -37,6 +36,7 @@ from app.fields import Control, UpToT
 from app.images.encoding import png_text
 from app.models.fields import GUIDANCE_FIELDS, MAX_GUIDANCE
 from app.models.files import FOLDER_NAME, MAX_NAME
+from app.models.step_schedules import StepEta, StepT, check_steps
 from app.networks.unet import Precision
 
 MAX_PICTURES: Final = 16
@@ -74,9 +74,6 @@ SOURCE_FIELDS: Final = ("source", "start_t", "mask", "resampling")
 STEP_FIELDS: Final = ("step_t", "step_eta")
 """The recipe's fields that say of each step where it begins, and how much noise it adds back."""
 
-MAX_STEP_LIST: Final = 100
-MAX_STEP_ETA: Final = 2
-
 ENLARGING: Final = (
     *("model", "pictures", "precision", "stage", "stage_steps", "stage_seed", "stage_noise"),
     "back_projection",
@@ -85,18 +82,6 @@ ENLARGING: Final = (
 
 _PART: Final = "[A-Za-z0-9][A-Za-z0-9._-]*"
 Name = Annotated[str, Field(pattern=f"^{_PART}$", max_length=96)]
-
-StepT = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=MAX_T)], ...],
-    Field(strict=False, min_length=1, max_length=MAX_STEP_LIST),
-]
-"""The paper's t at which each step begins, strictly falling; a call's list is taken for a tuple."""
-
-StepEta = Annotated[
-    tuple[Annotated[float, Field(ge=0, le=MAX_STEP_ETA, allow_inf_nan=False)], ...],
-    Field(strict=False, min_length=1, max_length=MAX_STEP_LIST),
-]
-"""Each step's eta."""
 
 ModelName = Annotated[
     str,
@@ -409,18 +394,7 @@ class Recipe(Filmed):
             raise ValueError("step_t and step_eta belong together: a t and an eta for each step")
         if self.step_t is None or self.step_eta is None:
             return
-        kind = SAMPLER_KINDS.get(self.sampler)
-        if kind and not kind.step_eta:
-            raise ValueError(
-                f"step_t and step_eta are for {WITH_ETA.name}, and the sampler is {self.sampler}"
-            )
-        if len(self.step_t) != len(self.step_eta):
-            raise ValueError(
-                f"step_t has {len(self.step_t)} entries and step_eta {len(self.step_eta)}; each "
-                "step has one of both"
-            )
-        if any(t <= s for t, s in pairwise(self.step_t)):
-            raise ValueError("step_t doesn't fall from step to step; write the largest t first")
+        check_steps(self.sampler, self.step_t, self.step_eta)
         if self.start_t is not None:
             raise ValueError("step_t begins where its first t is; leave start_t out, or step_t")
         if self.parent and self.step_t != self.parent.step_t:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from app.diffusion.seeds import MAX_SEED
 from app.errors import RecipeError
-from app.painting.recipe import MAX_BRANCHES, MAX_JSON, MAX_LINK, MAX_STEP_LIST, Recipe
+from app.models.step_schedules import MAX_STEP_LIST
+from app.painting.recipe import MAX_BRANCHES, MAX_JSON, MAX_LINK, Recipe
 
 PLAIN = Recipe(model="tiny", weights="a" * 64, sampler="ddpm", steps=50, seed=7, pictures=4)
 
