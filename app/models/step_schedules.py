@@ -1,14 +1,19 @@
 """Lists of steps, each with its t and its eta, as schedules.json and recipes have them."""
 
+import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, model_validator
 
 from app.diffusion.samplers.registry import SAMPLER_KINDS, WITH_ETA
 from app.diffusion.schedule import MAX_T
+from app.errors import RecipeError
+from app.files import replace_file
 from app.models.fields import ConfigFields
 
 STEP_SCHEDULES: Final = "schedules.json"
@@ -51,6 +56,10 @@ def check_steps(sampler: str, step_t: Sequence[int], step_eta: Sequence[float]) 
         raise ValueError("step_t doesn't fall from step to step; write the largest t first")
 
 
+SCHEDULE_NAME: Final = r"^\w[\w .-]*$"
+MAX_SCHEDULE_NAME: Final = 40
+
+
 @dataclass(frozen=True)
 class StepSchedule:
     """Steps that were searched for, each with its t and its eta.
@@ -88,7 +97,7 @@ class StepSchedule:
 class StepScheduleFields(ConfigFields):
     """Fields of an entry of a schedules.json; the lists are those of recipes."""
 
-    name: str = Field(pattern=r"^\w[\w .-]*$", max_length=40)
+    name: str = Field(pattern=SCHEDULE_NAME, max_length=MAX_SCHEDULE_NAME)
     sampler: str
     step_t: StepT
     step_eta: StepEta
@@ -117,3 +126,26 @@ class SchedulesFields(ConfigFields):
     def read(self) -> tuple[StepSchedule, ...]:
         """The entries, in order."""
         return tuple(StepSchedule(**dict(it)) for it in self.schedules)
+
+
+def check_schedule_name(name: str) -> None:
+    """Check that a schedule can be called so.
+
+    Raises:
+        RecipeError: If it can't.
+    """
+    if not re.match(SCHEDULE_NAME, name) or len(name) > MAX_SCHEDULE_NAME:
+        raise RecipeError(
+            f"A schedule can't be called {name!r}.",
+            f"Use letters, digits, spaces, dots and hyphens, at most {MAX_SCHEDULE_NAME}.",
+        )
+
+
+def save_schedule(
+    folder: Path, schedule: StepSchedule, others: Sequence[StepSchedule] = ()
+) -> Path:
+    """Write a model folder's schedules.json: `schedule`, and the `others` of another name."""
+    kept = [it for it in others if it.name != schedule.name]
+    written = {"schedules": [asdict(it) for it in (*kept, schedule)]}
+    replace_file(folder / STEP_SCHEDULES, json.dumps(written, indent=1).encode() + b"\n")
+    return folder / STEP_SCHEDULES
