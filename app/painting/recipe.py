@@ -396,7 +396,10 @@ class Recipe(Filmed):
             return
         check_steps(self.sampler, self.step_t, self.step_eta)
         if self.start_t is not None:
-            raise ValueError("step_t begins where its first t is; leave start_t out, or step_t")
+            raise ValueError(
+                "a list of steps (step_t) begins at a t of its own, not at start_t; choose a "
+                "number of steps instead, or leave start_t out"
+            )
         if self.parent and self.step_t != self.parent.step_t:
             raise ValueError("a branch has its parent's step_t, or none of its own")
         if not self.parent and self.steps != len(self.step_t):

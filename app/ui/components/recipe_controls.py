@@ -24,11 +24,16 @@ from app.ui.errors import errors_to_page
 
 @dataclass(frozen=True)
 class Preset:
-    """A sampler with a number of steps that suits it."""
+    """A sampler with a number of steps that suits it, or with a list of them.
+
+    Its attributes are the recipe's fields, of which the lists are as the page's controls have them.
+    """
 
     sampler: str
     steps: int
     eta: float = 0.0
+    step_t: Sequence[int] | None = None
+    step_eta: Sequence[float] | None = None
 
     def recipe(self, model: str, seed: int) -> Recipe:
         """Make the recipe of one picture painted with the preset, in exact precision."""
@@ -41,12 +46,43 @@ FINE: Final = Preset("dpm-solver-sde", 100)
 FULL: Final = Preset("ddpm", MAX_STEPS)
 
 
+COMMON: Final = 3
+"""How many presets each model has."""
+
+MAX_OFFERED: Final = 3
+"""The most of a model's schedules that are offered beside."""
+
+
 def presets(info: ModelInfo) -> dict[str, Preset]:
-    """List the presets by the names that they have for a model, none of more steps than it has."""
+    """List the presets by the names that they have for a model, none of more steps than it has.
+
+    First come those that each model has, then its schedules.
+    """
     most = most_steps(info)
     full = f"the full {most}" if most == info.num_train_timesteps else counted(most, "step")
     named = {"quick": QUICK, "fine": FINE, full: FULL}
-    return {name: replace(it, steps=min(it.steps, most)) for name, it in named.items()}
+    common = {name: replace(it, steps=min(it.steps, most)) for name, it in named.items()}
+    listed = {
+        it.name: Preset(it.sampler, it.steps, 0.0, [*it.step_t], [*it.step_eta])
+        for it in info.schedules[:MAX_OFFERED]
+    }
+    return common | {name: it for name, it in listed.items() if name not in common}
+
+
+def preset(studio: Studio, model: str, place: int) -> Preset | None:
+    """Return the preset at a place of those that a model has; None where it has fewer.
+
+    Raises:
+        ModelError: If the model can't be used.
+        RecipeError: If the place is that of a schedule for other weights.
+    """
+    named = [*presets(studio.models.describe(model)).items()]
+    if place >= len(named):
+        return None
+    name, found = named[place]
+    if found.step_t:
+        studio.models.find(model).schedule(name)
+    return found
 
 
 class Controls(dict[str, Any]):
@@ -88,12 +124,17 @@ class Controls(dict[str, Any]):
             name: (
                 limited(getattr(recipe, name), largest[name])
                 if name in largest
-                else gr.update(value=getattr(recipe, name))
+                else gr.update(value=_listed(getattr(recipe, name)))
             )
             | ({"visible": shown[name]} if name in shown else {})
             | (label_look(info, recipe.label) if name == "label" else {})
             for name in self
         }
+
+
+def _listed(value: Any) -> Any:
+    """Return a recipe's value as a control takes it: a list for a tuple."""
+    return [*value] if isinstance(value, tuple) else value
 
 
 MOST: Final = 10_000
