@@ -87,7 +87,8 @@ def command(
             _tell(state, out, of)
     found = trials.schedule(state.best.steps, name)
     typer.echo(f"wrote {save_schedule(files.folder, found, files.schedules)}; now judge it, once:")
-    typer.echo(f'python -m app evaluate {model} --data HELD-OUT --sampler "schedule:{name}"')
+    judged = f'--data HELD-OUT --sampler "schedule:{name}" --seed {seed + count}'
+    typer.echo(f"python -m app evaluate {model} {judged}")
 
 
 def _judge(
