@@ -16,7 +16,7 @@ from app.settings import ROOT, spin_briefly
 COMMANDS: Final = (
     "serve", "paint", "sheet", "train", "export", "enlarge", "noise", "mix",
     "bound",    "models", "push", "evaluate", "index", "worker", "jobs", "preflight", "regroup",
-    "variances", "static",
+    "variances", "static", "search-steps",
 )  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = arguments[1:] if arguments[:1] == ["--"] else arguments
     wanted = [name for name in COMMANDS if name in arguments[:1]]
     for name in wanted or COMMANDS:
-        command = import_module(f"app.cli.{name}").command if wanted else lambda: None
+        command = import_module(f"app.cli.{_module(name)}").command if wanted else lambda: None
         studio.command(name, help=_words(name))(expanded(command, _option))
     if wanted:
         studio.callback()(lambda: None)  # keeps a lone command a sub-command
@@ -44,9 +44,13 @@ def main(arguments: list[str] | None = None) -> None:
         studio(arguments)
 
 
+def _module(name: str) -> str:
+    return name.replace("-", "_")
+
+
 def _words(name: str) -> str | None:
     """Read what a command says that it does, without importing it."""
-    source = (ROOT / "app" / "cli" / f"{name}.py").read_text(encoding="utf-8")
+    source = (ROOT / "app" / "cli" / f"{_module(name)}.py").read_text(encoding="utf-8")
     functions = [it for it in ast.parse(source).body if isinstance(it, ast.FunctionDef)]
     return next(ast.get_docstring(it) for it in functions if it.name == "command")
 

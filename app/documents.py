@@ -23,6 +23,7 @@ _KINDS: Final = {
     "finite_number": "a finite number",
     "bool_type": "true or false",
     "string_type": "a text",
+    "tuple_type": "a list",
 }
 _PLAIN: Final = {
     "missing": ("{where} is missing", "Say what {where} is to be."),

@@ -148,6 +148,11 @@ def kinds(it: FieldInfo) -> tuple[Any, ...]:
     return tuple(get_args(each)[0] if get_origin(each) is Annotated else each for each in types)
 
 
+def is_list(it: FieldInfo) -> bool:
+    """Tell whether a field is a list of numbers, which no control and no option can set."""
+    return any(get_origin(kind) is tuple for kind in kinds(it))
+
+
 def choices(it: FieldInfo) -> tuple[str, ...]:
     """List the values of a field that takes only a few; empty for any other."""
     if get_origin(it.annotation) is Literal:

@@ -26,8 +26,9 @@ def command(
     sampler: Annotated[
         list[str] | None,
         typer.Option(
-            help="sampler:steps or sampler:steps:count; may be given several times. Of a second "
-            "stage: sde:steps or ode:steps, then, if wanted, :noise, :spacing, :raw."
+            help="sampler:steps or sampler:steps:count; may be given several times. schedule:NAME "
+            "takes the steps of that name in the model's schedules.json. Of a second stage: "
+            "sde:steps or ode:steps, then, if wanted, :noise, :spacing, :raw."
         ),
     ] = None,
     count: Annotated[int, typer.Option(help="Samples, where --sampler doesn't say.")] = 1000,
@@ -90,8 +91,8 @@ def command(
         LEAST,
         Evaluator,
         cascade_recipes,
+        model_plan,
         paint_all,
-        parse_plan,
         recipes,
         require_judgeable,
     )
@@ -120,7 +121,10 @@ def command(
     info = painter.models.describe(model)
     steps = min(STEPS, info.num_train_timesteps)
     plans = [
-        (parse_plan(text, count), Asked(classes, scale, guidance_from, guidance_to))
+        (
+            model_plan(painter.models.find(model), text, count),
+            Asked(classes, scale, guidance_from, guidance_to),
+        )
         for text in sampler or [f"dpm-solver-sde:{steps}"]
         for scale in guidance or [1.0]
     ]

@@ -11,7 +11,7 @@ from app.fields import Fields, Value, limited
 from app.images.reading import Fit, square
 from app.models.files import ModelInfo
 from app.painting.canvas import check_same_size, held, side_of
-from app.painting.recipe import Recipe, read_recipe
+from app.painting.recipe import STEP_FIELDS, Recipe, read_recipe
 from app.settings import Settings
 from app.studio import Studio
 
@@ -39,10 +39,18 @@ def command(
         bool, typer.Option(help="--from is a sketch: its flat strokes are softened a little.")
     ] = False,
     fit: Annotated[Fit, typer.Option(help="How --from becomes a square.")] = "crop",
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            help="Steps that were searched for, by their name in the model's schedules.json: "
+            "instead of --sampler, --steps and --spacing."
+        ),
+    ] = None,
     **wish: Annotated[
         Value,
         Fields(
             Recipe,
+            without=STEP_FIELDS,
             renamed={"pictures": "count", "resampling": "careful"},
             defaults={"model": "impressionist-64"},
         ),
@@ -59,6 +67,8 @@ def command(
         wish |= _canvas(
             info, source, mask, fit, sketch=sketch, large=wish["size"] not in (None, info.size)
         )
+        if schedule is not None:
+            wish |= painter.models.find(wish["model"]).schedule(schedule).wish
         asked = Recipe.checked(limited(wish, info.num_train_timesteps, Recipe))
     if difference := painter.differences(asked):
         typer.echo(difference, err=True)

@@ -9,7 +9,7 @@ from app.cli.pictures import ClassName, chosen_class, save, say_estimate, watch
 from app.errors import RecipeError
 from app.fields import Fields, Value, limited
 from app.laboratory.sheet_experiment import SETTINGS, Sheet, SheetAxis
-from app.painting.recipe import Recipe
+from app.painting.recipe import STEP_FIELDS, Recipe
 from app.settings import Settings
 from app.studio import Studio
 
@@ -22,7 +22,12 @@ def command(
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("paintings"),
     class_name: ClassName = None,
     **wish: Annotated[
-        Value, Fields(Recipe, without=("pictures",), defaults={"model": "impressionist-64"})
+        Value,
+        Fields(
+            Recipe,
+            without=("pictures", *STEP_FIELDS),
+            defaults={"model": "impressionist-64"},
+        ),
     ],
 ) -> None:
     """Paint one seed side by side in a labelled sheet, which carries what paints it again."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
@@ -37,8 +37,9 @@ from app.images.arrays import Pixels
 from app.images.pixels import to_bytes, to_unit
 from app.images.reading import resized
 from app.models.fields import GUIDANCE_FIELDS
-from app.models.files import ModelInfo
+from app.models.files import ModelFiles, ModelInfo
 from app.models.loading import LoadedModel
+from app.models.step_schedules import StepSchedule
 from app.novelty.index import FeatureSpace, NoveltyIndex, build_index
 from app.novelty.nearest import model_features
 from app.painting.film import Moment
@@ -60,11 +61,40 @@ Step = Callable[[], object]
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """A row of the table: which sampler, in how many steps, how many pictures."""
+    """A row of the table: which sampler, in how many steps, how many pictures.
+
+    Attributes:
+        sampler: The sampler's name.
+        steps: Its steps.
+        count: The number of pictures.
+        schedule: Where each step is, if that was searched for.
+    """
 
     sampler: str
     steps: int
     count: int
+    schedule: StepSchedule | None = None
+
+    @classmethod
+    def of(cls, schedule: StepSchedule, count: int) -> Self:
+        """Plan `count` pictures by the steps of a schedule."""
+        return cls(schedule.sampler, schedule.steps, count, schedule)
+
+
+def model_plan(files: ModelFiles, text: str, count: int) -> EvaluationPlan:
+    """Parse a plan for a model: as `parse_plan` does, or "schedule:name", "schedule:name:count".
+
+    Raises:
+        RecipeError: If the model has no schedule of that name for its weights.
+        StudioError: As `parse_plan` does.
+    """
+    kind, _, rest = text.partition(":")
+    if kind != "schedule":
+        return parse_plan(text, count)
+    name, _, number = rest.partition(":")
+    schedule = files.schedule(name)
+    steps = parse_plan(f"{schedule.sampler}:{schedule.steps}:{number or count}", count)
+    return EvaluationPlan.of(schedule, steps.count)
 
 
 def parse_plan(text: str, count: int) -> EvaluationPlan:
@@ -131,6 +161,7 @@ def recipes(
                     "pictures": min(MAX_PICTURES, count - start),
                     "precision": precision,
                     "label": label,
+                    **(plan.schedule.wish if plan.schedule else {}),
                     **{name: getattr(asked, name) for name in GUIDANCE_FIELDS},
                 }
             )

@@ -214,7 +214,7 @@ def patch_distance(samples: Pixels, reference: Pixels, *, seed: int = 0) -> Patc
     for level, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         rng = np.random.default_rng((seed, level))
         corners = rng.integers(0, b.shape[1] - PATCH + 1, (PATCHES, 2))
-        patches_a, patches_b = _patches(a, corners), _patches(b, corners)
+        patches_a, patches_b = patches_at(a, corners), patches_at(b, corners)
         mean, deviation = patches_b.mean((0, 1, 2, 3)), patches_b.std((0, 1, 2, 3))
         deviation = np.where(deviation > 0, deviation, 1)
         directions = random_directions(rng, PATCH * PATCH * b.shape[-1])
@@ -287,7 +287,7 @@ def _distribution_of_few(along: Floats, low: Floats, width: Floats) -> NDArray[n
     return np.asarray(shares.reshape(count, -1), dtype=np.float32)
 
 
-def _patches(level: Floats, corners: NDArray[np.int64]) -> Floats:
+def patches_at(level: Floats, corners: NDArray[np.int64]) -> Floats:
     """Cut the patches at `corners` out of `level` (N, S, S, C): (N, patches, PATCH, PATCH, C)."""
     cut = [level[:, y : y + PATCH, x : x + PATCH] for y, x in corners]
     return np.stack(cut, axis=1)

@@ -101,13 +101,15 @@ def _novelty(control: NoveltyFigures, rows: Sequence[Row]) -> str:
 
 
 def _named(row: Row) -> list[str]:
-    """Write what a row is of: its sampler with the classes and the guidance, and its steps."""
+    """Write what a row is of: its sampler with schedule, classes and guidance, and its steps."""
     asked = row.asked
     whole = asked.guidance_from >= MAX_T and asked.guidance_to == 0
     between = "" if whole else f" from t = {asked.guidance_from} to {asked.guidance_to}"
     guidance = "" if asked.guidance_scale == 1 else f", guidance {asked.guidance_scale:g}{between}"
     of = f", {asked.classes}" if asked.classes else ""
-    return [f"{row.plan.sampler}{of}{guidance}", str(row.plan.steps)]
+    plan = row.plan
+    listed = f", schedule {plan.schedule.name}" if plan.schedule else ""
+    return [f"{plan.sampler}{listed}{of}{guidance}", str(plan.steps)]
 
 
 def _classes(row: Row, space: str) -> str:

@@ -238,8 +238,8 @@ class HubPublisher:
 
 def _model_files(files: ModelFiles) -> tuple[PublicFile, ...]:
     """List the model's own files, in its layout; the weights are sent from the disk."""
-    names = ("model_index.json", "labels.json", "analytic.json", "config.json", "unet/config.json",
-             "scheduler_config.json", "scheduler/scheduler_config.json",
+    names = ("model_index.json", "labels.json", "analytic.json", "schedules.json", "config.json",
+             "unet/config.json", "scheduler_config.json", "scheduler/scheduler_config.json",
              *(f"{part}/config.json" for part in PARTS))  # fmt: skip
     here = [name for name in names if (files.folder / name).is_file()]
     return (

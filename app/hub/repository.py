@@ -60,7 +60,7 @@ CONFIG: Final = "config.json"
 SCHEDULER: Final = "scheduler_config.json"
 MAX_CONFIG: Final = 1_000_000
 TAKEN: Final = "Plein Air takes unconditional DDPMs in diffusers' layout"
-EXTRAS: Final = ("model_index.json", "labels.json", CHECKSUMS, "README.md")
+EXTRAS: Final = ("model_index.json", "labels.json", "schedules.json", CHECKSUMS, "README.md")
 
 
 def layout_of(model: HubId, found: Mapping[str, int]) -> Mapping[str, int]:

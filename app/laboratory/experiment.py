@@ -73,6 +73,8 @@ class FromXt(Experiment):
             raise ValueError("run: a run from x_t can't be a branch")
         if self.run.variation_seed is not None:
             raise ValueError("run: variation_seed is for paintings from noise; leave it out")
+        if self.run.step_t:
+            raise ValueError("run: step_t is for paintings from noise; leave it and step_eta out")
         if self.run.source:
             raise ValueError("run: a run from x_t has sources of its own")
         if self.run.spacing in ("leading", "even"):

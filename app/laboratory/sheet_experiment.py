@@ -11,7 +11,7 @@ from app.errors import RecipeError
 from app.fields import kinds, whole
 from app.laboratory.experiment import Experiment
 from app.laboratory.fields import Weights
-from app.painting.recipe import Recipe
+from app.painting.recipe import STEP_FIELDS, Recipe
 from app.painting.sources import ExperimentPart
 
 Setting = Literal["sampler", "steps", "guidance_scale", "label", "eta", "stage_noise", "model"]
@@ -29,7 +29,7 @@ _WORDS: Final[dict[str, str]] = {
 }
 
 _MATTERS: Final = {
-    "eta": "of all samplers only DDIM uses it",
+    "eta": "of all samplers only ddim and dpm-solver-eta use it",
     "guidance_scale": "only a class is guided to, and there is none",
     "stage_noise": "the pictures have no second stage",
 }
@@ -111,7 +111,8 @@ class Sheet(Experiment):
     """One seed's picture in every cell: a setting differs from row to row, another by column.
 
     Attributes:
-        run: What all cells have in common, one picture; the axes' own settings in it don't matter.
+        run: What all cells have in common, one picture; the axes' own settings in it don't matter,
+            and where those say how steps are taken, neither does a list of its steps.
         rows: The setting of the rows.
         columns: The setting of the columns.
     """
@@ -148,12 +149,12 @@ class Sheet(Experiment):
     @property
     def cells(self) -> tuple[Recipe, ...]:
         """The recipe of each cell, row by row."""
+        axes = {self.rows.setting, self.columns.setting}
+        common = self.run.model_dump() | ({"weights": ""} if "model" in axes else {})
+        if axes & {"sampler", "steps", "eta"}:
+            common |= dict.fromkeys(STEP_FIELDS)
         return tuple(
-            Recipe.checked(
-                self.run.model_dump()
-                | ({"weights": ""} if "model" in (self.rows.setting, self.columns.setting) else {})
-                | {self.rows.setting: row, self.columns.setting: column}
-            )
+            Recipe.checked(common | {self.rows.setting: row, self.columns.setting: column})
             for row in self.rows.values
             for column in self.columns.values
         )

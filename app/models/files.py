@@ -29,6 +29,7 @@ from app.models.fields import (
 )
 from app.models.network_files import CHECKSUMS, NetworkFiles
 from app.models.schedulers import TRAINED_AS_DDPM, check_followed, with_defaults
+from app.models.step_schedules import STEP_SCHEDULES, SchedulesFields, StepSchedule
 
 FOLDER_NAME: Final = r"\w[\w .-]*"
 """The names of folders that can be models: a recipe and a link name a model by its folder's."""
@@ -236,6 +237,45 @@ class ModelFiles(NetworkFiles):
         return tuple(found.eps_square)
 
     @cached_property
+    def schedules(self) -> tuple[StepSchedule, ...]:
+        """The steps that were searched for, from schedules.json; none without it.
+
+        For which weights is not looked at here, for that takes reading them; `schedule` does.
+        """
+        path = self.folder / STEP_SCHEDULES
+        if not path.is_file():
+            return ()
+        found = self._checked(SchedulesFields, self._read_json(path), STEP_SCHEDULES).read
+        for it in found:
+            if it.step_t[0] > self.scheduler_config["num_train_timesteps"]:
+                raise self.error(
+                    f"in its {STEP_SCHEDULES}, {it.name!r} begins at t = {it.step_t[0]}, beyond T",
+                    "Mend that file, or take it away.",
+                )
+        return found
+
+    def schedule(self, name: str) -> StepSchedule:
+        """Return the schedule of that name, of these weights.
+
+        Raises:
+            RecipeError: If there is none, or it is of other weights.
+        """
+        known = {it.name: it for it in self.schedules}
+        if name not in known:
+            raise RecipeError(
+                f"{self.id} has no schedule {name!r}.",
+                f"Choose one of: {', '.join(known)}."
+                if known
+                else f"Search for one: python -m app search-steps {self.id} --data PICTURES.",
+            )
+        if known[name].weights != self.weights_sha256:
+            raise RecipeError(
+                f"The schedule {name!r} of {self.id} is of other weights.",
+                f"Search again: python -m app search-steps {self.id} --data PICTURES.",
+            )
+        return known[name]
+
+    @cached_property
     def checksums(self) -> str:
         """The lines of a SHA256SUMS of the weights, checked against the folder's where it is."""
         lines = []
@@ -316,6 +356,7 @@ class ModelInfo:
         guidance_scale: How hard a class should pull, by whoever made the model; 1 is not at all.
         guidance_from: The largest t at which it should.
         guidance_to: The smallest.
+        schedules: Steps that were searched for, perhaps for other weights.
     """
 
     id: str
@@ -333,6 +374,7 @@ class ModelInfo:
     guidance_scale: float = 1.0
     guidance_from: int = MAX_T
     guidance_to: int = 0
+    schedules: tuple[StepSchedule, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -403,5 +445,6 @@ def describe(files: ModelFiles) -> ModelInfo:
         learned_variance=files.learned_variance,
         analytic_variance=(files.folder / ANALYTIC).is_file(),
         latent=files.latent,
+        schedules=files.schedules,
         **guidance,
     )

@@ -23,7 +23,7 @@ from app.models.store import ModelStore, lend
 from app.painting.canvas import Canvas
 from app.painting.film import MAX_BYTES, Film, Films, Moment, ReplayStep
 from app.painting.latents import diffused
-from app.painting.recipe import SOURCE_FIELDS, Filmed, Recipe, Versions
+from app.painting.recipe import SOURCE_FIELDS, STEP_FIELDS, Filmed, Recipe, Versions
 from app.painting.runs import LoadedRun
 from app.painting.sampling import frames_from, noised
 from app.painting.stages import HandOver, both_stages, check_stage, stage_moments
@@ -120,13 +120,13 @@ class Painter:
                 f"Frame {frame} of {steps} can't be painted on from.",
                 "Move the slider to a moment before the finished painting.",
             )
-        kind = SAMPLER_KINDS[recipe.sampler]
-        draws = kind.stochastic and not (kind.uses_eta and recipe.eta == 0)
+        draws = recipe.draws_noise
         return Recipe.checked(
             recipe.model_dump()
             | {
                 "sampler": recipe.sampler if draws else "ddim",
                 "eta": recipe.eta if draws else 1.0,
+                **({} if draws else dict.fromkeys(STEP_FIELDS)),
                 **dict.fromkeys(SOURCE_FIELDS[:-1]),
                 "resampling": 1,
                 # Of a run from a picture `steps` counts those from T.
@@ -222,6 +222,12 @@ def _check(recipe: Recipe, info: ModelInfo) -> None:
         raise RecipeError(
             f"{recipe.steps} steps are more than {info.id} has ({info.num_train_timesteps}).",
             f"Choose from 1 to {info.num_train_timesteps} steps.",
+        )
+    if recipe.step_t and recipe.step_t[0] > info.num_train_timesteps:
+        raise RecipeError(
+            f"step_t begins at {recipe.step_t[0]}, beyond {info.id}'s T = "
+            f"{info.num_train_timesteps}.",
+            f"Its first t is at most {info.num_train_timesteps}.",
         )
     if recipe.start_t is not None and recipe.start_t > info.num_train_timesteps:
         raise RecipeError(

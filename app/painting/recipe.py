@@ -10,6 +10,7 @@ import zlib
 from abc import abstractmethod
 from typing import Annotated, Any, BinaryIO, ClassVar, Final, Literal, Self
 
+import torch
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -25,7 +26,8 @@ from app.diffusion.cascade import RATIO
 from app.diffusion.guidance import guides
 from app.diffusion.inpainting import resampled
 from app.diffusion.reverse import Spacing, spaced_timesteps
-from app.diffusion.samplers.registry import SAMPLER_KINDS
+from app.diffusion.samplers.base import Eta
+from app.diffusion.samplers.registry import SAMPLER_KINDS, WITH_ETA
 from app.diffusion.schedule import MAX_T, code_t
 from app.diffusion.seeds import MAX_SEED, derived_seed
 from app.documents import Document
@@ -34,6 +36,7 @@ from app.fields import Control, UpToT
 from app.images.encoding import png_text
 from app.models.fields import GUIDANCE_FIELDS, MAX_GUIDANCE
 from app.models.files import FOLDER_NAME, MAX_NAME
+from app.models.step_schedules import StepEta, StepT, check_steps
 from app.networks.unet import Precision
 
 MAX_PICTURES: Final = 16
@@ -45,6 +48,8 @@ MAX_CLASS_NAME: Final = 200
 MAX_BRANCHES: Final = 4
 MAX_LINK: Final = 8192
 """A link's bytes; the longest that the studio writes, four branches deep, has about 2,000."""
+MAX_LINK_JSON: Final = 4 * MAX_LINK
+"""The bytes of a link's JSON: four branches deep with the lists of a schedule, about 14,000."""
 
 MAX_SOURCE: Final = 400_000
 """Base64 characters of a source: a photograph of 256 x 256 pixels as a PNG has about 200,000."""
@@ -65,6 +70,9 @@ VARIATION_FIELDS: Final = ("variation_seed", "variation_strength")
 
 SOURCE_FIELDS: Final = ("source", "start_t", "mask", "resampling")
 """The recipe's fields that say what a run starts from, where that isn't noise."""
+
+STEP_FIELDS: Final = ("step_t", "step_eta")
+"""The recipe's fields that say of each step where it begins, and how much noise it adds back."""
 
 ENLARGING: Final = (
     *("model", "pictures", "precision", "stage", "stage_steps", "stage_seed", "stage_noise"),
@@ -170,6 +178,9 @@ class Recipe(Filmed):
     `start_t` (SDEdit, Meng et al. 2022, https://arxiv.org/abs/2108.01073), or with a mask, under
     which it is painted anew (app/diffusion/inpainting), or both. Its branches keep to the mask.
 
+    A run may list its steps, each with its t and its eta, as a search found them. Its branches have
+    the whole list of their parent, of which they take what is left.
+
     Attributes:
         format: Names the format; a reader refuses those it does not know.
         weights: sha256 of the model's weights; empty where a person wrote the recipe by hand.
@@ -209,8 +220,8 @@ class Recipe(Filmed):
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="How much noise DDIM adds back at each step: 0 is none, 1 as much as DDPM. "
-        "No other sampler uses it.",
+        description="How much noise ddim and dpm-solver-eta add back at each step: 0 is none, 1 as "
+        "much as DDPM. No other sampler uses it.",
     )
     clip: Clip = True
     seed: Seed = 0
@@ -310,6 +321,16 @@ class Recipe(Filmed):
         "2 or more take nearly so many times as long, and join the new part with more care.",
     )
 
+    step_t: Annotated[StepT | None, Control(everywhere=False)] = Field(
+        default=None,
+        description="The t at which each step begins, falling, instead of a spacing; with "
+        f"`step_eta`, for {WITH_ETA.name}, as many as `steps`. Null: they follow from `spacing`.",
+    )
+    step_eta: Annotated[StepEta | None, Control(everywhere=False)] = Field(
+        default=None,
+        description="The eta of each step, from 0 to 2, with `step_t`. Null: all have `eta`.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _of_any_format(cls, fields: object, info: ValidationInfo) -> object:
@@ -329,6 +350,7 @@ class Recipe(Filmed):
         if (self.parent is None) != (self.frame is None):
             raise ValueError("a branch names both its parent and the parent's frame")
         self._check_source()
+        self._check_step_lists()
         if self.parent and self.frame is not None and self.root.source:
             if self.steps != self.parent.steps:
                 raise ValueError("steps: a branch of a run from a picture has its parent's number")
@@ -367,6 +389,25 @@ class Recipe(Filmed):
                 f"{self.spacing} spacing doesn't start at t; choose trailing or linspace"
             )
 
+    def _check_step_lists(self) -> None:
+        if (self.step_t is None) != (self.step_eta is None):
+            raise ValueError("step_t and step_eta belong together: a t and an eta for each step")
+        if self.step_t is None or self.step_eta is None:
+            return
+        check_steps(self.sampler, self.step_t, self.step_eta)
+        if self.start_t is not None:
+            raise ValueError(
+                "a list of steps (step_t) begins at a t of its own, not at start_t; choose a "
+                "number of steps instead, or leave start_t out"
+            )
+        if self.parent and self.step_t != self.parent.step_t:
+            raise ValueError("a branch has its parent's step_t, or none of its own")
+        if not self.parent and self.steps != len(self.step_t):
+            raise ValueError(
+                f"steps is {self.steps}, but step_t has {len(self.step_t)} entries; they are to "
+                "be as many"
+            )
+
     @property
     def process(self) -> "Recipe":
         """The recipe itself."""
@@ -397,6 +438,7 @@ class Recipe(Filmed):
         unused += () if self.guidance_scale != 1 else GUIDANCE_FIELDS[1:]
         unused += () if self.variation_seed is not None else VARIATION_FIELDS
         unused += () if self.source else SOURCE_FIELDS
+        unused += () if self.step_t else STEP_FIELDS
         return {name: value for name, value in write(self).items() if name not in unused}
 
     @property
@@ -445,6 +487,8 @@ class Recipe(Filmed):
         """
         if self.parent:
             return self.parent.timesteps(num_train_timesteps)[self.frame :]
+        if self.step_t:
+            return resampled(torch.tensor([code_t(t) for t in self.step_t]), self.resampling)
         start = num_train_timesteps if self.start_t is None else self.start_t
         return resampled(self.timesteps_from(start, num_train_timesteps), self.resampling)
 
@@ -462,6 +506,19 @@ class Recipe(Filmed):
         """
         # The paper's t counts the code's timesteps up to and including it.
         return spaced_timesteps(self.steps_from(t, num_train_timesteps), t, self.spacing)
+
+    def etas(self, timesteps: Tensor) -> Eta:
+        """Return eta at the code's `timesteps` (n,): one number, or (n,) where it differs."""
+        if self.step_t is None or self.step_eta is None:
+            return self.eta
+        known = dict(zip(map(code_t, self.step_t), self.step_eta, strict=True))
+        return torch.tensor([known[t] for t in timesteps.tolist()], dtype=torch.float64)
+
+    @property
+    def draws_noise(self) -> bool:
+        """Tell whether the sampler adds noise back, on the way from x_T or its x_t."""
+        kind = SAMPLER_KINDS[self.sampler]
+        return kind.stochastic and (not kind.uses_eta or any(self.step_eta or (self.eta,)))
 
     def steps_of(self, timesteps: Tensor) -> int:
         """Count how many of the first stage's `timesteps` are done before it hands over."""
@@ -534,7 +591,7 @@ class Recipe(Filmed):
             packed = base64.b64decode(
                 text[:MAX_LINK].encode("ascii"), altchars=b"-_", validate=True
             )
-            return cls.from_json(inflater.decompress(packed, MAX_LINK))
+            return cls.from_json(inflater.decompress(packed, MAX_LINK_JSON))
         except (binascii.Error, zlib.error, UnicodeError) as error:
             raise RecipeError(
                 "The link's recipe is damaged.",

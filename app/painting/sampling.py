@@ -52,8 +52,8 @@ def decode(
         yield Frame(0, 0, code_t(0), clean, x_t=x_t, x_0_hat=x_t, eps_hat=None)
         return
     timesteps = run.timesteps_from(t, model.info.num_train_timesteps)
-    kind, noise = SAMPLER_KINDS[run.sampler], SeededNoise(seeds)
-    if kind.stochastic and not (kind.uses_eta and run.eta == 0):
+    noise = SeededNoise(seeds)
+    if run.draws_noise:
         for _ in range(run.steps - len(timesteps)):
             noise.draw(x_t.shape[1:])
     yield from frames_from(run, model, x_t, timesteps, noise)
@@ -77,7 +77,7 @@ def frames_from(
     analytic = model.analytic if kind.variance == "analytic" else None
 
     def sampler(timesteps: Tensor) -> Sampler:
-        return kind.make(schedule, timesteps, recipe.eta, analytic)
+        return kind.make(schedule, timesteps, recipe.etas(timesteps), analytic)
 
     denoiser = denoiser_for(recipe, model)
     if known:

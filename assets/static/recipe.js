@@ -33,6 +33,8 @@ const ELSEWHERE = {
   mask: "it paints a part anew",
   start_t: "it starts from a picture",
   resampling: "it paints a part anew",
+  step_t: "its steps are a list of their own",
+  step_eta: "its steps are a list of their own",
 };
 
 const FIELDS = {

@@ -11,6 +11,7 @@ import pytest
 from app.__main__ import main
 from app.images.pixels import to_unit
 from app.models.store import ModelStore
+from app.painting.recipe import read_recipe
 from tests.conftest import (
     save_tiny_latent_model,
     save_tiny_model,
@@ -81,6 +82,35 @@ def test_index_then_evaluate_prints_a_table_and_writes_json(
     assert [row["plan"]["sampler"] for row in found["rows"]] == ["ddim", "ddpm"]
     assert found["rows"][0]["novelty"]["pictures"] == 17
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_schedule_is_judged_and_painted_by_its_name(
+    shell: Shell, model_root: Path, data: Path, tmp_path: Path
+) -> None:
+    models, out = tmp_path / "models", tmp_path / "figures.json"
+    tiny = shutil.copytree(model_root / "tiny", models / "tiny")
+    lists = {"step_t": [1000, 400], "step_eta": [1, 0]}
+    weights = ModelStore([models]).find("tiny").weights_sha256
+    entry = {"name": "2 steps", "sampler": "dpm-solver-eta", "weights": weights} | lists
+    (tiny / "schedules.json").write_text(json.dumps({"schedules": [entry]}))
+    done = shell(
+        models, "evaluate", "tiny", "--data", data / "validation", "--sampler",
+        "schedule:2 steps:16", "--no-style", "--out", out,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "| dpm-solver-eta, schedule 2 steps | 2 | 16 / 20 |" in done.out
+    assert json.loads(out.read_text())["rows"][0]["plan"]["schedule"] == entry
+    wrong = shell(
+        models, "evaluate", "tiny", "--data", data, "--sampler", "schedule:9", "--no-style"
+    )
+    assert (wrong.code, "Choose one of: 2 steps." in wrong.err) == (1, True)
+
+    painted = shell(
+        models, "paint", "--model", "tiny", "--schedule", "2 steps", "--out", tmp_path / "pictures"
+    )
+    assert painted.code == 0, painted.err
+    (picture,) = (tmp_path / "pictures").glob("*.png")
+    assert read_recipe(picture.read_bytes()).step_t == (1000, 400)
 
 
 def test_a_latent_model_stands_beside_its_autoencoder_and_a_cascade(

@@ -22,8 +22,8 @@ from app.diffusion.reverse import SPACINGS, Frame, Spacing, reverse_process, spa
 from app.diffusion.samplers.base import Sampler
 from app.diffusion.samplers.ddim import DDIM
 from app.diffusion.samplers.ddpm import DDPM
-from app.diffusion.samplers.registry import SAMPLERS
-from app.diffusion.samplers.solvers import SOLVERS, EulerAncestral
+from app.diffusion.samplers.registry import SAMPLER_KINDS
+from app.diffusion.samplers.solvers import EulerAncestral
 from app.diffusion.schedule import NoiseSchedule
 from app.diffusion.seeds import SeededNoise, VariedNoise, derived_seed
 from app.diffusion.variance import Variance
@@ -32,7 +32,7 @@ from tests.diffusion.oracles import GaussianDenoiser, WavyDenoiser
 SCHEDULE = NoiseSchedule.named()
 ANALYTIC = AnalyticVariance(1 - SCHEDULE.alphas_cumprod)  # of data with unit variance
 SHAPE = (3, 8, 8)
-KINDS = {kind.name: kind for kind in (*SAMPLERS, *SOLVERS)}
+KINDS = SAMPLER_KINDS
 
 
 def frames(
@@ -183,6 +183,7 @@ def test_varied_noise_is_one_seeds_the_others_or_between_at_every_draw() -> None
         ("ddim", 200, 0.02),
         ("dpm-solver", 40, 0.02),
         ("dpm-solver-sde", 100, 0.03),
+        ("dpm-solver-eta", 40, 0.02),
         ("unipc", 40, 0.02),
         ("euler-a", 400, 0.03),
     ],

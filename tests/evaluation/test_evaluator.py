@@ -164,7 +164,7 @@ def test_an_evaluation_says_what_it_measured_and_with_what(painter: Painter) -> 
     assert found["provenance"]["weights"] == weights
     assert {"plein-air", "torch"} <= {name for name, _ in found["provenance"]["versions"]}
     first, second = found["rows"]
-    assert first["plan"] == {"sampler": "ddim", "steps": 2, "count": 20}
+    assert first["plan"] == {"sampler": "ddim", "steps": 2, "count": 20, "schedule": None}
     assert (first["first_seed"], first["seconds"] > 0) == (0, True)
     assert (first["floor"]["samples"], second["floor"]["samples"]) == (20, 16)
     # Noise of an untrained network is farther from the paintings than paintings are.

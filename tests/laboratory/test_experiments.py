@@ -78,6 +78,10 @@ def test_an_experiments_png_is_no_paintings_and_the_other_way_round() -> None:
         ({"seed": -1}, "at least 0"),
         ({"nonsense": 1}, "no field"),
         ({"run": run(spacing="leading")}, "leading spacing"),
+        (
+            {"run": run(sampler="dpm-solver-eta", steps=1, step_t=[900], step_eta=[1])},
+            "step_t is for paintings from noise",
+        ),
         ({"first": {"pixels": "x", "painted": None, "path": "/etc/passwd"}}, "no field"),
         ({"first": {}}, "either painted or has pixels"),
     ],

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,6 +116,18 @@ def test_bad_values_are_named(rows: str, reason: str) -> None:
 def test_what_is_not_here_is_named(painter: Painter, rows: str, reason: str) -> None:
     with pytest.raises(Exception, match=reason):
         SheetLab(painter).complete(sheet(rows, "steps=2,3"))
+
+
+def test_a_list_of_steps_is_kept_where_no_axis_says_how_steps_are_taken() -> None:
+    listed: dict[str, Any] = {
+        "sampler": "dpm-solver-eta",
+        "steps": 2,
+        "step_t": [900, 300],
+        "step_eta": [1, 0],
+    }
+    assert {cell.step_t for cell in sheet(**listed).cells} == {None}
+    classes = sheet("label=0,1", "guidance_scale=1,2", **listed)
+    assert {cell.step_t for cell in classes.cells} == {(900, 300)}
 
 
 def test_eta_changes_nothing_without_ddim(painter: Painter) -> None:

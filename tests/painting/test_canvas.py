@@ -4,6 +4,7 @@ import base64
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,6 +113,23 @@ def test_every_pixel_outside_the_mask_is_the_sources(
         assert picture[kept].tobytes() == source_pixels()[kept].tobytes()
         assert (picture[~kept] != source_pixels()[~kept]).any()
     assert not np.array_equal(*last.x_t)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_part_is_painted_anew_along_a_list_of_steps(painter: Painter, times: int) -> None:
+    lists: dict[str, Any] = {
+        "step_t": [1000, 900, 640, 300, 80, 7],
+        "step_eta": [1, 0, 0.5, 2, 1, 0],
+    }
+    wish = inpainting(sampler="dpm-solver-eta", resampling=times, **lists)
+    run, kept = moments(painter, wish), np.asarray(mask()) == 0
+    assert {moment.t for moment in run} == {*lists["step_t"], 0}
+    assert len(run) > 7 or times == 1
+    assert run[-1].x_t[0][kept].tobytes() == source_pixels()[kept].tobytes()
+    branch = painter.branch(wish, 2, variations=1, seed=4)
+    begins = moments(painter, branch)[0]
+    assert np.array_equal(begins.x_t[0], run[2].x_t[0])
+    assert begins.t == run[2].t
 
 
 def test_every_large_pixel_outside_the_mask_is_the_sources(painter: Painter) -> None:

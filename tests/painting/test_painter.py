@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +102,40 @@ def test_a_branch_starts_from_its_parents_exact_x_t(
         assert np.array_equal(run[0].x_t[variation], origin.x_t[1])
     if frame < 5:
         assert not np.array_equal(run[-1].x_t[0], run[-1].x_t[1])
+
+
+LISTED: dict[str, Any] = {
+    "sampler": "dpm-solver-eta",
+    "step_t": [1000, 900, 640, 300, 80, 7],
+    "step_eta": [1, 0, 0.5, 2, 1, 0],
+}
+
+
+def test_a_list_of_steps_is_walked_as_it_says(painter: Painter) -> None:
+    listed = moments(painter, recipe(**LISTED))
+    assert [moment.t for moment in listed] == [*LISTED["step_t"], 0]
+    spaced = recipe(sampler="dpm-solver-eta", eta=0.5)
+    even = [moment.t for moment in moments(painter, spaced)][:-1]
+    same = recipe(sampler="dpm-solver-eta", step_t=even, step_eta=[0.5] * 6)
+    assert np.array_equal(painting(painter, same), painting(painter, spaced))
+    with pytest.raises(RecipeError, match="step_t begins at 1200, beyond tiny's T = 1000"):
+        painter.complete(recipe(**LISTED | {"step_t": [1200, 900, 640, 300, 80, 7]}))
+
+
+@pytest.mark.parametrize("frame", [0, 2])
+@pytest.mark.parametrize("etas", [[1, 0, 0.5, 2, 1, 0], [0] * 6])
+def test_a_branch_goes_on_along_its_parents_list(
+    painter: Painter, etas: list[float], frame: int
+) -> None:
+    parent = recipe(**LISTED | {"step_eta": etas}, pictures=2).for_picture(1)
+    branch = painter.branch(parent, frame, variations=2, seed=9)
+    origin, run = moments(painter, parent)[frame], moments(painter, branch)
+    assert [moment.t for moment in run] == [*LISTED["step_t"][frame:], 0]
+    assert np.array_equal(run[0].x_t[0], origin.x_t[1])
+    assert not np.array_equal(run[-1].x_t[0], run[-1].x_t[1])
+    assert branch.sampler == ("dpm-solver-eta" if any(etas) else "ddim")
+    again = painter.branch(branch, 1, variations=1, seed=3)
+    assert moments(painter, again)[0].t == LISTED["step_t"][frame + 1]
 
 
 def test_a_branch_of_a_branch_retraces_both(painter: Painter) -> None:

@@ -5,9 +5,11 @@ import json
 import zlib
 
 import pytest
+from torch import Tensor
 
 from app.diffusion.seeds import MAX_SEED
 from app.errors import RecipeError
+from app.models.step_schedules import MAX_STEP_LIST
 from app.painting.recipe import MAX_BRANCHES, MAX_JSON, MAX_LINK, Recipe
 
 PLAIN = Recipe(model="tiny", weights="a" * 64, sampler="ddpm", steps=50, seed=7, pictures=4)
@@ -140,6 +142,67 @@ def test_a_recipe_without_variation_says_nothing_of_it() -> None:
     varied = PLAIN.model_copy(update={"variation_seed": 8, "variation_strength": 0.25})
     assert Recipe.from_json(varied.to_json()) == Recipe.from_link(varied.to_link()) == varied
     assert {"variation_seed": 8, "variation_strength": 0.25}.items() <= varied.model_dump().items()
+
+
+LISTED = Recipe(
+    model="tiny",
+    sampler="dpm-solver-eta",
+    steps=3,
+    step_t=(1000, 500, 10),
+    step_eta=(1, 0.5, 0),
+)
+
+
+def test_lists_of_steps_travel_and_are_left_out_where_there_are_none() -> None:
+    assert Recipe.from_json(LISTED.to_json()) == Recipe.from_link(LISTED.to_link()) == LISTED
+    assert Recipe.checked(LISTED.model_dump() | {"step_t": [1000, 500, 10]}) == LISTED
+    assert "step_" not in PLAIN.to_json()
+    assert LISTED.timesteps(1000).tolist() == [999, 499, 9]
+    etas = LISTED.etas(LISTED.timesteps(1000)[1:])
+    assert isinstance(etas, Tensor)
+    assert etas.tolist() == [0.5, 0.0]
+    assert (LISTED.draws_noise, PLAIN.etas(PLAIN.timesteps(1000))) == (True, 0.0)
+
+
+def test_the_longest_lists_fit_into_a_link_four_branches_deep() -> None:
+    t = tuple(range(10_000, 10_000 - MAX_STEP_LIST, -1))
+    eta = tuple((i + 0.5) / 67 for i in range(MAX_STEP_LIST))
+    how = {"sampler": "dpm-solver-eta", "step_t": t, "step_eta": eta}
+    deepest = Recipe.checked(PLAIN.model_dump() | how | {"steps": MAX_STEP_LIST})
+    for _ in range(MAX_BRANCHES):
+        deepest = Recipe.checked(branch_of(deepest).model_dump() | how)
+    assert Recipe.from_link(deepest.to_link()) == deepest
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"step_eta": None}, "belong together"),
+        ({"step_eta": [1, 1]}, "step_t has 3 entries and step_eta 2"),
+        ({"step_t": [500, 1000, 10]}, "doesn't fall"),
+        ({"step_t": [1000, 500, 500]}, "doesn't fall"),
+        ({"step_t": [1000, 500, 0]}, "step_t.2 is 0, but must be at least 1"),
+        ({"step_t": [1000, 500, 2.5]}, "step_t.2 is not a whole number"),
+        ({"step_t": "1000"}, "step_t is not a list"),
+        ({"step_eta": [1, 1, 3]}, "step_eta.2 is 3, but must be at most 2"),
+        ({"step_eta": [1, 1, float("nan")]}, "finite number"),
+        ({"sampler": "ddim"}, "are for dpm-solver-eta, and the sampler is ddim"),
+        ({"steps": 4}, "steps is 4, but step_t has 3 entries"),
+        ({"source": "a", "start_t": 300}, "leave start_t out"),
+        ({"step_t": [*range(101, 0, -1)]}, "at most 100"),
+    ],
+)
+def test_lists_that_are_no_steps_are_refused(fields: dict[str, object], reason: str) -> None:
+    with pytest.raises(RecipeError, match="can't be used") as caught:
+        Recipe.checked(LISTED.model_dump() | fields)
+    assert reason in str(caught.value)
+
+
+def test_a_branch_has_its_parents_list_of_steps_or_none() -> None:
+    branch = branch_of(LISTED)
+    assert branch.timesteps(1000).tolist() == [499, 9]
+    with pytest.raises(RecipeError, match="its parent's step_t"):
+        Recipe.checked(LISTED.model_dump() | {"steps": 49, "parent": PLAIN, "frame": 1})
 
 
 def test_a_branch_has_no_variation() -> None:

@@ -11,6 +11,9 @@ from app.diffusion.denoiser import Estimate
 from app.diffusion.schedule import CLEAN, NoiseSchedule
 from app.diffusion.seeds import SeededNoise
 
+Eta = float | Tensor
+"""How much noise a sampler adds back: one number for all steps, or (n,), one for each."""
+
 
 class Sampler(Protocol):
     """The steps of one stream: made for its timesteps, whose coefficients are computed once."""
@@ -34,11 +37,14 @@ class MakeSampler(Protocol):
         self,
         schedule: NoiseSchedule,
         timesteps: Tensor,
-        eta: float,
+        eta: Eta,
         analytic: AnalyticVariance | None = None,
         /,
     ) -> Sampler:
-        """Make it from a schedule, the stream's (n,) timesteps, eta and the model's variance."""
+        """Make it from a schedule, the stream's (n,) timesteps, eta and the model's variance.
+
+        Only kinds with `step_eta` take an eta for each step.
+        """
         ...
 
 
@@ -58,6 +64,7 @@ class SamplerKind:
         stochastic: Whether it draws noise between x_T and the picture (at eta = 1, if it uses eta).
         make: Makes a stream's sampler.
         uses_eta: Whether eta changes it.
+        step_eta: Whether each step may have an eta of its own.
         variance: The variance of its steps that needs something of the model, if it has such.
     """
 
@@ -67,4 +74,5 @@ class SamplerKind:
     stochastic: bool
     make: MakeSampler
     uses_eta: bool = False
+    step_eta: bool = False
     variance: Literal["learned", "analytic"] | None = None

@@ -5,9 +5,10 @@ from typing import Final
 from torch import Tensor
 
 from app.diffusion.analytic import AnalyticVariance
-from app.diffusion.samplers.base import SamplerKind
+from app.diffusion.samplers.base import Eta, SamplerKind
 from app.diffusion.samplers.ddim import DDIM
 from app.diffusion.samplers.ddpm import DDPM
+from app.diffusion.samplers.dpm_solver import DPMSolver
 from app.diffusion.samplers.solvers import SOLVERS
 from app.diffusion.schedule import NoiseSchedule
 
@@ -15,7 +16,7 @@ from app.diffusion.schedule import NoiseSchedule
 def _analytic(
     schedule: NoiseSchedule,
     timesteps: Tensor,
-    _: float,
+    _: Eta,
     analytic: AnalyticVariance | None = None,
     /,
 ) -> DDPM:
@@ -60,9 +61,19 @@ SAMPLERS: Final = (
         "DDIM",
         "Follows the same marginals with less noise: eta = 0 draws none, eta = 1 is DDPM.",
         stochastic=True,
-        make=lambda schedule, timesteps, eta, _=None: DDIM(schedule, timesteps, eta),
+        make=lambda schedule, timesteps, eta, _=None: DDIM(schedule, timesteps, float(eta)),
         uses_eta=True,
     ),
 )
 
-SAMPLER_KINDS: Final = {kind.name: kind for kind in (*SAMPLERS, *SOLVERS)}
+WITH_ETA: Final = SamplerKind(
+    "dpm-solver-eta",
+    "DPM-Solver++ 2M, with eta",
+    "The second-order solver with any share of the noise: eta = 0 is the equation's, 1 the SDE's.",
+    stochastic=True,
+    make=lambda schedule, timesteps, eta, _=None: DPMSolver(schedule, timesteps, eta),
+    uses_eta=True,
+    step_eta=True,
+)
+
+SAMPLER_KINDS: Final = {kind.name: kind for kind in (*SAMPLERS, *SOLVERS, WITH_ETA)}

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from app.diffusion.cascade import RATIO
 from app.diffusion.samplers.registry import SAMPLER_KINDS
 from app.errors import ModelError
-from app.fields import bounds, choices, control_of, declared, kinds, whole
+from app.fields import bounds, choices, control_of, declared, is_list, kinds, whole
 from app.models.fields import GUIDANCE_FIELDS
 from app.models.files import ModelInfo
 from app.models.stages import takes_pictures_of
@@ -24,11 +24,16 @@ from app.ui.errors import errors_to_page
 
 @dataclass(frozen=True)
 class Preset:
-    """A sampler with a number of steps that suits it."""
+    """A sampler with a number of steps that suits it, or with a list of them.
+
+    Its attributes are the recipe's fields, of which the lists are as the page's controls have them.
+    """
 
     sampler: str
     steps: int
     eta: float = 0.0
+    step_t: Sequence[int] | None = None
+    step_eta: Sequence[float] | None = None
 
     def recipe(self, model: str, seed: int) -> Recipe:
         """Make the recipe of one picture painted with the preset, in exact precision."""
@@ -41,12 +46,43 @@ FINE: Final = Preset("dpm-solver-sde", 100)
 FULL: Final = Preset("ddpm", MAX_STEPS)
 
 
+COMMON: Final = 3
+"""How many presets each model has."""
+
+MAX_OFFERED: Final = 3
+"""The most of a model's schedules that are offered beside."""
+
+
 def presets(info: ModelInfo) -> dict[str, Preset]:
-    """List the presets by the names that they have for a model, none of more steps than it has."""
+    """List the presets by the names that they have for a model, none of more steps than it has.
+
+    First come those that each model has, then its schedules.
+    """
     most = most_steps(info)
     full = f"the full {most}" if most == info.num_train_timesteps else counted(most, "step")
     named = {"quick": QUICK, "fine": FINE, full: FULL}
-    return {name: replace(it, steps=min(it.steps, most)) for name, it in named.items()}
+    common = {name: replace(it, steps=min(it.steps, most)) for name, it in named.items()}
+    listed = {
+        it.name: Preset(it.sampler, it.steps, 0.0, [*it.step_t], [*it.step_eta])
+        for it in info.schedules[:MAX_OFFERED]
+    }
+    return common | {name: it for name, it in listed.items() if name not in common}
+
+
+def preset(studio: Studio, model: str, place: int) -> Preset | None:
+    """Return the preset at a place of those that a model has; None where it has fewer.
+
+    Raises:
+        ModelError: If the model can't be used.
+        RecipeError: If the place is that of a schedule for other weights.
+    """
+    named = [*presets(studio.models.describe(model)).items()]
+    if place >= len(named):
+        return None
+    name, found = named[place]
+    if found.step_t:
+        studio.models.find(model).schedule(name)
+    return found
 
 
 class Controls(dict[str, Any]):
@@ -88,7 +124,7 @@ class Controls(dict[str, Any]):
             name: (
                 limited(getattr(recipe, name), largest[name])
                 if name in largest
-                else gr.update(value=getattr(recipe, name))
+                else gr.update(value=_listed(getattr(recipe, name)))
             )
             | ({"visible": shown[name]} if name in shown else {})
             | (label_look(info, recipe.label) if name == "label" else {})
@@ -96,12 +132,19 @@ class Controls(dict[str, Any]):
         }
 
 
+def _listed(value: Any) -> Any:
+    """Return a recipe's value as a control takes it: a list for a tuple."""
+    return [*value] if isinstance(value, tuple) else value
+
+
 MOST: Final = 10_000
 """The largest number that a slider sets; one that may be larger, or none, gets a number box."""
 
 
 def control(model: type[BaseModel], name: str, **how: Any) -> Any:
-    """Build a field's control: a slider, a number, a list or a switch, as its model declares it.
+    """Build a field's control: a slider, a number, a choice or a switch, as its model declares it.
+
+    That of a list is hidden.
 
     Args:
         model: The model that declares the field.
@@ -115,6 +158,8 @@ def control(model: type[BaseModel], name: str, **how: Any) -> Any:
         "label": look.label or name,
         "info": it.description if look.says else None,
     } | how
+    if is_list(it):
+        return gr.JSON(value=how["value"], visible=False)  # nobody types it: a preset sets it
     if bool in kinds(it):
         return gr.Checkbox(**how)
     if choices(it) or "choices" in how:

@@ -14,7 +14,7 @@ from app.images.reader import READERS
 from app.laboratory.sheet_experiment import Sheet, SheetAxis
 from app.models.files import ModelInfo
 from app.painting.canvas import check_same_size, held, side_of
-from app.painting.recipe import Recipe, read_recipe
+from app.painting.recipe import STEP_FIELDS, Recipe, read_recipe
 from app.studio import Studio
 from app.ui.callers import Steps
 from app.ui.endpoints import arguments as arg
@@ -29,7 +29,7 @@ BEFORE: Final = tuple(takewhile(lambda name: name != "start_t", declared(Recipe)
 def add_paint_api(studio: Studio, network: str) -> None:
     """Add the endpoints of painting; those that paint join the `network` group."""
     lab, model = studio.sheet_lab, {"model": studio.settings.default_model}
-    in_common = Fields(Recipe, without=("pictures",), defaults=model)
+    in_common = Fields(Recipe, without=("pictures", *STEP_FIELDS), defaults=model)
 
     def painted(recipe: Recipe) -> Steps[tuple[list[gr.FileData], list[dict[str, Any]]]]:
         run = studio.painter.complete(recipe)

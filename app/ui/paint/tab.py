@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple
+from dataclasses import fields as dataclass_fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -16,10 +17,12 @@ from app.fields import whole
 from app.images.encoding import jpeg_bytes
 from app.images.reading import own_picture, square
 from app.models.fields import GUIDANCE_FIELDS
+from app.models.files import ModelInfo
 from app.painting.examples import Example, load_examples
 from app.painting.recipe import (
     SOURCE_FIELDS,
     STAGE_FIELDS,
+    STEP_FIELDS,
     VARIATION_FIELDS,
     Recipe,
     read_recipe,
@@ -99,7 +102,7 @@ def _controls(
     """
     info = studio.models.describe(studio.settings.default_model)
     with gr.Row(elem_classes="studio-presets"):
-        presets = [gr.Button(name, size="sm", min_width=60) for name in easel.presets(info)]
+        presets = [gr.Button(**look, size="sm", min_width=60) for look in _preset_looks(info)]
     fields = Controls(model=header.model, precision=header.precision)
     kind = SAMPLER_KINDS[easel.DEFAULT.sampler]
     choices = easel.sampler_choices(info)
@@ -131,22 +134,37 @@ def _controls(
     return fields, keep, variations
 
 
+def _preset_looks(info: ModelInfo) -> list[dict[str, Any]]:
+    """Return what the presets' buttons are called for a model: COMMON, then its schedules'."""
+    names = [*easel.presets(info)]
+    names += [""] * (easel.COMMON + easel.MAX_OFFERED - len(names))
+    return [{"value": name, "visible": bool(name)} for name in names]
+
+
 def _wire_presets(
     studio: Studio, header: Header, fields: Controls, buttons: Sequence[gr.Button]
 ) -> None:
-    """Let each button set its preset, as the chosen model has it, and be called so."""
+    """Let each button set its preset, as the chosen model has it, and be called so.
 
-    def values(place: int, model: str) -> tuple[Any, ...]:
-        return astuple([*easel.presets(studio.models.describe(model)).values()][place])
+    A list of steps is forgotten as soon as a person sets what it stands for, or another model.
+    """
 
-    def names(model: str) -> list[Any]:
-        return [gr.update(value=name) for name in easel.presets(studio.models.describe(model))]
+    def values(place: int, model: str) -> Any:
+        preset = easel.preset(studio, model, place)
+        return astuple(preset) if preset else gr.skip()
 
-    preset = [fields[field] for field in ("sampler", "steps", "eta")]
+    def looks(model: str) -> list[Any]:
+        return [gr.update(**look) for look in _preset_looks(studio.models.describe(model))]
+
+    set_by_preset = [fields[each.name] for each in dataclass_fields(easel.Preset)]
     for place, button in enumerate(buttons):
         chosen = following(partial(values, place))
-        button.click(chosen, header.model, preset, queue=False, **quiet())
-    header.model.change(following(names), header.model, [*buttons], **quiet())
+        button.click(chosen, header.model, set_by_preset, queue=False, **quiet())
+    header.model.change(following(looks), header.model, [*buttons], **quiet())
+    instead = [fields[name] for name in ("model", "sampler", "steps", "spacing", "eta")]
+    lists = [fields[name] for name in STEP_FIELDS]
+    forgets = [control.input for control in instead]
+    gr.on(forgets, None, lists, js="() => [null, null]", **quiet())
 
 
 def _example_row(

@@ -1,25 +1,29 @@
 """The sizes that a page offers, for each model and without any second stage."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import gradio as gr
 import pytest
 
+from app.errors import RecipeError
 from app.models.fields import GUIDANCE_FIELDS
 from app.models.files import ModelInfo
+from app.models.step_schedules import StepSchedule, save_schedule
 from app.models.store import ModelStore
 from app.painting.recipe import Recipe
 from app.settings import Settings
 from app.studio import Studio
 from app.ui.components.recipe_controls import (
     Controls,
+    add_rest,
     guidance_controls,
     guidance_updates,
     in_pixels,
     label_control,
     label_look,
     limits,
+    preset,
     presets,
     size_choices,
     size_update,
@@ -82,6 +86,45 @@ def test_presets_and_values_are_within_a_models_steps(
     assert (slider.value, slider.maximum) == (min(200, length), steps[-1])
     assert limits(info).pop("steps") == steps[-1]
     assert limits(info)["stage_truncation"] == limits(info)["guidance_from"] == length
+
+
+def listed(weights: str, *names: str) -> list[StepSchedule]:
+    return [StepSchedule(n, "dpm-solver-eta", (1000, 400), (1.0, 0.0), weights) for n in names]
+
+
+def test_a_models_schedules_are_presets_of_its_weights_alone(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "tiny")
+    studio = Studio(Settings(models_dir=tmp_path, data_dir=tmp_path, default_model="tiny"))
+    weights = studio.models.find("tiny").weights_sha256
+    assert preset(studio, "tiny", 3) is None
+    other, *own = *listed("0" * 64, "other"), *listed(weights, "quick", "2 steps", "3", "4", "5")
+    save_schedule(folder, other, own)
+    info = studio.models.describe("tiny")
+    assert [*presets(info)] == ["quick", "fine", "the full 1000", "2 steps", "3"]
+    assert [it.steps for it in presets(info).values()] == [25, 100, 1000, 2, 2]
+    chosen = preset(studio, "tiny", 3)
+    assert chosen is not None
+    assert Recipe.checked({"model": "tiny"} | asdict(chosen)).step_t == (1000, 400)
+    save_schedule(folder, other)
+    with pytest.raises(RecipeError, match="of other weights"):
+        preset(studio, "tiny", 3)
+
+
+def test_a_list_of_steps_is_carried_by_controls_that_nobody_sees(studio: Studio) -> None:
+    with gr.Blocks():
+        controls = Controls(model=gr.Dropdown())
+        add_rest(controls, Recipe)
+    made = Recipe.checked(
+        {"model": "tiny", "sampler": "dpm-solver-eta", "steps": 2}
+        | {"step_t": [900, 4], "step_eta": [1, 0]}
+    )
+    updates = controls.updates(made, studio.models.describe("tiny"))
+    for name, value in (("step_t", [900, 4]), ("step_eta", [1.0, 0.0])):
+        assert controls[name].visible is False
+        assert updates[name]["value"] == value
+    values = [it.get("value") for it in updates.values()]
+    again = Recipe.checked(controls.read(values))
+    assert (again.step_t, again.step_eta) == (made.step_t, made.step_eta)
 
 
 def test_classes_are_offered_by_name_with_their_pictures_and_any_is_the_first(
