@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, ViewportSize, expect
 
 from app.images.arrays import Pixels
 from app.painting.canvas import Mask, decoded
@@ -160,7 +160,7 @@ def test_what_a_painting_starts_from_survives_a_reload(page: Page) -> None:
 
 def test_a_finger_draws(visitor: BrowserContext, studio: Server) -> None:
     assert visitor.browser
-    screen = {"width": 390, "height": 844}
+    screen = ViewportSize(width=390, height=844)
     with visitor.browser.new_context(has_touch=True, viewport=screen) as context:
         page = context.new_page()
         page.goto(studio.url)
