@@ -565,7 +565,7 @@ def test_guidance_has_an_interval_where_a_model_can_be_guided(page: Page) -> Non
 
 def test_the_bundled_model_paints_in_the_browser(page: Page) -> None:
     page.get_by_label("model", exact=True).click()
-    page.get_by_role("option", name=re.compile("^impressionist-64")).click()
+    page.get_by_role("option", name=re.compile("^impressionist-64 ")).click()
     expect(page.get_by_role("radio", name="4, 256 px")).to_be_checked()
     page.get_by_role("button", name="quick", exact=True).click()
     recipe = painted(page, steps=3, pictures=2)

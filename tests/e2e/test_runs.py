@@ -342,7 +342,7 @@ def test_the_form_follows_what_is_shown(page: Page) -> None:
     expect(shown).to_be_visible(timeout=PATIENCE)
     example = saved(page)
     expect(seed).to_have_value(str(example.seed))
-    expect(model).to_have_value(re.compile("^impressionist-64"))
+    expect(model).to_have_value(re.compile("^impressionist-64 "))
     page.go_back()
     expect(seed).to_have_value("42")
     expect(model).to_have_value(re.compile("^tiny"))

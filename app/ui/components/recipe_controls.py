@@ -15,7 +15,7 @@ from app.fields import bounds, choices, control_of, declared, is_list, kinds, wh
 from app.models.fields import GUIDANCE_FIELDS
 from app.models.files import ModelInfo
 from app.models.stages import takes_pictures_of
-from app.painting.recipe import MAX_STEPS, STAGE_FIELDS, Recipe
+from app.painting.recipe import MAX_STEPS, STAGE_FIELDS, STEP_FIELDS, Recipe
 from app.studio import Studio
 from app.ui.components.layout import counted, note, quiet
 from app.ui.components.numbers import Number, Slider
@@ -100,8 +100,15 @@ class Controls(dict[str, Any]):
         return Controls((name, self[name]) for name in names)
 
     def read(self, values: Sequence[Any]) -> dict[str, Any]:
-        """Return the controls' `values` by name, with ANY as None and 50.0 as 50."""
+        """Return the controls' `values` by name, with ANY as None and 50.0 as 50.
+
+        A list of steps is left out where the sampler or the number of steps isn't its own any more.
+        """
         read = {name: whole(value) for name, value in zip(self, values, strict=True)}
+        if isinstance(listed := read.get("step_t"), list):
+            kind = SAMPLER_KINDS.get(str(read["sampler"]))
+            fits = kind is not None and kind.step_eta and len(listed) == read["steps"]
+            read |= {} if fits else dict.fromkeys(STEP_FIELDS)
         return read | ({"label": None} if read.get("label") == ANY else {})
 
     def recipe(self, studio: Studio, values: Sequence[Any]) -> Recipe:

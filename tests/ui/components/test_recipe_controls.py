@@ -7,6 +7,7 @@ import gradio as gr
 import pytest
 
 from app.errors import RecipeError
+from app.errors import RecipeError
 from app.models.fields import GUIDANCE_FIELDS
 from app.models.files import ModelInfo
 from app.models.step_schedules import StepSchedule, save_schedule
@@ -197,3 +198,19 @@ def test_controls_make_a_recipe_with_and_without_a_stage(
     recipe = Recipe.checked(in_pixels(studio, controls.read(sent) | {"model": "tiny"}))
     assert recipe.size == (64 if here else None)
     assert controls["size"].visible is here
+
+
+def test_a_list_of_steps_goes_with_its_sampler_and_number(studio: Studio) -> None:
+    with gr.Blocks():
+        names = ("model", "sampler", "steps", "step_t", "step_eta")
+        controls = Controls((name, gr.State()) for name in names)
+    lists = [1000, 400], [1, 0]
+
+    def listed(sampler: str, steps: int) -> object:
+        return controls.recipe(studio, ("tiny", sampler, steps, *lists)).step_t
+
+    assert listed("dpm-solver-eta", 2) == (1000, 400)
+    assert listed("dpm-solver-eta", 3) is None
+    assert listed("ddim", 2) is None
+    with pytest.raises(RecipeError):
+        controls.recipe(studio, ("tiny", "dpm-solver-eta", 2, {"a": 1}, 5))
