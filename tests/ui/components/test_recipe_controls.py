@@ -7,7 +7,6 @@ import gradio as gr
 import pytest
 
 from app.errors import RecipeError
-from app.errors import RecipeError
 from app.models.fields import GUIDANCE_FIELDS
 from app.models.files import ModelInfo
 from app.models.step_schedules import StepSchedule, save_schedule
