@@ -173,7 +173,7 @@ def _root(variance: float | None) -> float | None:
     return None if variance is None else math.sqrt(variance)
 
 
-HEADINGS: Final = (*("$L_T$", r"$L_1 + \cdots + L_{T-1}$", "$L_0$", "sum", "\N{PLUS-MINUS SIGN}"),)
+HEADINGS: Final = ("$L_T$", r"$L_1 + \cdots + L_{T-1}$", "$L_0$", "sum", "\N{PLUS-MINUS SIGN}")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ MAX_GUIDANCE: Final = 20
 
 GUIDANCE_FIELDS: Final = ("guidance_scale", "guidance_from", "guidance_to")
 """How hard a class pulls and between which t, in a labels.json and in a recipe."""
+
 UNET_LEVELS: Final = (224, 448, 672, 896)
 """The levels of a UNet2DModel whose config.json has none."""
 

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import gradio as gr
@@ -16,25 +17,34 @@ from tools.server import Server, running_server
 Serve = Callable[[gr.Blocks], str]
 
 
-@pytest.fixture(scope="session")
-def studio(model_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A served studio that opens with the tiny model, and whose visitors are told apart."""
-    data = tmp_path_factory.mktemp("data")
+@contextmanager
+def served_studio(
+    models: Path, model: str, folders: pytest.TempPathFactory, **settings: str
+) -> Iterator[Server]:
+    """Serve a studio that opens with a model, with further `settings` by their names."""
+    data = folders.mktemp("data")
     environment = {
-        "PLEIN_AIR_MODELS": str(model_root),
-        "PLEIN_AIR_MODEL": "tiny",
+        "PLEIN_AIR_MODELS": str(models),
+        "PLEIN_AIR_MODEL": model,
         "PLEIN_AIR_DATA": str(data),
-        "PLEIN_AIR_SINGLE_USER": "0",
         # The tests' one visitor is faster than a person.
         "PLEIN_AIR_REQUESTS_PER_MINUTE": "0",
         "PLEIN_AIR_JOB_THREADS": "1",
-        "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("gradio")),
+        "GRADIO_TEMP_DIR": str(folders.mktemp("gradio")),
     }
     try:
-        with running_server(environment) as server:
+        with running_server(environment | settings) as server:
             yield server
     finally:
         end_workers(data)
+
+
+@pytest.fixture(scope="session")
+def studio(model_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A served studio that opens with the tiny model, and whose visitors are told apart."""
+    apart = {"PLEIN_AIR_SINGLE_USER": "0"}
+    with served_studio(model_root, "tiny", tmp_path_factory, **apart) as server:
+        yield server
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from playwright.sync_api import Locator, Page, expect
 
 from app.laboratory.experiments import Denoising, Mixing, read_experiment
 from app.painting.recipe import read_recipe
+from tests.e2e.conftest import served_studio
 from tests.e2e.lab_page import PATIENCE, colour, open_tab, set_number
-from tests.workers import end_workers
-from tools.server import Server, running_server
+from tools.server import Server
 
 pytestmark = pytest.mark.e2e
 
@@ -24,19 +24,8 @@ SIDE = 32
 @pytest.fixture(scope="module")
 def studio(latent_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A studio that opens with a tiny latent model."""
-    data = tmp_path_factory.mktemp("data")
-    environment = {
-        "PLEIN_AIR_MODELS": str(latent_root),
-        "PLEIN_AIR_MODEL": MODEL,
-        "PLEIN_AIR_DATA": str(data),
-        "PLEIN_AIR_REQUESTS_PER_MINUTE": "0",
-        "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("gradio")),
-    }
-    try:
-        with running_server(environment) as server:
-            yield server
-    finally:
-        end_workers(data)
+    with served_studio(latent_root, MODEL, tmp_path_factory) as server:
+        yield server
 
 
 def run(page: Page, player: Locator, act: str) -> bytes:

@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.workers import end_workers
-from tools.server import Server, running_server
+from tests.e2e.conftest import served_studio
+from tools.server import Server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -19,21 +19,9 @@ ADDRESSES = (f"192.0.2.{i}" for i in count(1))
 @pytest.fixture(scope="module")
 def server(model_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A studio that is open to others."""
-    data = tmp_path_factory.mktemp("data")
-    environment = {
-        "PLEIN_AIR_MODELS": str(model_root),
-        "PLEIN_AIR_MODEL": "tiny",
-        "PLEIN_AIR_DATA": str(data),
-        "PLEIN_AIR_SINGLE_USER": "0",
-        "PLEIN_AIR_REQUESTS_PER_MINUTE": "1",
-        "PLEIN_AIR_JOB_THREADS": "1",
-        "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("gradio")),
-    }
-    try:
-        with running_server(environment) as running:
-            yield running
-    finally:
-        end_workers(data)
+    limited = {"PLEIN_AIR_SINGLE_USER": "0", "PLEIN_AIR_REQUESTS_PER_MINUTE": "1"}
+    with served_studio(model_root, "tiny", tmp_path_factory, **limited) as running:
+        yield running
 
 
 def post(server: Server, way: str, forwarded: str) -> httpx.Response:

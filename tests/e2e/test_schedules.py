@@ -10,10 +10,10 @@ from playwright.sync_api import Page, expect
 
 from app.models.store import ModelStore
 from app.painting.recipe import Recipe
+from tests.e2e.conftest import served_studio
 from tests.e2e.lab_page import PATIENCE, set_number
 from tests.e2e.test_paint import expect_state, saved
-from tests.workers import end_workers
-from tools.server import Server, running_server
+from tools.server import Server
 
 pytestmark = pytest.mark.e2e
 
@@ -23,7 +23,7 @@ STEP_T, STEP_ETA = (1000, 700, 300, 90), (1.0, 0.5, 0.0, 0.0)
 @pytest.fixture(scope="module")
 def studio(model_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A studio whose model has a list of four steps."""
-    models, data = tmp_path_factory.mktemp("models"), tmp_path_factory.mktemp("data")
+    models = tmp_path_factory.mktemp("models")
     shutil.copytree(model_root / "tiny", models / "tiny")
     schedule = {
         "name": "4 steps",
@@ -33,18 +33,8 @@ def studio(model_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "weights": ModelStore([models]).find("tiny").weights_sha256,
     }
     (models / "tiny" / "schedules.json").write_text(json.dumps({"schedules": [schedule]}))
-    environment = {
-        "PLEIN_AIR_MODELS": str(models),
-        "PLEIN_AIR_MODEL": "tiny",
-        "PLEIN_AIR_DATA": str(data),
-        "PLEIN_AIR_REQUESTS_PER_MINUTE": "0",
-        "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("gradio")),
-    }
-    try:
-        with running_server(environment) as server:
-            yield server
-    finally:
-        end_workers(data)
+    with served_studio(models, "tiny", tmp_path_factory) as server:
+        yield server
 
 
 def painted(page: Page) -> Recipe:
@@ -76,3 +66,14 @@ def test_a_models_steps_are_offered_painted_with_and_forgotten(
     set_number(browser_page, "steps", 5)
     recipe = painted(browser_page)
     assert (recipe.steps, recipe.step_t, recipe.step_eta) == (5, None, None)
+
+
+def test_an_eta_set_by_hand_takes_the_lists_place(browser_page: Page, studio: Server) -> None:
+    browser_page.goto(studio.url)
+    expect_state(browser_page, "finished")
+    browser_page.get_by_role("button", name="4 steps", exact=True).click()
+    eta = browser_page.get_by_label("number input for eta", exact=True)
+    expect(eta).to_have_value("0", timeout=PATIENCE)
+    set_number(browser_page, "eta", 0.5)
+    recipe = painted(browser_page)
+    assert (recipe.sampler, recipe.eta, recipe.step_t) == ("dpm-solver-eta", 0.5, None)

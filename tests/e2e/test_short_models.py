@@ -13,9 +13,9 @@ from playwright.sync_api import Locator, Page, expect
 from app.laboratory.experiments import Denoising, Mixing, read_experiment
 from app.painting.recipe import Recipe, read_recipe
 from tests.conftest import save_tiny_model, set_timesteps
+from tests.e2e.conftest import served_studio
 from tests.e2e.lab_page import PATIENCE, open_tab
-from tests.workers import end_workers
-from tools.server import Server, running_server
+from tools.server import Server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -25,22 +25,11 @@ T = {"short": 100, "shorter": 20, "tiny": 1000}
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A studio that opens with a model of T = 100."""
-    root, data = tmp_path_factory.mktemp("models"), tmp_path_factory.mktemp("data")
+    root = tmp_path_factory.mktemp("models")
     for name, length in T.items():
         set_timesteps(save_tiny_model(root / name), length)
-    environment = {
-        "PLEIN_AIR_MODELS": str(root),
-        "PLEIN_AIR_MODEL": "short",
-        "PLEIN_AIR_DATA": str(data),
-        "PLEIN_AIR_REQUESTS_PER_MINUTE": "0",
-        "PLEIN_AIR_JOB_THREADS": "1",
-        "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("gradio")),
-    }
-    try:
-        with running_server(environment) as server:
-            yield server
-    finally:
-        end_workers(data)
+    with served_studio(root, "short", tmp_path_factory) as server:
+        yield server
 
 
 def choose(page: Page, model: str) -> None:

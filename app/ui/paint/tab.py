@@ -146,7 +146,8 @@ def _wire_presets(
 ) -> None:
     """Let each button set its preset, as the chosen model has it, and be called so.
 
-    A list of steps is forgotten as soon as a person sets what it stands for, or another model.
+    A list of steps is forgotten as soon as a person sets what is in it, or another model; with
+    another sampler or number of steps it isn't read (`Controls.read`).
     """
 
     def values(place: int, model: str) -> Any:
@@ -161,10 +162,10 @@ def _wire_presets(
         chosen = following(partial(values, place))
         button.click(chosen, header.model, set_by_preset, queue=False, **quiet())
     header.model.change(following(looks), header.model, [*buttons], **quiet())
-    instead = [fields[name] for name in ("model", "sampler", "steps", "spacing", "eta")]
+    instead = [fields[name] for name in ("model", "spacing", "eta")]
     lists = [fields[name] for name in STEP_FIELDS]
     forgets = [control.input for control in instead]
-    gr.on(forgets, None, lists, js="() => [null, null]", **quiet())
+    gr.on(forgets, lambda: [None] * len(lists), None, lists, queue=False, **quiet())
 
 
 def _example_row(
